@@ -1,0 +1,61 @@
+"""Streaming-first agents: a thin wrapper over the official provider SDKs."""
+
+from cogent.agent import Agent
+from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.core.watchdog import Timeout
+from cogent.errors import (
+    AuthenticationError,
+    BadRequest,
+    CogentError,
+    ConfigurationError,
+    ConnectionFailed,
+    ContextTooLong,
+    MaxStepsExceeded,
+    ModelError,
+    ModelNotFound,
+    ModelTimeout,
+    Overloaded,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    StreamInterrupted,
+    ToolError,
+)
+from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary, Usage
+from cogent.model import Model
+from cogent.stream import AgentStream
+from cogent.tools import RunContext, Tool, tool
+
+__all__ = [
+    "Agent",
+    "AgentStream",
+    "AuthenticationError",
+    "BadRequest",
+    "CogentError",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "ContextTooLong",
+    "MaxStepsExceeded",
+    "Message",
+    "Model",
+    "ModelError",
+    "ModelNotFound",
+    "ModelTimeout",
+    "Overloaded",
+    "PermissionDenied",
+    "RateLimited",
+    "Response",
+    "RunContext",
+    "ServerError",
+    "StreamChunk",
+    "StreamInterrupted",
+    "Timeout",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolError",
+    "ToolResult",
+    "TurnSummary",
+    "Usage",
+    "tool",
+]

@@ -1,0 +1,136 @@
+"""The agent: what the user configures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from cogent.core.accumulate import Run
+from cogent.core.clients import Clients
+from cogent.core.loop import Plan
+from cogent.core.watchdog import Timeout
+from cogent.errors import ConfigurationError
+from cogent.messages import Message, Response
+from cogent.model import Model
+from cogent.providers import load
+from cogent.stream import AgentStream
+from cogent.tools import Tool
+
+
+class Agent:
+    """A model with instructions and tools. Configuration only: share it between tasks, threads, loops and processes.
+
+    `stream=True` makes `run()` use the streaming transport too; otherwise it makes one plain request for each turn.
+    `max_steps` limits the turns of the model. `timeout` is a `Timeout`, or a number of seconds for the whole run.
+    Building an agent imports the provider's SDK. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: str | Model,
+        *,
+        instructions: str | None = None,
+        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        stream: bool = False,
+        max_steps: int = 10,
+        timeout: float | Timeout | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"an agent's name is a string that is not empty; got {name!r}")
+        if instructions is not None and not isinstance(instructions, str):
+            raise ConfigurationError(f"instructions are a string; got {type(instructions).__name__}")
+        if not isinstance(max_steps, int) or max_steps < 1:
+            raise ConfigurationError(f"max_steps is a whole number of at least 1; got {max_steps!r}")
+        self.name = name
+        self.model = model if isinstance(model, Model) else Model(model)
+        self.instructions = instructions
+        self.tools = _named(tools)
+        self.stream = stream
+        self.max_steps = max_steps
+        self.timeout = timeout if isinstance(timeout, Timeout) else Timeout(total=timeout)
+        self._plan = self._make_plan()
+
+    def run_stream(
+        self,
+        message: str,
+        *,
+        context: dict[str, Any] | None = None,
+        history: Sequence[Message | Mapping[str, Any]] | None = None,
+    ) -> AgentStream:
+        """Start a run whose chunks come as the model writes them.
+
+        `context` is handed to tools and never to the model. `history` is an earlier `response.messages`, of any
+        provider. Raises ConfigurationError for an unusable message or history; what goes wrong later is raised out of
+        the iteration.
+        """
+        return AgentStream(self._plan, self._begin(message, history), _checked(context))
+
+    async def run(
+        self,
+        message: str,
+        *,
+        context: dict[str, Any] | None = None,
+        history: Sequence[Message | Mapping[str, Any]] | None = None,
+    ) -> Response:
+        """Run to the end and return the response; takes and raises what `run_stream` does."""
+        stream = AgentStream(self._plan, self._begin(message, history), _checked(context), self.stream)
+        async with stream:
+            async for _ in stream:
+                pass
+        return stream.response
+
+    async def aclose(self) -> None:
+        """Close the connections that the agent keeps for later runs; the next run opens new ones."""
+        await self._plan.clients.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r}, {self.model!r}, tools={list(self.tools)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._plan = self._make_plan()
+
+    def _make_plan(self) -> Plan:
+        provider = load(self.model.provider)
+        clients = Clients(provider, self.model)
+        return Plan(self.model, provider, clients, self.instructions, self.tools, self.max_steps, self.timeout)
+
+    def _begin(self, message: str, history: Sequence[Message | Mapping[str, Any]] | None) -> Run:
+        if not isinstance(message, str):
+            raise ConfigurationError(f"a message is a string; got {type(message).__name__}")
+        if not message.strip():
+            raise ConfigurationError("the message is empty")
+        if isinstance(history, Response):
+            raise ConfigurationError("history is a list of messages: pass response.messages")
+        earlier = [m if isinstance(m, Message) else Message.from_dict(m) for m in history or ()]
+        return Run(self.model.provider, self.model.name, [*earlier, Message("user", message)])
+
+
+def _named(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, Tool[..., Any]]:
+    named: dict[str, Tool[..., Any]] = {}
+    for given in tools:
+        made = given if isinstance(given, Tool) else Tool(given)
+        if made.name in named:
+            raise ConfigurationError(f"two tools are named {made.name!r}: give one another name by tool(name=...)")
+        if made.parameters is not None:  # builds the schema now, where a bad signature is easy to see
+            named[made.name] = made
+    return named
+
+
+def _checked(context: dict[str, Any] | None) -> dict[str, Any]:
+    if context is not None and not isinstance(context, dict):
+        raise ConfigurationError(f"context is a dict; got {type(context).__name__}")
+    return {} if context is None else context

@@ -1,0 +1,95 @@
+"""What a provider may say, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cogent.messages import FinishReason, ToolResult
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """A piece of a tool call: `arguments` is the next part of its JSON text.
+
+    On chunks that a run yields, `index` is the call's place in its turn and `id` its id, both always set; `name` comes
+    with the first piece. A provider may leave out what it was not told.
+    """
+
+    index: int | None = None
+    id: str | None = None
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class StreamChunk:
+    """One step of a run's stream; `delta` is always equal to `content`.
+
+    Text has nothing but `content`. All else has `content == ""`: `reasoning`, a piece of a `tool_call`, a
+    `tool_result`, the end of a turn that asks for tools (`finish_reason="tool_calls"`), and, last and once, the end of
+    the run (`is_final`). Both ends have `metadata`.
+    """
+
+    content: str = ""
+    delta: str | None = None
+    is_final: bool = False
+    finish_reason: FinishReason | None = None
+    metadata: dict[str, Any] | None = None
+    reasoning: str = ""
+    tool_call: ToolCallDelta | None = None
+    tool_result: ToolResult | None = None
+
+    def __post_init__(self) -> None:
+        if self.delta is None:
+            self.delta = self.content
+        elif self.delta != self.content:
+            raise ValueError("delta is another name for content and cannot differ from it")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-safe dict: the five first fields, and those of the others that are set."""
+        data = {
+            "content": self.content,
+            "delta": self.content,
+            "is_final": self.is_final,
+            "finish_reason": self.finish_reason,
+            "metadata": self.metadata,
+        }
+        if self.reasoning:
+            data["reasoning"] = self.reasoning
+        if self.tool_call is not None:
+            data["tool_call"] = asdict(self.tool_call)
+        if self.tool_result is not None:
+            data["tool_result"] = asdict(self.tool_result)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StreamChunk:
+        """The chunk that `to_dict` wrote."""
+        values = dict(data)
+        if values.get("tool_call") is not None:
+            values["tool_call"] = ToolCallDelta(**values["tool_call"])
+        if values.get("tool_result") is not None:
+            values["tool_result"] = ToolResult(**values["tool_result"])
+        return cls(**values)
+
+
+@dataclass(slots=True)
+class TurnUpdate:
+    """What a provider says about a turn rather than in it; it never reaches the user as such.
+
+    `usage` holds only the counts that were given, and later ones replace earlier ones; `input_tokens_uncached` stands
+    for a provider whose input count leaves out what the cache served. `finish` is the provider's own word.
+    `call` is a whole tool call, which replaces what its pieces added up to. `item` is a piece to be sent back
+    unchanged in the next request; those of a turn are ordered by `position`, and a later one at a place replaces it.
+    """
+
+    model: str | None = None
+    request_id: str | None = None
+    finish: str | None = None
+    refused: bool = False
+    usage: Mapping[str, int] = field(default_factory=dict)
+    call: ToolCallDelta | None = None
+    item: dict[str, Any] | None = None
+    position: int | None = None

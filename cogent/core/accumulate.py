@@ -1,0 +1,294 @@
+"""What a run remembers from one chunk to the next; nothing else has a memory.
+
+The pieces of a tool call belong together by id, then by index, then by position, because some servers give every
+call index 0, some give none, and some repeat id and name with every piece. A piece that names a function opens a new
+call unless it goes on with one of the same name whose arguments are still unfinished JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.core import finish
+from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
+
+NOT_RUN = "Not executed: the run was stopped before this tool had ended."
+CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
+
+
+class PartialCall:
+    """A tool call whose arguments are still coming in."""
+
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id: str | None = None
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def takes_name(self, name: str) -> bool:
+        """Whether a piece with this function name, but no id, goes on with this call."""
+        return not self.name or (self.name == name and _object("".join(self.arguments)) is None)
+
+    def whole(self, id: str) -> ToolCall:
+        """The call as it stands, its arguments parsed if they are a JSON object."""
+        text = "".join(self.arguments)
+        arguments = _object(text)
+        return ToolCall(id, self.name, text if arguments is None else arguments)
+
+
+class Turn:
+    """One answer of the model as it comes in; `id` tells its calls from those of other turns."""
+
+    __slots__ = (
+        "_calls",
+        "_items",
+        "_text",
+        "_thoughts",
+        "finish",
+        "id",
+        "model",
+        "refused",
+        "request_id",
+        "usage",
+    )
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self._text: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls: list[PartialCall] = []
+        self._items: dict[int, dict[str, Any]] = {}
+        self.finish: str | None = None
+        self.model = ""
+        self.refused = False
+        self.request_id: str | None = None
+        self.usage: dict[str, int] = {}
+
+    def add(self, chunk: StreamChunk) -> None:
+        """Take in a chunk; a tool-call piece on it is given its call's place and id."""
+        if chunk.content:
+            self._text.append(chunk.content)
+        elif chunk.reasoning:
+            self._thoughts.append(chunk.reasoning)
+        elif chunk.tool_call is not None:
+            self._add_call(chunk.tool_call)
+
+    def update(self, update: TurnUpdate) -> None:
+        """Take in what the provider says about the turn; the last word holds, but no good end hides a bad one."""
+        self.model = update.model or self.model
+        self.request_id = update.request_id or self.request_id
+        self.refused = self.refused or update.refused
+        self.usage.update(update.usage)
+        if update.finish and (self.finish is None or finish.ending(self.finish) == "stop"):
+            self.finish = update.finish
+        if update.item is not None:
+            self._items[len(self._items) if update.position is None else update.position] = update.item
+        if update.call is not None:
+            call = self._call_of(update.call, whole=True)
+            call.arguments = [update.call.arguments]
+
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        call = self._call_of(delta)
+        if delta.arguments:
+            call.arguments.append(delta.arguments)
+        delta.index = self._calls.index(call)
+        delta.id = self._id_of(call, delta.index)
+
+    def _id_of(self, call: PartialCall, place: int) -> str:
+        """The call's id, made up where the provider left it out."""
+        return call.id or f"call_{self.id}_{place}"
+
+    def _call_of(self, delta: ToolCallDelta, whole: bool = False) -> PartialCall:
+        call = self._find(delta, whole)
+        if call is None:
+            call = PartialCall(delta.index)
+            self._calls.append(call)
+        call.id = delta.id or call.id
+        call.name = delta.name or call.name
+        return call
+
+    def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
+        if delta.id:
+            known = next((call for call in self._calls if call.id == delta.id), None)
+            if known is not None:
+                return known
+        last = next((c for c in reversed(self._calls) if delta.index is None or c.index == delta.index), None)
+        if last is None or (delta.id and last.id):
+            return None
+        return last if whole or not delta.name or last.takes_name(delta.name) else None
+
+    @property
+    def content(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._thoughts)
+
+    @property
+    def began(self) -> bool:
+        """Whether anything at all came from the provider."""
+        return bool(self.model or self.request_id or self._text or self._thoughts or self._calls)
+
+    @property
+    def visible(self) -> bool:
+        """Whether the user has seen anything of this turn."""
+        return bool(self._text or self._thoughts or self._calls)
+
+    def calls(self) -> list[ToolCall]:
+        """The calls as they stand, in the order in which they came."""
+        return [call.whole(self._id_of(call, place)) for place, call in enumerate(self._calls)]
+
+    def items(self) -> list[dict[str, Any]]:
+        """The provider's own pieces, in their order."""
+        return [self._items[position] for position in sorted(self._items)]
+
+    def tokens(self, asked: Sequence[Message]) -> Usage:
+        """What the turn cost: the provider's figures, or an estimate where it gave none."""
+        counts = dict(self.usage)
+        uncached = counts.pop("input_tokens_uncached", None)
+        if uncached is not None:
+            cached = counts.get("cache_read_tokens", 0) + counts.get("cache_write_tokens", 0)
+            counts["input_tokens"] = uncached + cached
+        if "output_tokens" in counts and "input_tokens" in counts and self.finish is not None:
+            return Usage(**counts, estimated=False)
+        written = sum(map(len, self._text)) + sum(map(len, self._thoughts))
+        written += sum(len(piece) for call in self._calls for piece in call.arguments)
+        read = sum(len(message.content) for message in asked)
+        counts.setdefault("input_tokens", -(-read // CHARACTERS_PER_TOKEN))
+        counts["output_tokens"] = max(counts.get("output_tokens", 0), -(-written // CHARACTERS_PER_TOKEN))
+        return Usage(**counts, estimated=True)
+
+
+class Run:
+    """One run as it goes: the conversation, the turns, the calls, the figures."""
+
+    def __init__(self, provider: str, model: str, messages: list[Message]) -> None:
+        self.provider = provider
+        self.model = model
+        self.messages = messages
+        self.turns: list[TurnSummary] = []
+        self.calls: list[ToolCall] = []
+        self.open_calls: list[ToolCall] = []
+        self.turn: Turn | None = None
+        self.first_at: float | None = None
+        self.started = perf_counter()
+        self.finished: Response | None = None
+
+    def begin_turn(self) -> Turn:
+        """Start the next answer of the model, or the same once more after a failure that nobody saw."""
+        self.turn = Turn(str(len(self.messages)))
+        return self.turn
+
+    def end_turn(self, reason: FinishReason | None) -> TurnSummary:
+        """Enter the current turn into the conversation; `reason` is None if it was broken off.
+
+        Only a turn that ended normally keeps its calls and the provider's own items: half a call, or reasoning
+        without what it led to, makes the next request invalid.
+        """
+        turn, self.turn = self.turn, None
+        assert turn is not None
+        summary = self._summary(turn, reason)
+        self.turns.append(summary)
+        self.calls += (calls := turn.calls())
+        whole = reason == "tool_calls" or reason == "stop"
+        if whole:
+            self.open_calls = calls
+        if turn.content or (whole and (calls or turn.items())):
+            self.messages.append(
+                Message(
+                    "assistant",
+                    turn.content,
+                    tool_calls=self.open_calls,
+                    reasoning=turn.reasoning if whole else "",
+                    provider=self.provider,
+                    items=turn.items() if whole else [],
+                )
+            )
+        return summary
+
+    def close_calls(self) -> None:
+        """Enter a result for every open call, in call order: providers refuse a call without one."""
+        for call in self.open_calls:
+            result = call.result or ToolResult(call.id, call.name, NOT_RUN, is_error=True)
+            self.messages.append(
+                Message("tool", result.content, tool_call_id=call.id, name=call.name, is_error=result.is_error)
+            )
+        self.open_calls = []
+
+    def tool_calls_metadata(self) -> dict[str, Any]:
+        """The metadata of the chunk that ends a turn with tool calls: that turn's model, tokens and calls."""
+        turn = self.turns[-1]
+        calls = [call.to_dict() for call in self.open_calls]
+        return {"model": turn.model, "tokens": turn.usage.to_dict(), "tool_calls": calls}
+
+    def metadata(self) -> dict[str, Any]:
+        """The final chunk's metadata, as things stand."""
+        turns = [*self.turns, *([self._summary(self.turn, None)] if self.turn else [])]
+        now = perf_counter()
+        return {
+            "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
+            "provider": self.provider,
+            "tokens": sum((turn.usage for turn in turns), Usage()).to_dict(),
+            "raw_finish_reason": turns[-1].raw_finish_reason if turns else None,
+            "steps": len(turns),
+            "tool_calls": [_described(call) for call in [*self.calls, *(self.turn.calls() if self.turn else [])]],
+            "duration": now - self.started,
+            "time_to_first_token": None if self.first_at is None else self.first_at - self.started,
+            "request_ids": [turn.request_id for turn in turns if turn.request_id],
+        }
+
+    def finish(self, reason: FinishReason) -> dict[str, Any]:
+        """End the run; returns the final chunk's metadata."""
+        self.finished = self._response(self.metadata(), reason)
+        return self.finished.metadata
+
+    def response(self) -> Response:
+        """The whole response once the run has finished; before that, a copy of it as far as it came."""
+        if self.finished is not None:
+            return self.finished
+        metadata = self.metadata()
+        now = Run(self.provider, self.model, list(self.messages))
+        now.turns, now.calls, now.open_calls, now.turn = (
+            list(self.turns),
+            list(self.calls),
+            self.open_calls,
+            self.turn,
+        )
+        if now.turn is not None:
+            now.end_turn(None)
+        now.close_calls()
+        return now._response(metadata, None)
+
+    def _response(self, metadata: dict[str, Any], reason: FinishReason | None) -> Response:
+        content = "".join(turn.content for turn in self.turns)
+        return Response(content, reason, metadata, self.messages, self.calls, self.turns)
+
+    def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:
+        usage = turn.tokens(self.messages)
+        return TurnSummary(turn.content, reason, turn.finish, turn.model or self.model, usage, turn.request_id)
+
+
+def _described(call: ToolCall) -> dict[str, Any]:
+    described = {**call.to_dict(), "executed": call.result is not None}
+    if call.result is not None:
+        described |= {
+            "result": call.result.content,
+            "is_error": call.result.is_error,
+            "duration": call.result.duration,
+        }
+    return described
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

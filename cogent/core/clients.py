@@ -1,0 +1,51 @@
+"""One SDK client for each event loop.
+
+A client's connections belong to the loop that opened them, so an agent keeps none itself: it looks up the client of the
+running loop. Each client is held by an async generator, because a loop closes its generators before it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from cogent.model import Model
+from cogent.providers import Provider
+
+
+class Clients:
+    """The clients of one agent; a client that the user brought stays the user's to close."""
+
+    def __init__(self, provider: Provider, model: Model) -> None:
+        self._provider = provider
+        self._model = model
+        self._holders: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Any, None], Any]] = {}
+
+    async def get(self) -> Any:
+        """The client of the running loop. Raises ConfigurationError, for example when the key is missing."""
+        if self._model.client is not None:
+            return self._model.client
+        loop = asyncio.get_running_loop()
+        if loop not in self._holders:
+            self._holders = {known: held for known, held in self._holders.items() if not known.is_closed()}
+            holder = self._hold(loop)
+            self._holders[loop] = (holder, await anext(holder))
+        return self._holders[loop][1]
+
+    async def aclose(self) -> None:
+        """Close the clients: this loop's now, those of other loops when they get to it."""
+        running = asyncio.get_running_loop()
+        for loop, (holder, _) in list(self._holders.items()):
+            if loop is running:
+                await holder.aclose()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
+
+    async def _hold(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Any, None]:
+        client = self._provider.make_client(self._model)
+        try:
+            yield client
+        finally:
+            self._holders.pop(loop, None)
+            await self._provider.close_client(client)

@@ -1,0 +1,149 @@
+"""Ask, run the tools that were asked for, ask again: the one place that decides what happens next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+from cogent.chunks import StreamChunk, TurnUpdate
+from cogent.core import finish
+from cogent.core.accumulate import Run, Turn
+from cogent.core.clients import Clients
+from cogent.core.dispatch import dispatch
+from cogent.core.retry import wait_before
+from cogent.core.watchdog import Timeout, Watchdog
+from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelTimeout, StreamInterrupted
+from cogent.messages import FinishReason
+from cogent.model import Model
+from cogent.providers import Part, Provider, Request
+from cogent.providers._sdk import translate
+from cogent.tools import Tool
+
+Chunks = AsyncGenerator[StreamChunk, None]
+
+TOO_SLOW = {
+    "first": "no content came within {0:g} seconds",
+    "stall": "no content came for {0:g} seconds",
+    "total": "the run took longer than {0:g} seconds",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an agent brings to each of its runs."""
+
+    model: Model
+    provider: Provider
+    clients: Clients
+    instructions: str | None
+    tools: Mapping[str, Tool[..., Any]]
+    max_steps: int
+    timeout: Timeout = field(default_factory=Timeout)
+
+
+async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
+    """All chunks of a run, in order, the final one last. A run that was stopped just ends."""
+    try:
+        watchdog.start()
+        try:
+            async with aclosing(_steps(plan, run, watchdog, context, streaming)) as chunks:
+                async for chunk in chunks:
+                    watchdog.leave()
+                    yield chunk
+                    if watchdog.enter():
+                        break
+        except asyncio.CancelledError:
+            if not watchdog.interrupted():
+                raise
+        if watchdog.reason in TOO_SLOW and run.finished is None:
+            raise _too_slow(plan, watchdog.reason)
+    except CogentError as error:
+        error.partial = run.response()
+        raise
+    finally:
+        watchdog.close()
+
+
+async def _steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
+    client = await plan.clients.get()
+    for _ in range(plan.max_steps):
+        async with aclosing(_ask(plan, run, watchdog, client, streaming)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        watchdog.expect("tools")
+        end, reason = _end_turn(run)
+        if reason == "tool_calls":
+            yield StreamChunk(finish_reason="tool_calls", metadata=run.tool_calls_metadata())
+            async with aclosing(dispatch(run.open_calls, plan.tools, context, plan.timeout.tool)) as results:
+                async for call, result in results:
+                    call.result = result
+                    yield StreamChunk(tool_result=result)
+            run.close_calls()
+        elif end != "continue":
+            yield StreamChunk(is_final=True, finish_reason=reason, metadata=run.finish(reason))
+            return
+    raise MaxStepsExceeded(f"the model still asked for tools after max_steps={plan.max_steps} turns")
+
+
+async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming: bool) -> Chunks:
+    """One answer of the model; asked again after a failure as long as nothing of it was seen."""
+    request = Request(plan.model, run.messages, plan.instructions, tuple(plan.tools.values()))
+    ask = plan.provider.stream if streaming else partial(_complete, plan.provider)
+    for attempt in count():
+        watchdog.expect("first")
+        turn = run.begin_turn()
+        try:
+            async with aclosing(ask(client, request)) as parts:
+                async for part in parts:
+                    if isinstance(part, TurnUpdate):
+                        turn.update(part)
+                    elif part.content or part.reasoning or part.tool_call is not None:
+                        turn.add(part)
+                        if run.first_at is None:
+                            run.first_at = perf_counter()
+                        yield part
+            _check_end(turn, plan.model.strict_end)
+            return
+        except ConfigurationError:
+            raise
+        except Exception as raised:  # noqa: BLE001  # an SDK's, an HTTP client's, a decoder's: each becomes ours
+            error = translate(raised, began=turn.began, secret=getattr(client, "api_key", None))
+        error.provider, error.model = plan.model.provider, plan.model.name
+        error.request_id = error.request_id or turn.request_id
+        wait = wait_before(attempt, error)
+        if turn.visible or wait is None or attempt >= plan.model.max_retries:
+            raise error
+        await asyncio.sleep(wait)
+
+
+async def _complete(provider: Provider, client: Any, request: Request) -> AsyncGenerator[Part, None]:
+    for part in await provider.complete(client, request):
+        yield part
+
+
+def _check_end(turn: Turn, strict: bool) -> None:
+    """Raise StreamInterrupted unless the provider said that the answer is complete."""
+    if turn.finish is None:
+        if strict:
+            raise StreamInterrupted("the answer ended without the provider's word that it is complete")
+    elif finish.ending(turn.finish) == "error":
+        raise StreamInterrupted("the provider gave up on the answer", code=turn.finish)
+
+
+def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
+    assert run.turn is not None
+    end = "stop" if run.turn.finish is None else finish.ending(run.turn.finish)
+    reason = finish.finish_reason(end, refused=run.turn.refused, calls=bool(run.turn.calls()))
+    run.end_turn(reason)
+    return end, reason
+
+
+def _too_slow(plan: Plan, kind: str) -> ModelTimeout:
+    seconds = getattr(plan.timeout, kind)
+    return ModelTimeout(TOO_SLOW[kind].format(seconds), kind=kind, provider=plan.model.provider, model=plan.model.name)

@@ -1,0 +1,157 @@
+"""Stopping a run: limits of time, and a word from outside.
+
+Content is what counts: pings, comments and empty deltas do not reset the stall clock, because only a chunk that
+reaches the user calls `enter` again. The clock stands still while the consumer is busy and while tools run. There is
+one timer for a whole stream: it is set anew when it fires too early, not at each chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, fields
+
+from cogent.errors import ConfigurationError
+
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits in seconds; None is no limit.
+
+    `first`: from a request to its first content. `stall`: between two pieces of content. `total`: the whole run,
+    tools included. `tool`: one tool call; reaching it is an error result for the model, not the end of the run.
+    """
+
+    first: float | None = None
+    stall: float | None = None
+    total: float | None = None
+    tool: float | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            limit = getattr(self, f.name)
+            if limit is not None and (not isinstance(limit, int | float) or isinstance(limit, bool) or limit <= 0):
+                raise ConfigurationError(f"the {f.name} time-out is a number of seconds above 0; got {limit!r}")
+
+
+class Watchdog:
+    """Interrupts the task that waits inside a run, and remembers why.
+
+    The run calls `enter` when it starts to wait and `leave` before it yields. An interruption cancels the waiting task;
+    the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours. While nobody
+    waits inside, the reason is only noted.
+    """
+
+    __slots__ = (
+        "_before",
+        "_deadline",
+        "_kind",
+        "_limits",
+        "_loop",
+        "_task",
+        "_timer",
+        "_total",
+        "_waiting",
+        "reason",
+    )
+
+    def __init__(self, limits: Timeout) -> None:
+        self._limits = limits
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._total = self._deadline = math.inf
+        self._kind = "first"
+        self._before = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self.reason: str | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that the run was started on."""
+        return self._loop
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task waits inside the run just now."""
+        return self._task is not None
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        if self._limits.total is not None:
+            self._total = self._loop.time() + self._limits.total
+            self._arm(self._total)
+
+    def expect(self, kind: str) -> None:
+        """Start the clock for the `first` content of a request; any other kind stops it."""
+        self._kind = kind
+        self._restart(self._limits.first if kind == "first" else None)
+
+    def enter(self) -> bool:
+        """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
+        self._task = asyncio.current_task()
+        if self._kind == "first":
+            self._kind = "stall"
+            self._restart(self._limits.stall)
+        elif self._limits.stall is not None and self._kind == "stall":
+            self._restart(self._limits.stall)
+        return self.reason is not None
+
+    def leave(self) -> None:
+        self._task = None
+
+    def interrupt(self, reason: str) -> bool:
+        """Stop the run for this reason; returns whether a task was inside. Call it on the run's own loop."""
+        self.reason = self.reason or reason
+        if self._task is None:
+            return False
+        self._before = self._task.cancelling()
+        self._task.cancel()
+        return True
+
+    def interrupted(self) -> bool:
+        """On CancelledError: whether it was our doing alone. If so it is taken back."""
+        if self.reason is None or self._task is None:
+            return False
+        return self._task.uncancel() <= self._before
+
+    async def ended(self) -> None:
+        """Wait until the run has ended."""
+        assert self._loop is not None
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def close(self) -> None:
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _restart(self, limit: float | None) -> None:
+        assert self._loop is not None
+        self._deadline = math.inf if limit is None else self._loop.time() + limit
+        if limit is not None and (self._timer is None or self._timer.when() > self._deadline):
+            self._arm(self._deadline)
+
+    def _arm(self, when: float) -> None:
+        assert self._loop is not None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._fire)
+
+    def _fire(self) -> None:
+        assert self._loop is not None
+        now, self._timer = self._loop.time(), None
+        deadline = math.inf if self._task is None else self._deadline
+        if now >= self._total:
+            self.interrupt("total")
+        elif now >= deadline:
+            self.interrupt(self._kind)
+        elif (when := min(deadline, self._total)) < math.inf:
+            self._arm(when)

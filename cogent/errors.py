@@ -1,0 +1,148 @@
+"""Everything that cogent raises, one family whichever provider answers.
+
+    CogentError
+    ├── ConfigurationError        what the caller wrote is wrong; raised before a request where it can be known
+    ├── ModelError                the provider, the network or the model failed
+    │   ├── AuthenticationError   401: the key is missing, wrong or expired
+    │   ├── PermissionDenied      403
+    │   ├── ModelNotFound         404: no such model, or no such path under `base_url`
+    │   ├── BadRequest            400 and other refusals of the request itself
+    │   │   └── ContextTooLong    the conversation does not fit the model's context
+    │   ├── RateLimited           429; not retryable when a quota is used up
+    │   ├── Overloaded            the provider has no room just now
+    │   ├── ServerError           5xx, or an answer that makes no sense
+    │   ├── ConnectionFailed      no connection, or none that lasted to the first byte of the answer
+    │   ├── ModelTimeout          too slow; `kind` says which limit
+    │   └── StreamInterrupted     the answer ended before the provider said that it was complete
+    ├── ToolError                 a tool failed that was declared with `on_error="raise"`
+    └── MaxStepsExceeded          the model still asked for tools after `max_steps` turns
+
+An error that ends a run carries in `partial` the `Response` as far as it came. The SDK's own error is `__cause__`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from cogent.messages import Response
+
+
+class CogentError(Exception):
+    """Whatever cogent raises on purpose."""
+
+    partial: Response | None = None
+
+
+class ConfigurationError(CogentError):
+    """The agent, a tool, a model string or a message is not usable as written."""
+
+
+class ModelError(CogentError):
+    """The provider failed.
+
+    `status` is the HTTP status (200 for an error inside a stream), `code` the provider's own word, `retry_after`
+    seconds that the provider asked to wait. `retryable` says whether asking again may help.
+    """
+
+    may_retry: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        partial: Response | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.code = code
+        self.retryable = self.may_retry if retryable is None else retryable
+        self.retry_after = retry_after
+        self.request_id = request_id
+        self.partial = partial
+
+    def __str__(self) -> str:
+        where = f"{self.provider}:{self.model}: " if self.provider else ""
+        details = ", ".join(str(d) for d in (self.status, self.code, self.request_id) if d is not None)
+        return f"{where}{super().__str__()}" + (f" ({details})" if details else "")
+
+
+class AuthenticationError(ModelError):
+    """The provider does not accept the key."""
+
+
+class PermissionDenied(ModelError):
+    """The key is good, but may not do this."""
+
+
+class ModelNotFound(ModelError):
+    """The provider has no such model, or the `base_url` no such path."""
+
+
+class BadRequest(ModelError):
+    """The provider refuses the request as it is."""
+
+
+class ContextTooLong(BadRequest):
+    """The conversation is longer than the model's context."""
+
+
+class RateLimited(ModelError):
+    """Too many requests or tokens in a while, or a quota that is used up (then not retryable)."""
+
+    may_retry = True
+
+
+class Overloaded(ModelError):
+    """The provider has no capacity at the moment."""
+
+    may_retry = True
+
+
+class ServerError(ModelError):
+    """The provider failed, or sent what is no answer."""
+
+    may_retry = True
+
+
+class ConnectionFailed(ModelError):
+    """The server could not be reached."""
+
+    may_retry = True
+
+
+class ModelTimeout(ModelError):
+    """A limit of time was reached.
+
+    `kind` is `"first"` (no content yet), `"stall"` (content stopped coming), `"total"` (the whole run) or
+    `"request"` (a limit of the SDK or the server).
+    """
+
+    may_retry = True
+
+    def __init__(self, message: str, *, kind: str = "request", **details: object) -> None:
+        super().__init__(message, **details)  # type: ignore[arg-type]  # the fields of ModelError, passed on
+        self.kind = kind
+
+
+class StreamInterrupted(ModelError):
+    """The answer broke off: what came is in `partial`, and it is not the whole."""
+
+    may_retry = True
+
+
+class ToolError(CogentError):
+    """A tool declared with `on_error="raise"` failed; its own exception is `__cause__`."""
+
+
+class MaxStepsExceeded(CogentError):
+    """The model asked for tools in each of `max_steps` turns; they ran, and `partial` holds their results."""

@@ -1,0 +1,161 @@
+"""The values of a conversation: what was said, what was called, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from cogent.errors import ConfigurationError
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of a turn or a run; `estimated` when the provider gave no figures and they were counted here.
+
+    `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning, as in the OpenTelemetry
+    GenAI conventions.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.estimated or other.estimated,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The six counts, and `"estimated": True` where it holds."""
+        counts: dict[str, Any] = {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": self.total_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+        }
+        return {**counts, "estimated": True} if self.estimated else counts
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """What one tool call gave: `content` is what the model reads, `duration` is in seconds."""
+
+    id: str
+    name: str
+    content: str
+    is_error: bool = False
+    duration: float = 0.0
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A call that the model asked for.
+
+    `arguments` is an object, or the model's own string where that is no JSON object. `result` is None until the
+    tool has ended, and stays None for a call that was never run.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | str
+    result: ToolResult | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The call alone: `{"id", "name", "arguments"}`."""
+        return {"id": self.id, "name": self.name, "arguments": self.arguments}
+
+
+@dataclass(slots=True)
+class Message:
+    """One entry of a conversation.
+
+    A `tool` message answers the call named by `tool_call_id`. `items` are the provider's own pieces of an assistant
+    message (reasoning with its signature or encrypted content, calls, text), sent back unchanged and in order to the
+    `provider` that made them; any other provider gets `content` and `tool_calls`.
+    """
+
+    role: Role
+    content: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_call_id: str | None = None
+    name: str | None = None
+    is_error: bool = False
+    reasoning: str = ""
+    provider: str | None = None
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.role not in get_args(Role):
+            raise ConfigurationError(f"a message's role is one of {', '.join(get_args(Role))}; got {self.role!r}")
+        if not isinstance(self.content, str):
+            raise ConfigurationError(f"a message's content is a string; got {type(self.content).__name__}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-safe dict without the empty fields; `from_dict` reads it back."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["tool_calls"] = [call.to_dict() for call in self.tool_calls]
+        return {key: value for key, value in data.items() if value or key in ("role", "content")}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ConfigurationError."""
+        unknown = set(data) - {f.name for f in fields(cls)}
+        if unknown or "role" not in data:
+            wrong = f"unknown keys {sorted(unknown)}" if unknown else "no role"
+            raise ConfigurationError(f"not a message: {wrong}")
+        calls = [ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ())]
+        return cls(**{**data, "tool_calls": calls})
+
+
+@dataclass(slots=True)
+class TurnSummary:
+    """One answer of the model: its text, why it ended, what it cost and who gave it."""
+
+    content: str
+    finish_reason: FinishReason | None
+    raw_finish_reason: str | None
+    model: str
+    usage: Usage
+    request_id: str | None = None
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole run, or as much of one as there was.
+
+    `content` is all text of the run, exactly what a stream's chunks add up to. `finish_reason` is None when the run
+    did not end by itself. `metadata` is the final chunk's. `messages` is the whole conversation: pass it as
+    `history=` to go on. `turns` has one entry per answer of the model.
+    """
+
+    content: str
+    finish_reason: FinishReason | None
+    metadata: dict[str, Any]
+    messages: list[Message]
+    tool_calls: list[ToolCall]
+    turns: list[TurnSummary]
+
+    def __str__(self) -> str:
+        return self.content
+
+    def _repr_markdown_(self) -> str:
+        return self.content

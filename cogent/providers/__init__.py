@@ -1,0 +1,69 @@
+"""What a provider is: a module that translates, found by the name in the model string.
+
+A provider module translates in pure functions and does its input and output in one thin generator:
+
+    encode_request(request) -> dict             ours to theirs, never awaits
+    decode_event(event) -> Iterable[Part]       theirs to ours, no memory, never awaits
+    make_client(model) -> client                no connection yet
+    stream(client, request) -> AsyncGenerator   call, iterate, decode, close
+    complete(client, request) -> Iterable       the same for one plain response
+    close_client(client)
+
+A new provider is one new file here and one extra of the same name: nothing else knows the providers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from cogent.chunks import StreamChunk, TurnUpdate
+from cogent.errors import ConfigurationError
+from cogent.messages import Message
+
+if TYPE_CHECKING:
+    from cogent.model import Model
+    from cogent.tools import Tool
+
+Part = StreamChunk | TurnUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model: the conversation so far and the tools that it may ask for."""
+
+    model: Model
+    messages: Sequence[Message]
+    instructions: str | None = None
+    tools: Sequence[Tool[..., Any]] = field(default_factory=tuple)
+
+
+class Provider(Protocol):
+    """The functions that a provider module has."""
+
+    def make_client(self, model: Model) -> Any:
+        """An SDK client with the model's settings. Raises ConfigurationError, naming the variable of a missing key."""
+
+    async def close_client(self, client: Any) -> None:
+        """Close a client that `make_client` made."""
+
+    def stream(self, client: Any, request: Request) -> AsyncGenerator[Part, None]:
+        """Ask, and yield what comes as it comes."""
+
+    async def complete(self, client: Any, request: Request) -> Iterable[Part]:
+        """Ask for the whole answer at once."""
+
+
+def load(name: str) -> Provider:
+    """The provider module for a prefix; imports its SDK. Raises ConfigurationError if the SDK is not installed."""
+    module = f"{__name__}.{name.replace('-', '_')}"
+    try:
+        return cast(Provider, importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__name__):
+            raise
+        raise ConfigurationError(
+            f'models of {name!r} need the package {error.name!r}: pip install "cogent-ai[{name}]"'
+        ) from error

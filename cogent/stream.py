@@ -1,0 +1,78 @@
+"""The handle on one run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from cogent.core.accumulate import Run
+from cogent.core.loop import Plan, run_steps
+from cogent.core.watchdog import Watchdog
+from cogent.messages import Response
+
+if TYPE_CHECKING:
+    from cogent.chunks import StreamChunk
+
+STOPPED = "stopped"
+
+
+class AgentStream:
+    """The chunks of a run, as they come: `async for chunk in stream`.
+
+    Nothing happens before the first chunk is asked for. Leaving the loop and dropping the stream, leaving
+    `async with stream`, `aclose()` and `cancel()` all close the connection and cancel tools that still run.
+    """
+
+    def __init__(self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True) -> None:
+        self._run = run
+        self._watchdog = Watchdog(plan.timeout)
+        self._chunks = run_steps(plan, run, self._watchdog, context, streaming)
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def response(self) -> Response:
+        """The response: complete after the end; before it, and after a break or an error, as far as it came."""
+        return self._run.response()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[StreamChunk]:
+        if self._closing is not None:
+            return self._closed(self._closing)
+        return self._chunks.__anext__()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        elif self._watchdog.interrupt(STOPPED):
+            await self._watchdog.ended()
+        else:
+            await self._chunks.aclose()
+
+    def cancel(self) -> None:
+        """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
+        loop = self._watchdog.loop
+        if loop is None:
+            self._watchdog.interrupt(STOPPED)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(self._stop, loop)
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._watchdog.interrupt(STOPPED) and self._closing is None:
+            self._closing = loop.create_task(self._chunks.aclose())
+
+    async def _closed(self, closing: asyncio.Task[None]) -> StreamChunk:
+        await asyncio.shield(closing)
+        raise StopAsyncIteration

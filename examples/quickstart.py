@@ -1,0 +1,26 @@
+"""Stream an answer: from the embedded model without a key, or with --model from any provider."""
+
+import argparse
+import asyncio
+
+from cogent import Agent, CogentError
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("question", nargs="?", default="Write two sentences about the sea.")
+    parser.add_argument("--model", default="local", help='such as "gpt-5.4" or "anthropic:claude-sonnet-4-5"')
+    arguments = parser.parse_args()
+
+    agent = Agent(name="writer", model=arguments.model)
+    async for chunk in agent.run_stream(arguments.question):
+        print(chunk.content, end="", flush=True)
+        if chunk.is_final and chunk.metadata:
+            print(f"\n\n{chunk.metadata['model']}: {chunk.metadata['tokens']}")
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except CogentError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from None
