@@ -1,7 +1,7 @@
 """Fixtures that most tests share: a loopback server, and each wire format that a provider speaks."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,21 +13,40 @@ from cogent import Agent, Model
 
 @dataclass(frozen=True)
 class Wire:
-    """A provider and the builders of what it sends."""
+    """A provider, the builders of what it sends, and the names that tell its requests from others'.
+
+    `suffix` ends the base_url, `limit` is its word for max_tokens, `variable` names its key in the environment.
+    """
 
     provider: str
     send: Any
+    suffix: str = "/v1"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    limit: str = "max_tokens"
+    variable: str = "OPENAI_API_KEY"
+
+    @property
+    def name(self) -> str:
+        """The provider, told apart where it speaks two formats."""
+        return self.provider + "-chat" * bool(self.settings)
 
     def agent(self, server: Loopback, *, model: dict[str, Any] | None = None, **settings: Any) -> Agent:
         """An agent of this provider whose server is the loopback one."""
-        options = {"base_url": f"{server.url}/v1", "api_key": "key", "max_retries": 0, **(model or {})}
+        address = {"base_url": server.url + self.suffix, "api_key": "key", "max_retries": 0}
+        options = {**address, **self.settings, **(model or {})}
         return Agent("tester", Model(f"{self.provider}:gpt-test", **options), **settings)
 
 
-WIRES = [Wire("openai", openai_responses), Wire("openai-chat", chat_completions)]
+AZURE_CHAT = {"api_version": "2025-04-01-preview"}
+WIRES = [
+    Wire("openai", openai_responses, limit="max_output_tokens"),
+    Wire("openai-chat", chat_completions),
+    Wire("azure", openai_responses, "", limit="max_output_tokens", variable="AZURE_OPENAI_API_KEY"),
+    Wire("azure", chat_completions, "", AZURE_CHAT, limit="max_completion_tokens", variable="AZURE_OPENAI_API_KEY"),
+]
 
 
-@pytest.fixture(params=WIRES, ids=lambda wire: wire.provider)
+@pytest.fixture(params=WIRES, ids=lambda wire: wire.name)
 def wire(request: pytest.FixtureRequest) -> Wire:
     """Each provider in turn."""
     return request.param

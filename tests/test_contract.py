@@ -41,7 +41,15 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
         return await agent.run(message, **options)
 
 
+def leaves(value: Any, name: str = "") -> dict[str, Any]:
+    """The plain values of a JSON document by the names of their fields."""
+    if isinstance(value, dict):
+        return {key: leaf for field, inner in value.items() for key, leaf in leaves(inner, field).items()}
+    return {name: value}
+
+
 def plain(body: bytes) -> Reply:
+    """A reply with a body that comes at once."""
     return Reply(body, content_type="application/json")
 
 
@@ -180,18 +188,12 @@ def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     """An agent without settings sends none, and each setting goes under the provider's own name."""
     server.reply(*[Reply(wire.send.text("ok"))] * 2)
     asyncio.run(collect(wire.agent(server)))
-    settings = {
-        "temperature": 0.5,
-        "max_tokens": 9,
-        "extra": {"seed": 7} if wire.provider != "openai" else {"top_p": 1},
-    }
+    settings = {"temperature": 0.5, "max_tokens": 9}
     asyncio.run(collect(wire.agent(server, model=settings, instructions="Be brief.")))
-    bare, full = (request.json for request in server.requests)
-    always = {"openai": {"model", "input", "store", "include", "stream"}}
-    assert set(bare) == always.get(wire.provider, {"model", "messages", "stream", "stream_options"})
-    limit = "max_output_tokens" if wire.provider == "openai" else "max_tokens"
-    assert (full["temperature"], full[limit]) == (0.5, 9) and (full.get("seed") == 7 or full.get("top_p") == 1)
-    assert full.get("instructions") or full["messages"][0] == {"role": "system", "content": "Be brief."}
+    bare, full = (leaves(request.json) for request in server.requests)
+    assert wire.limit not in bare and "temperature" not in bare and "tools" not in server.requests[0].json
+    assert (full["temperature"], full[wire.limit]) == (0.5, 9)
+    assert "Be brief." in str(server.requests[1].json)
 
 
 def test_one_agent_keeps_its_connection_and_serves_many_runs(server: Loopback, wire: Wire) -> None:
@@ -218,9 +220,9 @@ def test_one_agent_serves_several_event_loops(server: Loopback, wire: Wire) -> N
 
     assert asyncio.run(run(agent)) == asyncio.run(run(agent)) == "fine"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", "from-the-environment")
+        patch.setenv(wire.variable, "from-the-environment")
         assert asyncio.run(run(pickle.loads(pickle.dumps(agent)))) == "fine"
-    assert server.requests[-1].headers["authorization"] == "Bearer from-the-environment"
+    assert "from-the-environment" in str(server.requests[-1].headers)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_an_unusable_message_is_refused_at_once(arguments: tuple[Any], words: st
     [
         ({"name": ""}, "name"),
         ({"model": "openai:"}, 'no model name.*"openai:NAME"'),
-        ({"model": "nobody:m"}, "unknown provider 'nobody'.*local, openai, openai-chat"),
+        ({"model": "nobody:m"}, "unknown provider 'nobody'.*local.*openai, openai-chat"),
         ({"model": "llama3"}, "PROVIDER:llama3.*openai-chat"),
         ({"model": ""}, "model"),
         ({"model": 5}, "model"),

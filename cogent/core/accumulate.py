@@ -179,6 +179,7 @@ class Run:
         self.turn: Turn | None = None
         self.first_at: float | None = None
         self.started = perf_counter()
+        self.ended: float | None = None
         self.finished: Response | None = None
 
     def begin_turn(self) -> Turn:
@@ -230,16 +231,16 @@ class Run:
 
     def metadata(self) -> dict[str, Any]:
         """The final chunk's metadata, as things stand."""
-        turns = [*self.turns, *([self._summary(self.turn, None)] if self.turn else [])]
-        now = perf_counter()
+        open_turn = self.turn if self.turn and self.turn.began else None
+        turns = [*self.turns, *([self._summary(open_turn, None)] if open_turn else [])]
         return {
             "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
             "provider": self.provider,
             "tokens": sum((turn.usage for turn in turns), Usage()).to_dict(),
             "raw_finish_reason": turns[-1].raw_finish_reason if turns else None,
             "steps": len(turns),
-            "tool_calls": [_described(call) for call in [*self.calls, *(self.turn.calls() if self.turn else [])]],
-            "duration": now - self.started,
+            "tool_calls": [_described(call) for call in [*self.calls, *(open_turn.calls() if open_turn else [])]],
+            "duration": (self.ended or perf_counter()) - self.started,
             "time_to_first_token": None if self.first_at is None else self.first_at - self.started,
             "request_ids": [turn.request_id for turn in turns if turn.request_id],
         }
@@ -261,7 +262,7 @@ class Run:
             self.open_calls,
             self.turn,
         )
-        if now.turn is not None:
+        if now.turn is not None and now.turn.began:
             now.end_turn(None)
         now.close_calls()
         return now._response(metadata, None)

@@ -50,7 +50,9 @@ class Plan:
 async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
     """All chunks of a run, in order, the final one last. A run that was stopped just ends."""
     try:
-        watchdog.start()
+        run.started = perf_counter()
+        if watchdog.start():
+            return
         try:
             async with aclosing(_steps(plan, run, watchdog, context, streaming)) as chunks:
                 async for chunk in chunks:
@@ -67,6 +69,7 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
         error.partial = run.response()
         raise
     finally:
+        run.ended = perf_counter()
         watchdog.close()
 
 
@@ -119,6 +122,7 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
         wait = wait_before(attempt, error)
         if turn.visible or wait is None or attempt >= plan.model.max_retries:
             raise error
+        watchdog.expect("retry")
         await asyncio.sleep(wait)
 
 

@@ -78,12 +78,14 @@ class Watchdog:
         """Whether a task waits inside the run just now."""
         return self._task is not None
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        """The run begins in this task; returns whether it was stopped even before."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         if self._limits.total is not None:
             self._total = self._loop.time() + self._limits.total
             self._arm(self._total)
+        return self.reason is not None
 
     def expect(self, kind: str) -> None:
         """Start the clock for the `first` content of a request; any other kind stops it."""

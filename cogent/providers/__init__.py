@@ -57,7 +57,7 @@ class Provider(Protocol):
 
 
 def load(name: str) -> Provider:
-    """The provider module for a prefix; imports its SDK. Raises ConfigurationError if the SDK is not installed."""
+    """The provider module for a prefix; imports its SDK. Raises ConfigurationError if that is missing or too old."""
     module = f"{__name__}.{name.replace('-', '_')}"
     try:
         return cast(Provider, importlib.import_module(module))
@@ -66,4 +66,8 @@ def load(name: str) -> Provider:
             raise
         raise ConfigurationError(
             f'models of {name!r} need the package {error.name!r}: pip install "cogent-ai[{name}]"'
+        ) from error
+    except ImportError as error:
+        raise ConfigurationError(
+            f'models of {name!r} need a newer SDK ({error}): pip install --upgrade "cogent-ai[{name}]"'
         ) from error

@@ -126,8 +126,9 @@ def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
             encoded[item["reasoning_field"]] = message.reasoning
         for detail in item.get("reasoning_details", ()):
             _merge_detail(details, detail)
-        if "call" in item:
-            encoded["tool_calls"][item["call"]] |= item["more"]
+        for place, call in enumerate(encoded.get("tool_calls", ())):
+            if item.get("call") in (call["id"], place):
+                call |= item["more"]
     if details:
         encoded["reasoning_details"] = details
 
@@ -215,8 +216,7 @@ def _decode_call(call: dict[str, Any], place: int) -> Iterator[Part]:
     yield StreamChunk(tool_call=delta)
     more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
     if more:
-        at = delta.index if delta.index is not None else place
-        yield TurnUpdate(item={"call": at, "more": more})
+        yield TurnUpdate(item={"call": delta.id or delta.index or place, "more": more})
 
 
 def _update(event: dict[str, Any], choice: dict[str, Any]) -> TurnUpdate:

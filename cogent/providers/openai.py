@@ -125,7 +125,7 @@ def encode_request(request: Request) -> dict[str, Any]:
 def _encode_message(message: Message, provider: str, reasons: bool) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
         yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": message.content}
-    elif message.items and message.provider == provider and reasons:
+    elif reasons and message.provider == provider and message.items and "type" in message.items[0]:
         yield from message.items
     else:
         if message.content:

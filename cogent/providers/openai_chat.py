@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any
 
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 
 from cogent.chunks import TurnUpdate
 from cogent.providers import Part, Request
@@ -45,5 +45,5 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 
 def _arguments(client: AsyncOpenAI, request: Request) -> dict[str, Any]:
     # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers know only that.
-    official = client.base_url.host == "api.openai.com"
+    official = isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
     return encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")

@@ -1,0 +1,57 @@
+"""Azure OpenAI through the OpenAI SDK.
+
+The Responses API at the resource's `/openai/v1/`, or, when the model has an `api_version`, Chat Completions of a
+deployment as in the versions before. `base_url` (or AZURE_OPENAI_ENDPOINT) is the resource's endpoint, and the model's
+name that of the deployment; `api_key` may be a function that returns a token of Microsoft Entra ID.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Iterable
+from typing import cast
+
+from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
+
+from cogent.errors import ConfigurationError
+from cogent.model import Model
+from cogent.providers import Part, Provider, Request, openai, openai_chat
+from cogent.providers.openai import close_client
+
+__all__ = ["close_client", "complete", "make_client", "stream"]
+
+PATH = "/openai/v1"
+
+
+def make_client(model: Model) -> AsyncOpenAI:
+    """A client for the resource. Raises ConfigurationError, naming the variable of what is missing."""
+    endpoint = (model.base_url or os.environ.get("AZURE_OPENAI_ENDPOINT", "")).rstrip("/").removesuffix(PATH)
+    if not endpoint:
+        raise ConfigurationError(
+            "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
+        )
+    key = openai.key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    try:
+        if model.api_version is None:
+            return AsyncOpenAI(api_key=key or "", base_url=f"{endpoint}{PATH}/", max_retries=0)
+        given = {"azure_ad_token_provider": key} if callable(key) else {"api_key": key}
+        return AsyncAzureOpenAI(azure_endpoint=endpoint, api_version=model.api_version, max_retries=0, **given)
+    except OpenAIError as error:
+        raise ConfigurationError(
+            "no Azure key: set AZURE_OPENAI_API_KEY, or give Model(..., api_key=...), a key or a function that "
+            "returns a token"
+        ) from error
+
+
+def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    return _spoken_by(client).stream(client, request)
+
+
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    return await _spoken_by(client).complete(client, request)
+
+
+def _spoken_by(client: AsyncOpenAI) -> Provider:
+    return cast(Provider, openai_chat if isinstance(client, AsyncAzureOpenAI) else openai)
