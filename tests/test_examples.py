@@ -1,0 +1,185 @@
+"""Every example runs as a user runs it: as a program of its own, or as a notebook."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import nbformat
+import pytest
+from conftest import WIRES, Wire
+from nbclient import NotebookClient
+from support.loopback import Loopback, Reply
+from support.wire import openai_responses
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NOTEBOOK = EXAMPLES / "notebook.ipynb"
+LIMIT = 100  # Seconds; a program takes a few.
+
+
+@pytest.fixture(params=[wire for wire in WIRES if wire.provider.startswith("openai")], ids=lambda wire: wire.name)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """The providers whose server OPENAI_BASE_URL names."""
+    return request.param
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """How a user starts an example, but with warnings as errors."""
+    return [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+
+
+def environment(server: Loopback | None, **more: str) -> dict[str, str]:
+    """The variables of a user whose provider is the loopback server, or of one without a key."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    if server is not None:
+        kept |= {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    return kept | {"PYTHONIOENCODING": "utf-8"} | more
+
+
+def run(name: str, *arguments: str, server: Loopback | None = None) -> subprocess.CompletedProcess[str]:
+    """Run an example to its end."""
+    return subprocess.run(
+        command(name, *arguments),
+        env=environment(server),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(name: str, env: dict[str, str]) -> Iterator[str]:
+    """Run an example that serves until it is stopped; gives its address."""
+    process = subprocess.Popen(command(name), env=env, stderr=subprocess.PIPE, encoding="utf-8")
+    try:
+        assert process.stderr is not None
+        yield announced(process.stderr)
+    finally:
+        process.terminate()
+        process.communicate(timeout=LIMIT)
+
+
+def announced(log: IO[str]) -> str:
+    """The address that uvicorn says it serves."""
+    read = []
+    for line in log:
+        read.append(line)
+        if found := re.search(r"running on (http://\S+)", line):
+            return found[1]
+    pytest.fail("".join(["the server did not start:\n", *read]))
+
+
+def test_no_example_is_left_out() -> None:
+    """Each file among the examples is run by a test below."""
+    files = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
+    assert files == {"quickstart.py", "tools.py", "fastapi_app.py", "notebook.ipynb"}
+
+
+def test_quickstart_answers_without_a_key() -> None:
+    """`python examples/quickstart.py` streams an answer of the embedded model and tells its name and tokens."""
+    done = run("quickstart.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    answer, _, figures = done.stdout.rpartition("\n\n")
+    assert answer.strip()
+    assert re.search(r"SmolLM2.*'output_tokens': [1-9]", figures)
+
+
+def test_quickstart_asks_the_model_that_is_named(wire: Wire, server: Loopback) -> None:
+    """With `--model` the quickstart puts the question to that model and prints what it says."""
+    server.reply(Reply(wire.send.text("Waves ", "roll ", "in.")))
+    done = run("quickstart.py", "What does the sea do?", "--model", f"{wire.provider}:gpt-test", server=server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Waves roll in.\n\ngpt-test: {'input_tokens': 11, 'output_tokens': 7,")
+    assert b"What does the sea do?" in server.requests[0].body
+
+
+def test_tools_shows_a_tool_call_in_the_middle_of_the_text(wire: Wire, server: Loopback) -> None:
+    """The text before the calls, each call's result and the text after them are printed in that order."""
+    calls = [
+        ("call_1", "local_time", '{"city": "Tokyo", "utc_offset": 9}'),
+        ("call_2", "local_time", '{"city": "Lima", "utc_offset": -5}'),
+    ]
+    server.reply(
+        Reply(wire.send.tool_calls(*calls, text="I look at two clocks.")),
+        Reply(wire.send.text("Tokyo is ", "ahead.")),
+    )
+    done = run("tools.py", "--model", f"{wire.provider}:gpt-test", server=server)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, calling, *results, last = done.stdout.splitlines()
+    assert (first, calling, last) == ("I look at two clocks.", "[Tool calling...]", "Tokyo is ahead.")
+    shown = sorted(re.sub(r"\d\d:\d\d on \w+day", "TIME", line) for line in results)
+    assert shown == ["[local_time: TIME in Lima]", "[local_time: TIME in Tokyo]"]
+    assert all(line[len("[local_time: ") : -1].encode() in server.requests[1].body for line in results)
+
+
+def test_tools_asks_gpt_by_default(server: Loopback) -> None:
+    """With a key in the environment `python examples/tools.py` works as it is."""
+    server.reply(Reply(openai_responses.text("Noon.")))
+    done = run("tools.py", server=server)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Noon.\n", "")
+    assert server.requests[0].json["model"] == "gpt-5.4"
+
+
+def test_tools_without_a_key_names_the_variable_to_set() -> None:
+    """A newcomer without a key gets one line that says what to do, not a traceback."""
+    done = run("tools.py")
+    assert done.returncode == 1
+    assert "set OPENAI_API_KEY" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_web_app_serves_both_endpoints(wire: Wire, server: Loopback) -> None:
+    """`python examples/fastapi_app.py` answers as plain text and as events, from the model that MODEL names."""
+    server.reply(Reply(wire.send.text("Good ", "day.")), Reply(wire.send.text("Good ", "night.")))
+    with serving("fastapi_app.py", environment(server, MODEL=f"{wire.provider}:gpt-test", PORT="0")) as url:
+        with urllib.request.urlopen(f"{url}/chat?q=Hello", timeout=LIMIT) as answer:
+            assert answer.headers["content-type"].startswith("text/plain")
+            assert answer.read() == b"Good day."
+        with urllib.request.urlopen(f"{url}/events?q=Hello", timeout=LIMIT) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert b"event: done" in answer.read()
+
+
+def test_the_web_app_answers_without_a_key() -> None:
+    """Without MODEL the web app answers with the embedded model."""
+    env = environment(None, PORT="0")
+    env.pop("MODEL", None)
+    with (
+        serving("fastapi_app.py", env) as url,
+        urllib.request.urlopen(f"{url}/chat?q=Say+hello.", timeout=LIMIT) as answer,
+    ):
+        assert answer.read(1)
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    """The committed notebook is valid, for the kernel that Jupyter always has, and holds nothing that a run left."""
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    nbformat.validate(notebook)
+    assert notebook["nbformat"] == 4
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [([], None)] * len(cells)
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook streams token by token, shows the response as Markdown and its figures, and can stop early."""
+    for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=LIMIT, kernel_name="python3").execute()
+    outputs = {cell["id"]: cell["outputs"] for cell in notebook.cells if cell.cell_type == "code"}
+    written = [output["text"] for output in outputs["stream"]]
+    assert len(written) > 1
+    assert outputs["response"][0]["data"]["text/markdown"] == "".join(written)
+    assert "output_tokens" in outputs["metadata"][0]["text"]
+    shown, _, stopped = "".join(output["text"] for output in outputs["stop"]).partition("\n\nstopped: ")
+    assert stopped.strip() == repr(shown)
+    assert {output["output_type"] for cell in outputs.values() for output in cell} == {"stream", "execute_result"}
+    assert "stderr" not in {output.get("name") for cell in outputs.values() for output in cell}
