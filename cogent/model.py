@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Self
 
 from cogent.errors import ConfigurationError
@@ -21,8 +20,8 @@ BARE_NAMES = (
 
 def prefixes() -> list[str]:
     """The prefixes of model strings: one for each module in `cogent/providers`, found by its name."""
-    rooms = pkgutil.iter_modules([str(Path(__file__).parent / "providers")])
-    return sorted(room.name.replace("_", "-") for room in rooms if not room.name.startswith("_"))
+    rooms = os.listdir(os.path.join(os.path.dirname(__file__), "providers"))
+    return sorted(room[:-3].replace("_", "-") for room in rooms if room.endswith(".py") and not room.startswith("_"))
 
 
 @dataclass(frozen=True, repr=False)

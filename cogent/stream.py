@@ -66,6 +66,8 @@ class AgentStream:
         loop = self._watchdog.loop
         if loop is None:
             self._watchdog.interrupt(STOPPED)
+        elif loop is _running():
+            self._stop(loop)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(self._stop, loop)
 
@@ -76,3 +78,10 @@ class AgentStream:
     async def _closed(self, closing: asyncio.Task[None]) -> StreamChunk:
         await asyncio.shield(closing)
         raise StopAsyncIteration
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

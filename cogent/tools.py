@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
 import json
@@ -48,7 +49,7 @@ class Tool(Generic[P, R]):
     ) -> None:
         if isinstance(function, Tool) or not callable(function) or inspect.isclass(function):
             raise ConfigurationError(f"a tool is made from a function or method; got {function!r}")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
         own_name: str = getattr(getattr(function, "func", function), "__name__", type(function).__name__)
         self.name = name or own_name
@@ -69,6 +70,12 @@ class Tool(Generic[P, R]):
             )
         if on_error not in ("return", "raise"):
             raise ConfigurationError(f'on_error is "return" or "raise"; got {on_error!r}')
+        if timeout is not None and (not isinstance(timeout, int | float) or timeout <= 0):
+            raise ConfigurationError(f"a tool's timeout is a number of seconds above 0; got {timeout!r}")
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise ConfigurationError(
+                f"the tool {self.name!r} yields, and a model can only read a value that is returned"
+            )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -108,7 +115,8 @@ class Tool(Generic[P, R]):
                 raise ArgumentsError(f"The arguments are not a JSON object: {_json_error(arguments)}")
             arguments = {}
         try:
-            values = self._schema[0].model_validate(arguments)
+            # A copy: the function may change what it is given, the conversation stays as it was.
+            values = self._schema[0].model_validate(copy.deepcopy(arguments))
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False, include_input=False)
             told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in problems)
@@ -125,7 +133,7 @@ class Tool(Generic[P, R]):
         """Call the function; one that is not async runs in a worker thread, with the caller's context variables."""
         function = cast("Callable[..., Any]", self.function)
         if self.run_in_thread and not _is_async(function):
-            value = await asyncio.to_thread(function, **arguments)
+            value = await asyncio.to_thread(_in_thread, function, arguments)
         else:
             value = function(**arguments)
         return await value if inspect.isawaitable(value) else value
@@ -134,10 +142,8 @@ class Tool(Generic[P, R]):
     def _documentation(self) -> tuple[str, dict[str, str]]:
         from docstring_parser import parse
 
-        text = inspect.getdoc(self.function) if hasattr(self.function, "__name__") else None
-        parsed = parse(text or "")
-        description = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
-        return description, {p.arg_name: p.description for p in parsed.params if p.description}
+        parsed = parse(inspect.getdoc(_behind(self.function)) or "")
+        return (parsed.description or "").strip(), {p.arg_name: p.description for p in parsed.params if p.description}
 
     @functools.cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], list[str]]:
@@ -145,7 +151,7 @@ class Tool(Generic[P, R]):
         try:
             parameters = inspect.signature(self.function).parameters.values()
             hints = _type_hints(self.function)
-        except (NameError, TypeError, ValueError) as error:
+        except Exception as error:  # reading annotations runs whatever the user wrote there
             raise ConfigurationError(f"the signature of tool {self.name!r} cannot be read: {error}") from error
         given: list[inspect.Parameter] = []
         context: list[str] = []
@@ -165,34 +171,20 @@ class Tool(Generic[P, R]):
 
     @functools.cached_property
     def _schema(self) -> tuple[type[BaseModel], dict[str, Any]]:
-        from pydantic import ConfigDict, Field, create_model
-        from pydantic.errors import PydanticUserError
-        from pydantic.json_schema import GenerateJsonSchema
-        from pydantic_core import PydanticOmit
-
-        class Untitled(GenerateJsonSchema):
-            ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # pydantic's own name
-
-            def field_title_should_be_set(self, schema: object) -> bool:
-                return False
-
         described = self._documentation[1]
-        fields: dict[str, Any] = {}
-        # The fields have made-up names, so that a parameter may be called anything: `schema`, `copy`, `_x`.
-        for place, parameter in enumerate(self._signature[0]):
-            own = [*typing.get_args(parameter.annotation), parameter.default]
-            told = any(_is_field(part) and part.description for part in own)
-            more = Field(alias=parameter.name, description=None if told else described.get(parameter.name))
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[f"p{place}"] = (typing.Annotated[parameter.annotation, more], default)
+        parameters = self._signature[0]
         try:
-            model = create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
-            schema = model.model_json_schema(schema_generator=Untitled)
-        except (PydanticUserError, PydanticOmit, TypeError, ValueError, NameError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigurationError(f"tool {self.name!r} has a parameter without a JSON schema: {reason}") from error
-        schema.pop("title", None)
-        return model, schema
+            return _schema_of(self.name, parameters, described)
+        except Exception as error:  # pydantic has no common base for what it raises here
+            for parameter in parameters:
+                try:
+                    _schema_of(self.name, [parameter], described)
+                except Exception as cause:  # noqa: BLE001  # the same, for the parameter that is to blame
+                    reason = str(cause).partition(". Set `")[0].splitlines()[0]
+                    raise ConfigurationError(
+                        f"tool {self.name!r}: the parameter {parameter.name!r} cannot become a JSON schema: {reason}"
+                    ) from error
+            raise ConfigurationError(f"tool {self.name!r} cannot become a JSON schema: {error}") from error
 
 
 @overload
@@ -214,24 +206,51 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function (sync, async, or a method) one that a model may call.
 
     The model is told the name, the docstring and the parameters with their types, defaults and descriptions (from
-    `Field` or the docstring's `Args:`). `timeout` is in seconds. `on_error="raise"` ends the run with ToolError where
-    otherwise the model is told what went wrong. A `sequential` tool never runs beside another. A sync function runs in
-    a worker thread unless `run_in_thread=False`. Raises ConfigurationError.
+    `Field` or the docstring's `Args:`). When the function fails, the model is told, or, with `on_error="raise"`, the
+    run ends with ToolError; arguments that do not fit are always told. `timeout` is in seconds. A `sequential` tool
+    never runs beside another. A sync function runs in a worker thread unless `run_in_thread=False`. Raises
+    ConfigurationError.
     """
     if function is not None:
         return Tool(function, **options)
     return lambda decorated: Tool(decorated, **options)
 
 
+def _schema_of(
+    name: str, parameters: list[inspect.Parameter], described: dict[str, str]
+) -> tuple[type[BaseModel], dict[str, Any]]:
+    from pydantic import ConfigDict, Field, create_model
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Untitled(GenerateJsonSchema):
+        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # pydantic's own name
+
+        def field_title_should_be_set(self, schema: object) -> bool:
+            return False
+
+    fields: dict[str, Any] = {}
+    # The fields have made-up names, so that a parameter may be called anything: `schema`, `copy`, `_x`.
+    for place, parameter in enumerate(parameters):
+        own = [*typing.get_args(parameter.annotation), parameter.default]
+        more = {"alias": parameter.name}
+        if parameter.name in described and not any(_is_field(part) and part.description for part in own):
+            more["description"] = described[parameter.name]
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[f"p{place}"] = (typing.Annotated[parameter.annotation, Field(**cast(Any, more))], default)
+    model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    schema = model.model_json_schema(schema_generator=Untitled)
+    schema.pop("title", None)
+    return model, schema
+
+
 def to_text(value: object) -> str:
     """What the model reads of a tool's return value: a string as it is, anything else as JSON."""
-    if isinstance(value, str):
-        text = value
-    else:
-        from pydantic_core import to_json
+    if not isinstance(value, str):
+        from pydantic_core import to_jsonable_python
 
-        text = to_json(value, serialize_unknown=True, bytes_mode="base64").decode()
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+        value = to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64")
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
 
 
 def _rebuild(function: Any, options: dict[str, Any]) -> Tool[..., Any]:
@@ -248,14 +267,25 @@ def _is_field(value: object) -> bool:
     return isinstance(value, FieldInfo)
 
 
+def _behind(function: Callable[..., Any]) -> Any:
+    """The plain function behind a partial, a wrapper or an object with `__call__`."""
+    target = inspect.unwrap(getattr(function, "func", function))
+    return target if hasattr(target, "__name__") else type(target).__call__
+
+
 def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The parameters' types; the return type is left alone, as it may be known to type checkers only."""
-    target = inspect.unwrap(getattr(function, "func", function))
-    if not hasattr(target, "__name__"):
-        target = type(target).__call__
+    target = _behind(function)
     annotations = {name: hint for name, hint in inspect.get_annotations(target).items() if name != "return"}
     holder = types.SimpleNamespace(__annotations__=annotations)
     return typing.get_type_hints(holder, globalns=getattr(target, "__globals__", {}), include_extras=True)
+
+
+def _in_thread(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        raise RuntimeError("StopIteration") from error  # which no future can hold: its waiter would wait for ever
 
 
 def _json_error(text: str) -> str:

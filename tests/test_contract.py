@@ -75,10 +75,11 @@ def test_the_final_metadata_has_every_promised_key(server: Loopback, wire: Wire)
         *("tool_calls", "duration", "time_to_first_token", "request_ids"),
     }
     assert set(metadata["tokens"]) == TOKENS
-    expected = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18, "cache_read_tokens": 3}
-    assert expected.items() <= metadata["tokens"].items() and metadata["tokens"]["reasoning_tokens"] == 2
+    details = {"cache_read_tokens": 0 if wire.bare else 3, "reasoning_tokens": 0 if wire.bare else 2}
+    expected = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18, **details}
+    assert expected.items() <= metadata["tokens"].items()
     assert (metadata["model"], metadata["provider"], metadata["steps"]) == ("gpt-test", wire.provider, 1)
-    assert metadata["request_ids"] == ["req-1"] and metadata["tool_calls"] == []
+    assert metadata["request_ids"] == ([] if wire.bare else ["req-1"]) and metadata["tool_calls"] == []
     assert 0 <= metadata["time_to_first_token"] <= metadata["duration"]
 
 
@@ -110,15 +111,16 @@ def test_tools_run_between_two_turns_of_one_iterator(server: Loopback, wire: Wir
     kinds = ["call" if c.tool_call else "result" if c.tool_result else c.finish_reason or "text" for c in chunks]
     order = [kind for place, kind in enumerate(kinds) if place == 0 or kind != kinds[place - 1]]
     assert order == ["text", "call", "tool_calls", "result", "text", "stop"]
+    id = "call_1_0" if wire.bare else "call_1"  # made up from the place where the provider gave none
     pieces = [chunk.tool_call for chunk in chunks if chunk.tool_call]
     assert "".join(piece.arguments for piece in pieces) == '{"query": "AI news"}'
-    assert {(piece.index, piece.id) for piece in pieces} == {(0, "call_1")} and pieces[0].name == "search"
+    assert {(piece.index, piece.id) for piece in pieces} == {(0, id)} and pieces[0].name == "search"
     asked = next(chunk for chunk in chunks if chunk.finish_reason == "tool_calls")
     assert not asked.is_final and asked.content == "" and asked.metadata is not None
-    assert asked.metadata["tool_calls"] == [{"id": "call_1", "name": "search", "arguments": {"query": "AI news"}}]
+    assert asked.metadata["tool_calls"] == [{"id": id, "name": "search", "arguments": {"query": "AI news"}}]
     assert asked.metadata["model"] == "gpt-test" and set(asked.metadata["tokens"]) == TOKENS
     result = next(chunk.tool_result for chunk in chunks if chunk.tool_result)
-    assert (result.id, result.content, result.is_error) == ("call_1", "Results for: AI news", False)
+    assert (result.id, result.content, result.is_error) == (id, "Results for: AI news", False)
     assert response.content == "One moment. All quiet." == "".join(chunk.content for chunk in chunks)
     assert response.metadata["steps"] == 2 and response.metadata["tokens"]["total_tokens"] == 36
     called = response.metadata["tool_calls"][0]
@@ -191,7 +193,7 @@ def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     settings = {"temperature": 0.5, "max_tokens": 9}
     asyncio.run(collect(wire.agent(server, model=settings, instructions="Be brief.")))
     bare, full = (leaves(request.json) for request in server.requests)
-    assert wire.limit not in bare and "temperature" not in bare and "tools" not in server.requests[0].json
+    assert wire.limit not in bare and "temperature" not in bare and not server.requests[0].json.get("tools")
     assert (full["temperature"], full[wire.limit]) == (0.5, 9)
     assert "Be brief." in str(server.requests[1].json)
 

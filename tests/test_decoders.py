@@ -64,6 +64,12 @@ def test_tool_call_pieces_of_a_chat_chunk(call: dict[str, Any], expected: ToolCa
     assert parts[0] == StreamChunk(tool_call=expected)
 
 
+def test_a_function_call_of_the_former_format_is_a_call() -> None:
+    """Servers that still write `function_call` are understood."""
+    (part, *_) = chat.decode_event(chunk({"function_call": {"name": "f", "arguments": "{}"}}))
+    assert part == StreamChunk(tool_call=ToolCallDelta(None, None, "f", "{}"))
+
+
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 5}}
 
 

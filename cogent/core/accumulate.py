@@ -50,6 +50,7 @@ class Turn:
         "_items",
         "_text",
         "_thoughts",
+        "began",
         "finish",
         "id",
         "model",
@@ -60,6 +61,7 @@ class Turn:
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.began = False  # whether anything at all came from the provider
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[PartialCall] = []
@@ -72,16 +74,18 @@ class Turn:
 
     def add(self, chunk: StreamChunk) -> None:
         """Take in a chunk; a tool-call piece on it is given its call's place and id."""
+        self.began = True
         if chunk.content:
-            self._text.append(chunk.content)
+            self._text.append(_string(chunk.content))
         elif chunk.reasoning:
-            self._thoughts.append(chunk.reasoning)
+            self._thoughts.append(_string(chunk.reasoning))
         elif chunk.tool_call is not None:
             self._add_call(chunk.tool_call)
 
     def update(self, update: TurnUpdate) -> None:
         """Take in what the provider says about the turn; the last word holds, but no good end hides a bad one."""
-        self.model = update.model or self.model
+        self.began = True
+        self.model = _string(update.model or self.model)
         self.request_id = update.request_id or self.request_id
         self.refused = self.refused or update.refused
         self.usage.update(update.usage)
@@ -91,12 +95,12 @@ class Turn:
             self._items[len(self._items) if update.position is None else update.position] = update.item
         if update.call is not None:
             call = self._call_of(update.call, whole=True)
-            call.arguments = [update.call.arguments]
+            call.arguments = [_string(update.call.arguments)]
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._call_of(delta)
         if delta.arguments:
-            call.arguments.append(delta.arguments)
+            call.arguments.append(_string(delta.arguments))
         delta.index = self._calls.index(call)
         delta.id = self._id_of(call, delta.index)
 
@@ -109,8 +113,8 @@ class Turn:
         if call is None:
             call = PartialCall(delta.index)
             self._calls.append(call)
-        call.id = delta.id or call.id
-        call.name = delta.name or call.name
+        call.id = _string(delta.id or "") or call.id
+        call.name = _string(delta.name) or call.name
         return call
 
     def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
@@ -130,11 +134,6 @@ class Turn:
     @property
     def reasoning(self) -> str:
         return "".join(self._thoughts)
-
-    @property
-    def began(self) -> bool:
-        """Whether anything at all came from the provider."""
-        return bool(self.model or self.request_id or self._text or self._thoughts or self._calls)
 
     @property
     def visible(self) -> bool:
@@ -285,6 +284,13 @@ def _described(call: ToolCall) -> dict[str, Any]:
             "duration": call.result.duration,
         }
     return described
+
+
+def _string(value: str) -> str:
+    """The value itself: a decoder passes on what a server sent, which may be anything."""
+    if value.__class__ is not str:
+        raise TypeError(f"a string was expected; got {type(value).__name__}")
+    return value
 
 
 def _object(text: str) -> dict[str, Any] | None:

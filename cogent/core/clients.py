@@ -29,23 +29,24 @@ class Clients:
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
             self._holders = {known: held for known, held in self._holders.items() if not known.is_closed()}
-            holder = self._hold(loop)
+            holder = _hold(self._provider, self._model)
             self._holders[loop] = (holder, await anext(holder))
         return self._holders[loop][1]
 
     async def aclose(self) -> None:
         """Close the clients: this loop's now, those of other loops when they get to it."""
-        running = asyncio.get_running_loop()
-        for loop, (holder, _) in list(self._holders.items()):
-            if loop is running:
+        holders, self._holders = self._holders, {}
+        for loop, (holder, _) in holders.items():
+            if loop is asyncio.get_running_loop():
                 await holder.aclose()
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
 
-    async def _hold(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Any, None]:
-        client = self._provider.make_client(self._model)
-        try:
-            yield client
-        finally:
-            self._holders.pop(loop, None)
-            await self._provider.close_client(client)
+
+async def _hold(provider: Provider, model: Model) -> AsyncGenerator[Any, None]:
+    # No reference to the holder's owner: an agent that is dropped is freed at once, and its connections with it.
+    client = provider.make_client(model)
+    try:
+        yield client
+    finally:
+        await provider.close_client(client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import perf_counter
+from traceback import format_exception_only
 from typing import Any
 
 from cogent.errors import ToolError
@@ -18,22 +19,27 @@ LONGEST_ERROR = 500  # characters of an exception's text that the model gets
 
 async def dispatch(
     calls: Sequence[ToolCall], tools: Tools, context: dict[str, Any], limit: float | None
-) -> AsyncGenerator[tuple[ToolCall, ToolResult], None]:
-    """Run the calls and yield each with its result as its tool ends; `limit` is the time-out of tools without one.
+) -> AsyncGenerator[ToolResult, None]:
+    """Run the calls and yield each result as its tool ends, set on its call too; `limit` is for tools without one.
 
     Calls run concurrently, but one of a `sequential` tool waits for those before it and runs alone. Raises ToolError
     for a tool with `on_error="raise"`. What still runs when the generator is closed is cancelled.
     """
     for group in _groups(calls, tools):
+        ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
         tasks = [asyncio.create_task(_answer(call, tools, context, limit), name=call.name) for call in group]
-        running = set(tasks)
+        for task in tasks:
+            task.add_done_callback(ended.put_nowait)
         try:
-            while running:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
+            for _ in tasks:
+                task = await ended.get()
+                try:
+                    result = task.result()
+                except asyncio.CancelledError as error:  # the tool's own; passed on, it would end the caller's task
+                    raise ToolError(f"the tool {task.get_name()!r} raised CancelledError") from error
+                yield result
         finally:
-            for task in running:
+            for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -50,20 +56,16 @@ def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
     return groups
 
 
-async def _answer(
-    call: ToolCall, tools: Tools, context: dict[str, Any], limit: float | None
-) -> tuple[ToolCall, ToolResult]:
+async def _answer(call: ToolCall, tools: Tools, context: dict[str, Any], limit: float | None) -> ToolResult:
     started = perf_counter()
     tool = tools.get(call.name)
     if tool is None:
-        content, is_error = (
-            f"There is no tool {call.name!r}. The tools are: {', '.join(tools) or 'none'}.",
-            True,
-        )
+        content, is_error = f"There is no tool {call.name!r}. The tools are: {', '.join(tools) or 'none'}.", True
     else:
         seconds = limit if tool.timeout is None else tool.timeout
         content, is_error = await _run(tool, call, context, seconds)
-    return call, ToolResult(call.id, call.name, content, is_error, perf_counter() - started)
+    call.result = ToolResult(call.id, call.name, to_text(content), is_error, perf_counter() - started)
+    return call.result
 
 
 async def _run(
@@ -77,22 +79,11 @@ async def _run(
         return to_text(value), False
     except ArgumentsError as error:
         return str(error), True
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # Nobody cancelled the run: the tool itself raised it, and passed on it would end the caller's own task.
-        raise ToolError(f"the tool {call.name!r} raised CancelledError") from error
     except Exception as error:  # whatever a tool raises is the model's to see, or the caller's by on_error="raise"
         if clock.expired() and isinstance(error, TimeoutError):
             text = f"did not end within {seconds:g} seconds"
         else:
-            text = f"failed: {_short(error)}"
+            text = f"failed: {format_exception_only(error)[-1].strip()[:LONGEST_ERROR]}"
         if tool.on_error == "raise":
             raise ToolError(f"the tool {call.name!r} {text}") from error
         return f"The tool {call.name!r} {text}.", True
-
-
-def _short(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + "…"

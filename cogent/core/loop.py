@@ -84,8 +84,7 @@ async def _steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, An
         if reason == "tool_calls":
             yield StreamChunk(finish_reason="tool_calls", metadata=run.tool_calls_metadata())
             async with aclosing(dispatch(run.open_calls, plan.tools, context, plan.timeout.tool)) as results:
-                async for call, result in results:
-                    call.result = result
+                async for result in results:
                     yield StreamChunk(tool_result=result)
             run.close_calls()
         elif end != "continue":
@@ -143,7 +142,10 @@ def _check_end(turn: Turn, strict: bool) -> None:
 def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
     assert run.turn is not None
     end = "stop" if run.turn.finish is None else finish.ending(run.turn.finish)
-    reason = finish.finish_reason(end, refused=run.turn.refused, calls=bool(run.turn.calls()))
+    calls = run.turn.calls()
+    if run.turn.finish is None:  # an end that was only assumed: a call without arguments may be one that was cut off
+        calls = calls if all(isinstance(call.arguments, dict) for call in calls) else []
+    reason = finish.finish_reason(end, refused=run.turn.refused, calls=bool(calls))
     run.end_turn(reason)
     return end, reason
 

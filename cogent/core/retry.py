@@ -6,8 +6,6 @@ ran for an earlier answer, whose results are part of the request.
 
 from __future__ import annotations
 
-import random
-
 from cogent.errors import ModelError
 
 FIRST_WAIT = 0.5
@@ -21,6 +19,8 @@ def wait_before(attempt: int, error: ModelError) -> float | None:
     What the provider asks for is honoured; otherwise the wait doubles with each attempt, and up to a quarter is taken
     off at random so that clients that failed together do not come back together.
     """
+    import random  # not at the top, as it is slow to import
+
     if not error.retryable:
         return None
     if error.retry_after is not None:

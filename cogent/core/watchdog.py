@@ -81,7 +81,8 @@ class Watchdog:
     def start(self) -> bool:
         """The run begins in this task; returns whether it was stopped even before."""
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        self._before = task.cancelling() if task else 0
         if self._limits.total is not None:
             self._total = self._loop.time() + self._limits.total
             self._arm(self._total)
@@ -94,7 +95,8 @@ class Watchdog:
 
     def enter(self) -> bool:
         """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task(self._loop)
+        self._before = task.cancelling() if task else 0
         if self._kind == "first":
             self._kind = "stall"
             self._restart(self._limits.stall)
@@ -110,7 +112,6 @@ class Watchdog:
         self.reason = self.reason or reason
         if self._task is None:
             return False
-        self._before = self._task.cancelling()
         self._task.cancel()
         return True
 

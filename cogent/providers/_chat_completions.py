@@ -149,9 +149,10 @@ def _merge_detail(details: list[dict[str, Any]], detail: Mapping[str, Any]) -> N
 
 def decode_event(event: Any) -> Iterable[Part]:
     """The parts that a chunk of the stream stands for; only the first choice counts."""
-    choices = event.get("choices")
-    choice = next((c for c in choices if not c.get("index")), None) if choices else None
-    if choice is None:
+    for choice in event.get("choices") or ():
+        if not choice.get("index"):
+            break
+    else:
         return (_update(event, {}),)
     delta = choice.get("delta") or {}
     if delta.keys() <= TEXT_ONLY and not choice.get("finish_reason") and not event.get("usage"):
@@ -186,7 +187,8 @@ def _decode_choice(event: dict[str, Any], choice: dict[str, Any], delta: dict[st
     if delta.get("refusal"):
         yield StreamChunk(delta["refusal"])
         yield TurnUpdate(refused=True)
-    for place, call in enumerate(delta.get("tool_calls") or ()):
+    former = delta.get("function_call")  # what calls were named before there could be several
+    for place, call in enumerate(delta.get("tool_calls") or ([{"function": former}] if former else ())):
         yield from _decode_call(call, place)
     yield _update(event, choice)
 

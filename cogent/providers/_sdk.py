@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from cogent.chunks import TurnUpdate
@@ -106,7 +104,7 @@ def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 2
     """The error that a provider described inside an answer, where the HTTP status says nothing."""
     body = cast("Mapping[str, Any]", detail) if isinstance(detail, Mapping) else {"message": str(detail)}
     codes = [str(body[key]) for key in ("code", "type", "status") if body.get(key) is not None]
-    message = str(body.get("message") or body.get("detail") or "the provider gave no reason")[:LONGEST_MESSAGE]
+    message = str(body.get("message") or body.get("detail") or "the provider gave no reason")
     number = next((int(code) for code in codes if code.isdecimal() and len(code) == 3), None)
     kind = _kind(codes, message, number or status)
     code = next((c for c in codes if not c.isdecimal()), codes[0] if codes else None)
@@ -119,13 +117,14 @@ def translate(error: Exception, *, began: bool, secret: object = None) -> ModelE
     `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A `secret` that
     the provider repeats in its message is taken out, and the error that shows it is not kept.
     """
-    if isinstance(error, ModelError):
-        return error
-    told = _translate(error, began)
-    told.__cause__, told.__suppress_context__ = error, True
-    if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET and secret in f"{error} {told}":
-        told.args = tuple(str(argument).replace(secret, "[key]") for argument in told.args)
-        told.__cause__ = None
+    told = error if isinstance(error, ModelError) else _translate(error, began)
+    if told is not error:
+        told.__cause__, told.__suppress_context__ = error, True
+    message = str(told.args[0])
+    if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET and secret in f"{error} {message} {told.__cause__}":
+        message = message.replace(secret, "[key]")
+        told.__cause__ = told.__context__ = None
+    told.args = (message[:LONGEST_MESSAGE],)
     return told
 
 
@@ -140,7 +139,7 @@ def _translate(error: Exception, began: bool) -> ModelError:
         return kind(_describe(error, kind))
     detail = body if body is not None else {}
     told = provider_error({"message": _message(error), **detail}, status=status or 200)
-    told.retry_after = _retry_after(headers)
+    told.retry_after = retry_after(headers)
     told.request_id = headers.get("x-request-id") or headers.get("request-id")
     return told
 
@@ -192,8 +191,11 @@ def _headers(error: Exception) -> Mapping[str, str]:
     return getattr(getattr(error, "response", None), "headers", None) or {}
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds or a date, RFC 9110 section 10.2.3)."""
+    from datetime import UTC, datetime  # not at the top, as they are slow to import
+    from email.utils import parsedate_to_datetime
+
     try:
         if "retry-after-ms" in headers:
             return max(0.0, float(headers["retry-after-ms"]) / 1000)
@@ -213,6 +215,11 @@ def opened(headers: Mapping[str, str]) -> TurnUpdate:
     kind = headers.get("content-type", "")
     if kind.startswith(("text/html", "application/json")):
         raise ServerError(f"the server answered with {kind.partition(';')[0]} instead of a stream", status=200)
+    return answered(headers)
+
+
+def answered(headers: Mapping[str, str]) -> TurnUpdate:
+    """The first part of every answer: the provider's id for the request, if it gave one."""
     return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
 
 

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError
@@ -19,7 +20,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import opened, plain, provider_error
+from cogent.providers._sdk import answered, opened, plain, provider_error
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
@@ -69,10 +70,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     raw = await _create(client, encode_request(request), request.model.extra)
-    return [
-        TurnUpdate(request_id=raw.headers.get("x-request-id")),
-        *decode_response(plain(raw.parse(to=object))),
-    ]
+    return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
 
 async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping[str, Any]) -> Any:
@@ -187,7 +185,7 @@ def _response(event: dict[str, Any]) -> Iterable[Part]:
 
 
 def _error(event: dict[str, Any]) -> Iterable[Part]:
-    raise provider_error(event.get("error") or event)
+    raise provider_error(event.get("error") or {**event, "type": None})
 
 
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
@@ -239,4 +237,4 @@ def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
         "cache_write_tokens": read.get("cache_write_tokens"),
         "reasoning_tokens": written.get("reasoning_tokens"),
     }
-    return {name: count for name, count in counts.items() if count is not None}
+    return {name: int(count) for name, count in counts.items() if count is not None}

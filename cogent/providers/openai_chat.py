@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 
-from cogent.chunks import TurnUpdate
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
-from cogent.providers._sdk import opened, plain
+from cogent.providers._sdk import answered, opened, plain
 from cogent.providers.openai import close_client, make_client
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -37,10 +37,7 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
     raw = await create(**_arguments(client, request))
-    return [
-        TurnUpdate(request_id=raw.headers.get("x-request-id")),
-        *decode_response(plain(raw.parse(to=object))),
-    ]
+    return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
 
 def _arguments(client: AsyncOpenAI, request: Request) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Groq: Chat Completions through its own SDK, which adds `/openai/v1` to the address itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import Any
+
+from groq import AsyncGroq, AsyncStream, GroqError
+
+from cogent.chunks import TurnUpdate
+from cogent.errors import ConfigurationError
+from cogent.model import Model
+from cogent.providers import Part, Request
+from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
+from cogent.providers._sdk import opened, plain
+
+MAX_TOKENS = "max_completion_tokens"
+
+
+def make_client(model: Model) -> AsyncGroq:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    if callable(model.api_key):
+        raise ConfigurationError("groq takes the API key as a string, not as a function")
+    try:
+        return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0)
+    except GroqError as error:
+        raise ConfigurationError("no API key: set GROQ_API_KEY, or give Model(..., api_key=...)") from error
+
+
+async def close_client(client: AsyncGroq) -> None:
+    """Close its connections."""
+    await client.close()
+
+
+async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    raw = await create(**{**encode_request(request, max_tokens=MAX_TOKENS), "stream": True})
+    check_end = remember_end(raw.http_response)
+    events = await raw.parse(to=AsyncStream[object])
+    try:
+        yield opened(raw.headers)
+        async for event in events:
+            for part in decode_event(event):
+                yield part
+        check_end()
+    finally:
+        await events.close()
+
+
+async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    raw = await create(**encode_request(request, max_tokens=MAX_TOKENS))
+    return [
+        TurnUpdate(request_id=raw.headers.get("x-request-id")),
+        *decode_response(plain(await raw.parse(to=object))),
+    ]

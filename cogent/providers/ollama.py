@@ -1,0 +1,229 @@
+"""Ollama's chat API: a server of your own, or ollama.com.
+
+Calls come whole and without ids; a turn that asks for tools ends with "stop" like any other. Reasoning (`thinking`)
+goes back with the message that it belongs to. A request has no id, and there is no count of cached tokens.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+from ollama import AsyncClient, ChatResponse, ResponseError
+from pydantic import ValidationError
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, ModelError, ServerError, StreamInterrupted
+from cogent.messages import Message
+from cogent.model import Model
+from cogent.providers import Part, Request
+from cogent.providers._sdk import retry_after, provider_error
+from cogent.tools import Tool
+
+# What the SDK raises or lets through that needs more to be said than the shared tables know.
+EXPLAINED = (ConnectionError, httpx.ConnectError, ResponseError, ValidationError, json.JSONDecodeError, TypeError)
+
+
+class Client(AsyncClient):
+    """The SDK's client, which also knows its key, so that no error shows it."""
+
+    api_key: str | None = None
+
+
+def make_client(model: Model) -> Client:
+    """A client with the model's address and key; what is not set comes from OLLAMA_HOST and OLLAMA_API_KEY."""
+    key = model.api_key
+    if callable(key):
+        raise ConfigurationError("ollama takes the API key as a string, not as a function")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    client = Client(model.base_url, headers=headers, event_hooks={"response": [_keep_lines_whole]})
+    client.api_key = key or os.environ.get("OLLAMA_API_KEY")
+    return client
+
+
+async def close_client(client: AsyncClient) -> None:
+    """Close its connections."""
+    await client.close()  # type: ignore[no-untyped-call]
+
+
+async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    chat: Callable[..., Awaitable[Any]] = client.chat
+    answer = chat(**{**encode_request(request), "stream": True})
+    try:
+        async with aclosing(await answer) as events:
+            async for event in events:
+                for part in decode_event(event):
+                    yield part
+    except EXPLAINED as error:
+        raise explain(error, request.model.name) from error
+
+
+async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    chat: Callable[..., Awaitable[Any]] = client.chat
+    answer = chat(**encode_request(request))
+    try:
+        return decode_event(await answer)
+    except EXPLAINED as error:
+        raise explain(error, request.model.name) from error
+
+
+class _WholeLines(httpx.AsyncByteStream):
+    # JSON has these three as they are in its strings, where the SDK takes them for the end of a line.
+    ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"})
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        async for data in self.inner:
+            text = decode(data)
+            yield (text if text.isascii() else text.translate(self.ESCAPES)).encode()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+async def _keep_lines_whole(response: httpx.Response) -> None:
+    if "content-encoding" not in response.headers:
+        response.stream = _WholeLines(response.stream)
+
+
+def explain(error: Exception, model: str) -> ModelError:
+    """The error of the SDK as one of ours, with what helps."""
+    match error:
+        case ConnectionError() | httpx.ConnectError():
+            hint = "`ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
+            return ConnectionFailed(f"cannot reach the server: {error}. Is Ollama running? {hint}")
+        case ResponseError():
+            told = provider_error(error.error, status=error.status_code if error.status_code >= 100 else 200)
+            answer = getattr(error.__context__, "response", None)  # the SDK's error itself has no headers
+            told.retry_after = None if answer is None else retry_after(answer.headers)
+            if error.status_code == 404 and "model" in f"{error.error}":
+                told.args = (f"{told.args[0]}: `ollama pull {model}` gets it",)
+            return told
+        case ValidationError() if error.title == ChatResponse.__name__:
+            wrong = error.errors()[0]
+            if isinstance(wrong["input"], Mapping) and wrong["input"].get("error"):
+                return provider_error(wrong["input"]["error"])
+            return ServerError(f"the server sent what is no answer: {wrong['loc']} {wrong['msg']}", status=200)
+        case json.JSONDecodeError() if _broken_off(error):
+            return StreamInterrupted("the answer broke off in the middle of a line")
+        case json.JSONDecodeError():
+            return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
+        case TypeError() if "JSON serializable" not in str(error):
+            return ServerError(f"the server sent what is no JSON object: {error}", status=200)
+    return BadRequest(f"the request cannot be sent: {error}")
+
+
+def _broken_off(error: json.JSONDecodeError) -> bool:
+    """Whether it was an object as far as it came: the error is in its last string, or within an escape of its end."""
+    return error.doc.startswith("{") and (error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - 6)
+
+
+# Ours to theirs
+
+
+def encode_request(request: Request) -> dict[str, Any]:
+    """The arguments of `chat`."""
+    model = request.model
+    messages = [_encode_message(message, model.provider) for message in request.messages]
+    if request.instructions is not None:
+        messages.insert(0, {"role": "system", "content": request.instructions})
+    arguments: dict[str, Any] = {"model": model.name, "messages": messages, **model.extra}
+    limits = {"num_predict": model.max_tokens, "temperature": model.temperature}
+    if any(value is not None for value in limits.values()):
+        options = [*limits.items(), *dict(model.extra.get("options") or {}).items()]
+        arguments["options"] = {name: value for name, value in options if value is not None}
+    tools = [{"type": "function", "function": _encode_tool(tool)} for tool in request.tools]
+    if tools:
+        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    return arguments
+
+
+def _encode_message(message: Message, provider: str) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        encoded["tool_name"] = message.name
+    if message.reasoning and message.provider == provider:
+        encoded["thinking"] = message.reasoning
+    if message.tool_calls:
+        # Arguments can only be an object here; the result that follows tells the model what was wrong with others.
+        encoded["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": call.arguments if isinstance(call.arguments, dict) else {}}}
+            for call in message.tool_calls
+        ]
+    return encoded
+
+
+def _encode_tool(tool: Tool[..., Any]) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": encode_schema(tool.parameters)}
+
+
+def encode_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A tool's schema in the form that reaches the model.
+
+    Of a parameter the SDK, the server and the models' templates know type, enum, flat items and description, and drop
+    the rest without a word. So references are put in place, and what is left is told in the description.
+    """
+    whole = _inline(schema, schema.get("$defs", {}), ())
+    properties = {name: _flatten(inner) for name, inner in whole.get("properties", {}).items()}
+    return {"type": "object", "properties": properties, "required": whole.get("required", [])}
+
+
+def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+    """The schema without references, but for those to what they are inside of: its `title` is the name they give."""
+    if isinstance(value, list):
+        return [_inline(inner, defs, inside) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    rest = {name: _inline(inner, defs, inside) for name, inner in value.items() if name != "$defs"}
+    target = str(value.get("$ref", "")).rpartition("/")[2]
+    if target not in defs or target in inside:
+        return rest
+    del rest["$ref"]
+    return _inline(defs[target], defs, (*inside, target)) | rest
+
+
+def _flatten(schema: dict[str, Any]) -> dict[str, Any]:
+    rest = dict(schema)
+    kinds = [branch.get("type") for branch in rest.get("anyOf", ())]
+    if kinds[1:] == ["null"]:  # Optional
+        rest = rest.pop("anyOf")[0] | rest
+    if kinds and all(isinstance(kind, str) for kind in kinds):
+        rest["type"] = kinds
+    if "const" in rest:
+        rest["enum"] = [rest.pop("const")]
+    if rest.get("default", ...) is None:  # what is not required says as much
+        del rest["default"]
+    known = ["type", "enum", *(["items"] if set(rest.get("items") or ()) <= {"type", "enum"} else [])]
+    flat = {name: rest.pop(name) for name in known if name in rest}
+    told = [rest.pop("description", ""), f"JSON schema: {json.dumps(rest, ensure_ascii=False)}" if rest else ""]
+    return flat | ({"description": " ".join(filter(None, told))} if any(told) else {})
+
+
+# Theirs to ours
+
+
+def decode_event(event: ChatResponse) -> Iterator[Part]:
+    """The parts that a line of the stream, or a whole answer, stands for."""
+    message = event.message
+    if message.thinking:
+        yield StreamChunk(reasoning=message.thinking)
+    if message.content:
+        yield StreamChunk(message.content)
+    for call in message.tool_calls or ():
+        function = call.function
+        yield StreamChunk(tool_call=ToolCallDelta(name=function.name, arguments=json.dumps(function.arguments)))
+    if event.done or not (message.content or message.thinking):
+        finish = (event.done_reason or "stop") if event.done else None
+        counts = {"input_tokens": event.prompt_eval_count, "output_tokens": event.eval_count}
+        usage = {name: count for name, count in counts.items() if count is not None}
+        yield TurnUpdate(model=event.model, finish=finish, usage=usage)

@@ -1,0 +1,669 @@
+"""Tool calls within a run: how they run, what the model reads of them, and what ends the run."""
+
+import asyncio
+import contextvars
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Wire
+from support.loopback import Loopback, Reply
+from support.wire import chat_completions, openai_responses
+from support.wire.common import Call
+
+from cogent import Agent, MaxStepsExceeded, Response, StreamChunk, Timeout, ToolError, ToolResult, tool
+
+CHAT = Wire("openai-chat", chat_completions)
+LONG = 20.0  # seconds that nothing here takes unless it hangs
+SHORT = 0.05
+
+BOTH = pytest.mark.parametrize("wire", [CHAT, Wire("openai", openai_responses)], ids=lambda wire: wire.name)
+
+caller = contextvars.ContextVar("caller", default="nobody")
+
+
+async def collect(agent: Agent, **options: Any) -> tuple[list[StreamChunk], Response]:
+    """All chunks of a streamed run, and its response."""
+    async with agent, agent.run_stream("Go", **options) as stream:
+        return [chunk async for chunk in stream], stream.response
+
+
+def ask(server: Loopback, *calls: Call, wire: Wire = CHAT) -> None:
+    """Let the model ask for these calls, and say "Done" when it has their results."""
+    server.reply(Reply(wire.send.tool_calls(*calls)), Reply(wire.send.text("Done")))
+
+
+def run(server: Loopback, *tools: Any, wire: Wire = CHAT, **options: Any) -> tuple[list[StreamChunk], Response]:
+    """A whole run with these tools; `context` goes to the run, other options to the agent."""
+    given = {"context": options.pop("context")} if "context" in options else {}
+    return asyncio.run(collect(wire.agent(server, tools=tools, **options), **given))
+
+
+def results(chunks: list[StreamChunk]) -> list[ToolResult]:
+    """The tool results in the order of their chunks."""
+    return [chunk.tool_result for chunk in chunks if chunk.tool_result is not None]
+
+
+def sent(server: Loopback, request: int = 1) -> list[tuple[str, str]]:
+    """The id and the text of each tool result in a request, in the order in which they were sent."""
+    body = server.requests[request].json
+    if "input" in body:
+        outputs = [item for item in body["input"] if item.get("type") == "function_call_output"]
+        return [(item["call_id"], item["output"]) for item in outputs]
+    return [(m["tool_call_id"], m["content"]) for m in body["messages"] if m["role"] == "tool"]
+
+
+def one(server: Loopback, function: Any, arguments: str = "{}", **options: Any) -> ToolResult:
+    """The result of a run's only call, which the next request must hold as well."""
+    name = getattr(function, "name", function.__name__)
+    ask(server, ("c1", name, arguments))
+    chunks, response = run(server, function, **options)
+    (result,) = results(chunks)
+    assert response.content == "Done" and response.tool_calls[0].result == result
+    assert sent(server) == [("c1", result.content)]
+    return result
+
+
+# How they run
+
+
+def test_async_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
+    """Two calls that wait for each other both end."""
+    ask(server, ("c1", "meet", "{}"), ("c2", "meet", "{}"))
+    barrier = asyncio.Barrier(2)
+
+    @tool(timeout=LONG)
+    async def meet() -> str:
+        await barrier.wait()
+        return "met"
+
+    chunks, _ = run(server, meet)
+    assert [result.content for result in results(chunks)] == ["met", "met"]
+
+
+def test_sync_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
+    """Two sync calls that wait for each other both end, each in a thread of its own."""
+    ask(server, ("c1", "meet", "{}"), ("c2", "meet", "{}"))
+    barrier = threading.Barrier(2)
+
+    def meet() -> str:
+        barrier.wait(LONG)
+        return "met"
+
+    chunks, _ = run(server, meet)
+    assert [result.content for result in results(chunks)] == ["met", "met"]
+
+
+@BOTH
+def test_result_chunks_come_as_tools_end_and_requests_have_call_order(server: Loopback, wire: Wire) -> None:
+    """The tool that ends first has the first chunk; the next request and the response keep the order of the calls."""
+    ask(server, ("c1", "slow", "{}"), ("c2", "fast", "{}"), wire=wire)
+    seen = asyncio.Event()
+
+    async def slow() -> str:
+        await seen.wait()
+        await asyncio.sleep(2 * SHORT)
+        return "tortoise"
+
+    async def fast() -> str:
+        seen.set()
+        return "hare"
+
+    chunks, response = run(server, slow, fast, wire=wire)
+    assert [(result.id, result.content) for result in results(chunks)] == [("c2", "hare"), ("c1", "tortoise")]
+    assert sent(server) == [("c1", "tortoise"), ("c2", "hare")]
+    assert [call.id for call in response.tool_calls] == ["c1", "c2"]
+    assert response.content == "Done" and chunks[-1].is_final
+
+
+def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(server: Loopback) -> None:
+    """Tools that end while the consumer is busy with a chunk are reported in the order in which they ended."""
+    count = 8
+    ask(server, *((f"c{place}", "wait", json.dumps({"place": place})) for place in range(count)))
+    may_end = [asyncio.Event() for _ in range(count)]
+    ended: list[str] = []
+
+    async def wait(place: int) -> str:
+        await may_end[place].wait()
+        ended.append(f"c{place}")
+        return "ended"
+
+    async def main() -> list[str]:
+        order = []
+        may_end[3].set()
+        async with CHAT.agent(server, tools=[wait]) as agent:
+            async for chunk in agent.run_stream("Go"):
+                if chunk.tool_result is None:
+                    continue
+                order.append(chunk.tool_result.id)
+                for event in (may_end[place] for place in (6, 1, 7, 0, 5, 2, 4)):
+                    event.set()
+                    await asyncio.sleep(0.01)  # lets that tool end before the next one may
+        return order
+
+    assert asyncio.run(main()) == ended
+
+
+def test_a_sequential_tool_never_runs_beside_another(server: Loopback) -> None:
+    """It waits for the calls before it and keeps those after it waiting; the others still run together."""
+    names = ["other", "alone", "alone", "other", "other"]
+    ask(server, *((f"c{place}", name, json.dumps({"place": place})) for place, name in enumerate(names)))
+    log: list[tuple[str, int]] = []
+    barrier = asyncio.Barrier(2)
+
+    @tool(sequential=True)
+    async def alone(place: int) -> None:
+        log.append(("begin", place))
+        await asyncio.sleep(SHORT)
+        log.append(("end", place))
+
+    @tool(timeout=LONG)
+    async def other(place: int) -> str:
+        log.append(("begin", place))
+        if place == 0:
+            await asyncio.sleep(SHORT)
+        else:
+            await barrier.wait()
+        log.append(("end", place))
+        return "ended"
+
+    chunks, _ = run(server, alone, other)
+    assert log[:6] == [(what, place) for place in range(3) for what in ("begin", "end")]
+    assert log[6:8] == [("begin", 3), ("begin", 4)]
+    assert not any(result.is_error for result in results(chunks))
+
+
+def test_a_sync_tool_does_not_block_the_loop(server: Loopback) -> None:
+    """While a sync tool waits, an async one called after it goes on."""
+    ask(server, ("c1", "wait", "{}"), ("c2", "release", "{}"))
+    released = threading.Event()
+
+    def wait() -> str:
+        return "released" if released.wait(5) else "blocked"
+
+    async def release() -> None:
+        released.set()
+
+    run(server, wait, release)
+    assert sent(server)[0] == ("c1", "released")
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(server: Loopback, in_thread: bool) -> None:
+    """Only `run_in_thread=False` calls a sync function in the thread of the event loop."""
+
+    @tool(run_in_thread=in_thread)
+    def thread() -> str:
+        return threading.current_thread().name
+
+    assert (one(server, thread).content != threading.current_thread().name) is in_thread
+
+
+@pytest.mark.parametrize("kind", ["thread", "loop", "async"])
+def test_tools_see_the_callers_context_variables(server: Loopback, kind: str) -> None:
+    """What the caller set in a ContextVar is there in the tool, in whichever way it runs."""
+
+    @tool(name="who", run_in_thread=kind == "thread")
+    def who() -> str:
+        return caller.get()
+
+    @tool(name="who")
+    async def who_async() -> str:
+        return caller.get()
+
+    def main() -> ToolResult:
+        caller.set("somebody")
+        return one(server, who_async if kind == "async" else who)
+
+    assert contextvars.copy_context().run(main).content == "somebody"
+
+
+def test_a_tool_may_run_another_agent(server: Loopback) -> None:
+    """A tool that awaits another agent's run gives that run's text to its own model."""
+    call = ("c1", "delegate", "{}")
+    server.reply(Reply(CHAT.send.tool_calls(call)), Reply(CHAT.send.text("From inside")), Reply(CHAT.send.text("Done")))
+
+    async def delegate() -> str:
+        async with CHAT.agent(server, stream=True) as agent:
+            return str(await agent.run("Inner"))
+
+    chunks, response = run(server, delegate)
+    assert response.content == "Done" and results(chunks)[0].content == "From inside"
+    assert server.requests[1].json["messages"] == [{"role": "user", "content": "Inner"}]
+    assert sent(server, request=2) == [("c1", "From inside")]
+
+
+def test_a_sync_tool_may_run_another_agent_in_a_loop_of_its_own(server: Loopback) -> None:
+    """A tool in a worker thread may use asyncio.run, also with an agent that the outer loop knows."""
+    call = ("c1", "delegate", "{}")
+    server.reply(Reply(CHAT.send.tool_calls(call)), Reply(CHAT.send.text("From inside")), Reply(CHAT.send.text("Done")))
+    inner = CHAT.agent(server)
+
+    def delegate() -> str:
+        return asyncio.run(collect(inner))[1].content
+
+    chunks, response = run(server, delegate)
+    assert response.content == "Done" and results(chunks)[0].content == "From inside"
+
+
+# What the model reads
+
+
+def test_results_that_are_no_strings_are_sent_as_json(server: Loopback) -> None:
+    """A dict reaches the model as JSON."""
+    result = one(server, tool(name="weather")(lambda: {"city": "Zürich", "degrees": [3, None]}))
+    assert result.content == '{"city":"Zürich","degrees":[3,null]}' and not result.is_error
+
+
+def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
+    """A decorated method given through its instance is called on that instance, with real arguments."""
+
+    class Counter:
+        def __init__(self) -> None:
+            self.total = 40
+
+        @tool
+        def add(self, number: int) -> int:
+            self.total += number
+            return self.total
+
+    counter = Counter()
+    assert one(server, counter.add, '{"number": "2"}').content == "42"
+    assert counter.total == 42
+
+
+@BOTH
+def test_tools_share_the_callers_context_which_is_in_no_request(server: Loopback, wire: Wire) -> None:
+    """Tools get the very dict that the caller gave, and nothing of it is sent to the provider."""
+    ask(server, ("c1", "remember", '{"key": "k"}'), wire=wire)
+    context = {"secret-key": "secret-value"}
+
+    def remember(key: str, context: dict[str, Any]) -> str:
+        context[key] = len(context)
+        return "noted"
+
+    run(server, remember, wire=wire, context=context)
+    assert context == {"secret-key": "secret-value", "k": 1}
+    assert sent(server) == [("c1", "noted")]
+    assert not any(b"secret" in request.body or b"context" in request.body for request in server.requests)
+
+
+def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(server: Loopback) -> None:
+    """A run that was given no context hands over an empty dict, and no run sees what another put in."""
+
+    def remember(context: dict[str, Any]) -> str:
+        context["seen"] = True
+        return str(len(context))
+
+    agent = CHAT.agent(server, tools=[remember])
+    for _ in range(2):
+        ask(server, ("c1", "remember", "{}"))
+        chunks, _ = asyncio.run(collect(agent))
+        assert [result.content for result in results(chunks)] == ["1"]
+
+
+def number(value: int) -> str:
+    return str(value)
+
+
+def broken(value: int) -> str:
+    return str({}["the key"])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("broken", '{"value": 1}', "The tool 'broken' failed: KeyError: 'the key'."),
+        ("number", '{"value": ', "not a JSON object: Expecting value"),
+        ("number", "[1]", "not a JSON object: it is list"),
+        ("number", '{"value": "many"}', "value: Input should be a valid integer"),
+        ("number", "", "value: Field required"),
+        ("missing", "{}", "There is no tool 'missing'. The tools are: number, broken."),
+    ],
+    ids=["exception", "bad json", "no object", "wrong type", "no arguments", "unknown tool"],
+)
+def test_what_goes_wrong_is_told_to_the_model(server: Loopback, name: str, arguments: str, told: str) -> None:
+    """A failed call is a short error result without a traceback, the next request holds it, and the run goes on."""
+    ask(server, ("c1", name, arguments))
+    chunks, response = run(server, number, broken)
+    (result,) = results(chunks)
+    assert result.is_error and told in result.content and len(result.content) < 200
+    assert not any(word in result.content for word in ("Traceback", "http", ".py", "\n"))
+    assert (result.id, result.name) == ("c1", name) and sent(server) == [("c1", result.content)]
+    assert response.content == "Done" and response.finish_reason == "stop"
+    assert response.metadata["tool_calls"][0]["is_error"] is True
+
+
+def test_a_failed_call_leaves_the_others_alone(server: Loopback) -> None:
+    """Beside a call that fails, the turn's other calls end with their own results."""
+    ask(server, ("c1", "broken", '{"value": 1}'), ("c2", "number", '{"value": 2}'))
+    _, response = run(server, number, broken)
+    outcomes = [(call.result.is_error, call.result.content) for call in response.tool_calls if call.result]
+    assert len(outcomes) == 2 and outcomes[0][0] and outcomes[1] == (False, "2")
+
+
+def test_a_long_error_is_cut(server: Loopback) -> None:
+    """An exception with a very long text costs the model only its beginning."""
+
+    def fail() -> None:
+        raise ValueError("x" * 10_000)
+
+    assert "ValueError: xxx" in one(server, fail).content
+    assert len(sent(server)[0][1]) < 1000
+
+
+def test_stop_iteration_from_a_sync_tool_is_an_error_result(server: Loopback) -> None:
+    """A bare `next()` that finds nothing, in a worker thread, fails that call and does not hang the run."""
+
+    def first() -> str:
+        return next(iter(()))
+
+    result = one(server, first, timeout=Timeout(total=5))
+    assert result.is_error and "StopIteration" in result.content
+
+
+def test_an_error_text_with_half_a_surrogate_pair_can_be_sent(server: Loopback) -> None:
+    """An exception that names a file with undecodable bytes is an error result like any other."""
+
+    def read() -> None:
+        raise OSError("no such file: caf\udce9")
+
+    result = one(server, read)
+    assert result.is_error and "caf?" in result.content
+
+
+def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(server: Loopback) -> None:
+    """The next request repeats the call with the arguments that the model gave."""
+
+    def take(items: Any) -> int:
+        items.pop()
+        return len(items)
+
+    assert one(server, take, '{"items": [1, 2]}').content == "1"
+    (call,) = server.requests[1].json["messages"][1]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"items": [1, 2]}
+
+
+# Time-outs
+
+
+async def sleep_long() -> None:
+    await asyncio.sleep(LONG)
+
+
+def assert_timed_out(result: ToolResult) -> None:
+    assert result.is_error and result.content == f"The tool 'sleep' did not end within {SHORT} seconds."
+    assert SHORT <= result.duration < LONG / 2
+
+
+def test_a_tool_may_have_its_own_time_out(server: Loopback) -> None:
+    """A tool that takes longer than its `timeout` is cancelled, and the model is told so."""
+    assert_timed_out(one(server, tool(name="sleep", timeout=SHORT)(sleep_long)))
+
+
+def test_the_agents_tool_time_out_holds_for_all_tools(server: Loopback) -> None:
+    """`Timeout(tool=...)` limits a tool that has no time-out of its own."""
+    assert_timed_out(one(server, tool(name="sleep")(sleep_long), timeout=Timeout(tool=SHORT)))
+
+
+def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
+    """A tool with a longer time-out of its own may take longer than the agent's."""
+
+    @tool(timeout=LONG)
+    async def nap() -> str:
+        await asyncio.sleep(5 * SHORT)
+        return "rested"
+
+    assert one(server, nap, timeout=Timeout(tool=SHORT)).content == "rested"
+
+
+def test_a_sync_tool_is_not_waited_for_after_its_time_out(server: Loopback) -> None:
+    """The run goes on while the thread of a sync tool that is too slow still runs."""
+    ask(server, ("c1", "sleep", "{}"))
+    released = threading.Event()
+
+    @tool(timeout=SHORT)
+    def sleep() -> None:
+        released.wait(LONG)
+
+    async def main() -> ToolResult:
+        chunks, _ = await collect(CHAT.agent(server, tools=[sleep]))
+        released.set()  # asyncio.run waits for the thread
+        return results(chunks)[0]
+
+    assert_timed_out(asyncio.run(main()))
+
+
+def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
+    """A TimeoutError that the tool raised itself is not reported as the limit set here."""
+
+    @tool(timeout=LONG)
+    async def fetch() -> None:
+        raise TimeoutError("the printer is silent")
+
+    assert one(server, fetch).content == "The tool 'fetch' failed: TimeoutError: the printer is silent."
+
+
+def test_time_in_tools_does_not_count_as_a_stall(server: Loopback) -> None:
+    """The limits on the model's silence stand still while tools run."""
+
+    async def nap() -> str:
+        await asyncio.sleep(1.5)
+        return "rested"
+
+    assert one(server, nap, timeout=Timeout(stall=1)).content == "rested"
+
+
+# What ends the run
+
+
+async def failure(stream: Any, kind: type[Exception]) -> Any:
+    """The error that ends the stream, which must be of this kind."""
+    with pytest.raises(kind) as caught:
+        async with stream:
+            async for _ in stream:
+                pass
+    return caught.value
+
+
+def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> None:
+    """ToolError carries the cause and the partial response, cancels the other tools, and nothing more is asked."""
+    calls = [(f"c{place}", name, "{}") for place, name in enumerate(["fine", "bad", "slow"])]
+    server.reply(Reply(CHAT.send.tool_calls(*calls, text="Let me see.")))
+    cancelled: list[str] = []
+
+    async def fine() -> str:
+        return "fine"
+
+    @tool(on_error="raise")
+    async def bad() -> None:
+        await asyncio.sleep(5 * SHORT)
+        raise ZeroDivisionError("by zero")
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            cancelled.append("slow")
+            raise
+
+    async def main() -> ToolError:
+        async with CHAT.agent(server, tools=[fine, bad, slow]) as agent:
+            error = await failure(agent.run_stream("Go"), ToolError)
+            assert cancelled == ["slow"] and len(asyncio.all_tasks()) == 1
+            return error
+
+    error = asyncio.run(main())
+    assert "'bad'" in str(error) and isinstance(error.__cause__, ZeroDivisionError)
+    partial = error.partial
+    assert partial is not None and partial.content == "Let me see." and partial.finish_reason is None
+    assert [call.result and call.result.content for call in partial.tool_calls] == ["fine", None, None]
+    answered = [message.tool_call_id for message in partial.messages if message.role == "tool"]
+    assert answered == ["c0", "c1", "c2"] and len(server.requests) == 1
+
+
+def test_on_error_raise_covers_the_time_out(server: Loopback) -> None:
+    """A time-out of a tool with `on_error="raise"` ends the run too."""
+    server.reply(Reply(CHAT.send.tool_calls(("c1", "sleep", "{}"))))
+    sleep = tool(name="sleep", timeout=SHORT, on_error="raise")(sleep_long)
+    agent = CHAT.agent(server, tools=[sleep])
+    error = asyncio.run(failure(agent.run_stream("Go"), ToolError))
+    assert "did not end within" in str(error) and isinstance(error.__cause__, TimeoutError)
+
+
+def raise_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def raise_cancelled_async() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("function", [raise_cancelled, raise_cancelled_async], ids=["sync", "async"])
+def test_a_tool_that_raises_cancelled_error_does_not_cancel_the_caller(
+    server: Loopback, function: Callable[[], Any]
+) -> None:
+    """It is neither told to the model nor passed on as a cancellation, but ends the run with ToolError."""
+    server.reply(Reply(CHAT.send.tool_calls(("c1", function.__name__, "{}"))))
+
+    async def main() -> ToolError:
+        async with CHAT.agent(server, tools=[function]) as agent:
+            error = await failure(agent.run_stream("Go"), ToolError)
+            await asyncio.sleep(0)  # would raise if the task had been cancelled
+            return error
+
+    error = asyncio.run(main())
+    assert isinstance(error.__cause__, asyncio.CancelledError) and len(server.requests) == 1
+    assert error.partial is not None and error.partial.tool_calls[0].result is None
+
+
+def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(server: Loopback) -> None:
+    """With `max_steps=1` the calls are announced and run; then MaxStepsExceeded carries their results."""
+    server.reply(Reply(CHAT.send.tool_calls(("c1", "number", '{"value": 7}'))))
+    chunks: list[StreamChunk] = []
+
+    async def main() -> None:
+        async with CHAT.agent(server, tools=[number], max_steps=1) as agent:
+            async for chunk in agent.run_stream("Go"):
+                chunks.append(chunk)
+
+    with pytest.raises(MaxStepsExceeded) as caught:
+        asyncio.run(main())
+    assert [chunk.finish_reason for chunk in chunks[-2:]] == ["tool_calls", None]
+    assert chunks[-1].tool_result is not None and chunks[-1].tool_result.content == "7"
+    partial = caught.value.partial
+    assert partial is not None and partial.tool_calls[0].result == chunks[-1].tool_result
+    assert (partial.messages[-1].role, partial.messages[-1].content) == ("tool", "7")
+    assert len(server.requests) == 1
+
+
+class Worker:
+    """A tool that never ends by itself, and one that ends as soon as the other has begun."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def endless(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+    async def quick(self) -> str:
+        await self.begun.wait()
+        return "quick"
+
+
+async def leave_by_break(agent: Agent, worker: Worker) -> None:
+    async for chunk in agent.run_stream("Go"):
+        if chunk.tool_result is not None:
+            break
+
+
+async def leave_by_aclose(agent: Agent, worker: Worker) -> None:
+    async with agent.run_stream("Go") as stream:
+        async for chunk in stream:
+            if chunk.tool_result is not None:
+                break
+    assert worker.cancelled.is_set()
+    assert [call.result and call.result.content for call in stream.response.tool_calls] == [None, "quick"]
+
+
+async def leave_by_cancel(agent: Agent, worker: Worker) -> None:
+    stream = agent.run_stream("Go")
+    async for chunk in stream:
+        assert not chunk.is_final
+        if chunk.tool_result is not None:
+            stream.cancel()
+    assert worker.cancelled.is_set()
+
+
+async def leave_by_cancelling_the_task(agent: Agent, worker: Worker) -> None:
+    task = asyncio.create_task(agent.run("Go"))
+    await worker.begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert worker.cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    "leave", [leave_by_break, leave_by_aclose, leave_by_cancel, leave_by_cancelling_the_task], ids=lambda f: f.__name__
+)
+def test_leaving_the_run_cancels_the_tools_that_still_run(server: Loopback, leave: Callable[..., Any]) -> None:
+    """After a break, an aclose, a cancel or the caller's own cancellation no tool goes on and nothing more is asked."""
+    server.reply(Reply(CHAT.send.tool_calls(("c1", "endless", "{}"), ("c2", "quick", "{}"))))
+
+    async def main() -> None:
+        worker = Worker()
+        agent = CHAT.agent(server, tools=[worker.endless, worker.quick], stream=True)
+        async with agent, asyncio.timeout(LONG):
+            await leave(agent, worker)
+            await worker.cancelled.wait()
+
+    asyncio.run(main())
+    assert len(server.requests) == 1
+
+
+def test_no_tool_runs_after_a_break_at_their_announcement(server: Loopback) -> None:
+    """The tool_calls chunk comes before any tool starts, so that leaving there starts none."""
+    server.reply(Reply(CHAT.send.tool_calls(("c1", "act", "{}"))))
+    acted: list[float] = []
+
+    @tool(run_in_thread=False)
+    def act() -> None:
+        acted.append(time.monotonic())
+
+    async def main() -> None:
+        async with CHAT.agent(server, tools=[act]) as agent, agent.run_stream("Go") as stream:
+            async for chunk in stream:
+                if chunk.finish_reason == "tool_calls":
+                    await asyncio.sleep(SHORT)
+                    break
+
+    asyncio.run(main())
+    assert acted == [] and len(server.requests) == 1
+
+
+# Ids
+
+
+def test_call_ids_that_the_server_left_out_are_made_up_once(server: Loopback) -> None:
+    """A made-up id is the same in deltas, metadata, result and the next request, and no two calls share one."""
+    first = [("", "number", '{"value": 1}'), ("", "number", '{"value": 2}')]
+    server.reply(Reply(CHAT.send.tool_calls(*first)), Reply(CHAT.send.tool_calls(("", "number", '{"value": 3}'))))
+    server.reply(Reply(CHAT.send.text("Done")))
+    chunks, response = run(server, number)
+    deltas = list(dict.fromkeys(chunk.tool_call.id for chunk in chunks if chunk.tool_call is not None))
+    assert len(deltas) == 3 and all(deltas)
+    announced = [chunk.metadata["tool_calls"] for chunk in chunks if chunk.finish_reason == "tool_calls"]
+    assert [call["id"] for calls in announced for call in calls] == deltas
+    assert {result.id: result.content for result in results(chunks)} == dict(zip(deltas, "123", strict=True))
+    assert sent(server, request=2) == list(zip(deltas, "123", strict=True))
+    asked = [call["id"] for m in server.requests[2].json["messages"] for call in m.get("tool_calls", ())]
+    assert asked == deltas == [call.id for call in response.tool_calls]

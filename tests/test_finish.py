@@ -1,0 +1,167 @@
+"""Why turns end: every word that the SDKs know has a place in our table, and the rule for tool calls holds."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+import pytest
+from support.loopback import Loopback, Reply
+from support.wire import chat_completions
+
+from cogent import Agent, Model, StreamInterrupted, tool
+from cogent.core.finish import ENDINGS, Ending, ending, finish_reason
+from cogent.messages import FinishReason
+
+
+def _literals(annotation: Any) -> set[str]:
+    """The words of a Literal, however it is wrapped."""
+    arguments = get_args(annotation)
+    words = {word for word in arguments if isinstance(word, str)}
+    return words.union(*(_literals(inner) for inner in arguments if not isinstance(inner, str)))
+
+
+def _openai_chat() -> set[str]:
+    from openai.types.chat import chat_completion, chat_completion_chunk
+
+    choices = (chat_completion.Choice, chat_completion_chunk.Choice)
+    return set().union(*(_literals(choice.model_fields["finish_reason"].annotation) for choice in choices))
+
+
+def _openai_responses() -> set[str]:
+    from openai.types.responses import response, response_status
+
+    reasons = response.IncompleteDetails.model_fields["reason"].annotation
+    return _literals(response_status.ResponseStatus) | _literals(reasons)
+
+
+def _anthropic() -> set[str]:
+    from anthropic.types import StopReason
+    from anthropic.types.beta import BetaStopReason
+
+    return _literals(StopReason) | _literals(BetaStopReason)
+
+
+def _gemini() -> set[str]:
+    from google.genai.types import FinishReason as Reason
+
+    return {reason.value.lower() for reason in Reason}
+
+
+def _gemini_blocked() -> set[str]:
+    from google.genai.types import BlockedReason
+
+    return {f"blocked:{reason.value.lower()}" for reason in BlockedReason}
+
+
+def _groq() -> set[str]:
+    from groq.types.chat import chat_completion, chat_completion_chunk
+
+    choices = (chat_completion.Choice, chat_completion_chunk.Choice)
+    return set().union(*(_literals(choice.model_fields["finish_reason"].annotation) for choice in choices))
+
+
+def _ollama() -> set[str]:
+    return {"stop", "length", "load", "unload"}  # the SDK's type is a plain string; these its server documents
+
+
+SOURCES = {
+    "openai chat": (_openai_chat, 5),
+    "openai responses": (_openai_responses, 10),
+    "anthropic": (_anthropic, 8),
+    "gemini": (_gemini, 20),
+    "gemini blocked": (_gemini_blocked, 8),
+    "groq": (_groq, 5),
+    "ollama": (_ollama, 4),
+}
+
+
+@pytest.mark.parametrize(("words", "at_least"), SOURCES.values(), ids=SOURCES)
+def test_every_word_of_the_sdks_is_in_the_table(words: Callable[[], set[str]], at_least: int) -> None:
+    """A word that an SDK can give and that nobody has placed fails here before it reaches a user."""
+    known = words()
+    assert len(known) >= at_least, "the SDK keeps its words somewhere else now"
+    assert known - ENDINGS.keys() == set()
+
+
+def test_the_table_holds_nothing_but_endings() -> None:
+    """Every word is written in lower case and stands for one of the five endings."""
+    assert set(ENDINGS.values()) <= set(get_args(Ending))
+    assert [word for word in ENDINGS if word != word.lower()] == []
+
+
+MEANINGS: dict[Ending, Iterable[str]] = {
+    "stop": ["stop", "tool_calls", "function_call", "completed", "end_turn", "stop_sequence", "tool_use", "STOP"],
+    "length": ["length", "max_output_tokens", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded"],
+    "content_filter": ["content_filter", "refusal", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "blocked:JAILBREAK"],
+    "continue": ["pause_turn", "compaction"],
+    "error": ["failed", "cancelled", "incomplete", "MALFORMED_FUNCTION_CALL", "OTHER", "error"],
+}
+
+
+@pytest.mark.parametrize(("word", "end"), [(word, end) for end, words in MEANINGS.items() for word in words])
+def test_a_word_means_what_its_provider_says(word: str, end: Ending) -> None:
+    """The words that matter mean what the providers' documentation says, in capitals too."""
+    assert ending(word) == end
+
+
+def test_an_unknown_word_is_a_normal_end() -> None:
+    """A word that nobody has told us does not break a run."""
+    assert ending("brand_new_word") == "stop"
+
+
+EVERY_CASE = list(itertools.product(get_args(Ending), [False, True], [False, True]))
+
+
+@pytest.mark.parametrize(("end", "refused", "calls"), EVERY_CASE)
+def test_the_rule_of_finish_reasons(end: Ending, refused: bool, calls: bool) -> None:
+    """A refusal comes first, then a limit or a filter, and only then do calls make it a turn that asks for tools."""
+    bad: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+    expected = "content_filter" if refused else bad.get(end, "tool_calls" if calls else "stop")
+    assert finish_reason(end, refused=refused, calls=calls) == expected
+
+
+@tool
+def ping() -> str:
+    """Answer."""
+    return "pong"
+
+
+def _run(*answers: list[bytes]) -> tuple[Any, int]:
+    with Loopback() as server:
+        server.reply(*map(Reply, answers))
+        model = Model("openai-chat:gpt-test", base_url=server.url + "/v1", api_key="sk-test", max_retries=0)
+        response = asyncio.run(Agent("a", model, tools=[ping], stream=True).run("Hi"))
+        return response, len(server.requests)
+
+
+@pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos", "brand_new_word"])
+def test_calls_decide_and_not_the_word(word: Any) -> None:
+    """Complete calls are run whichever good word ends their turn."""
+    response, requests = _run(
+        chat_completions.tool_calls(("c1", "ping", "{}"), finish=word), chat_completions.text("Done.")
+    )
+    assert [call.result.content for call in response.tool_calls] == ["pong"]
+    assert (response.content, response.turns[0].raw_finish_reason, requests) == ("Done.", word, 2)
+
+
+@pytest.mark.parametrize("word", ["tool_calls", "function_call"])
+def test_the_word_alone_runs_nothing(word: Any) -> None:
+    """A turn that says it calls tools but calls none has simply ended."""
+    response, requests = _run(chat_completions.text("Hello.", finish=word))
+    assert (response.finish_reason, response.metadata["raw_finish_reason"], requests) == ("stop", word, 1)
+
+
+def test_a_paused_turn_is_asked_on() -> None:
+    """A turn that the provider paused is followed by the next one in the same run."""
+    response, requests = _run(chat_completions.text("One, ", finish="pause_turn"), chat_completions.text("two."))
+    assert (response.content, response.finish_reason, requests) == ("One, two.", "stop", 2)
+
+
+@pytest.mark.parametrize("word", ["error", "abort", "network_error", "MALFORMED_RESPONSE"])
+def test_a_turn_that_the_provider_gave_up_is_an_error(word: Any) -> None:
+    """An ending that says the answer failed raises, names the word and runs no tool."""
+    with pytest.raises(StreamInterrupted) as caught:
+        _run(chat_completions.tool_calls(("c1", "ping", "{}"), text="Let me see.", finish=word))
+    assert (caught.value.code, caught.value.partial.content) == (word, "Let me see.")
+    assert [call.result for call in caught.value.partial.tool_calls] == [None]

@@ -1,0 +1,178 @@
+"""What type checkers see of the public API; this file is checked by mypy and never run.
+
+Each `type: ignore` with a code is an expectation too: mypy reports it as unused where no such error is found.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, assert_type
+
+from cogent import (
+    Agent,
+    AgentStream,
+    Message,
+    Model,
+    ModelError,
+    Response,
+    RunContext,
+    StreamChunk,
+    Timeout,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolError,
+    ToolResult,
+    TurnSummary,
+    Usage,
+    tool,
+)
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+@tool
+def search(query: str, limit: int = 5) -> str:
+    return f"{limit} results for {query}"
+
+
+@tool(name="other", timeout=2.5, on_error="raise", sequential=True, run_in_thread=False)
+def weigh(item: str, *, grams: bool) -> float:
+    return 1.0 if grams else 0.001
+
+
+@tool
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@tool
+def remember(key: str, ctx: RunContext) -> None:
+    assert_type(ctx["user"], Any)
+    ctx[key] = len(ctx)
+
+
+@tool
+def recall(key: str, ctx: RunContext | None = None) -> str | None:
+    return None if ctx is None else str(ctx.get(key))
+
+
+def plain(query: str) -> str:
+    return query
+
+
+class Shop:
+    @tool
+    def price(self, item: str) -> float:
+        return float(len(item))
+
+    @tool(timeout=1)
+    async def order(self, item: str) -> int:
+        return len(item)
+
+    def stock(self, item: str) -> int:
+        return len(item)
+
+
+def a_decorated_function_keeps_its_signature() -> None:
+    as_function: Callable[[str, int], str] = search
+    assert_type(search("AI"), str)
+    assert_type(search(query="AI", limit=3), str)
+    assert_type(weigh("tea", grams=True), float)
+    assert_type(as_function("AI", 3), str)
+    search()  # type: ignore[call-arg]
+    search(3)  # type: ignore[arg-type]
+    search("AI", size=3)  # type: ignore[call-arg]
+    weigh("tea", True)  # type: ignore[call-arg]
+
+
+async def a_decorated_async_function_is_still_awaited() -> None:
+    as_function: Callable[[str], Awaitable[bytes]] = fetch
+    assert_type(await fetch("x"), bytes)
+    assert_type(await as_function("x"), bytes)
+    await fetch(3)  # type: ignore[arg-type]
+
+
+def a_tool_has_typed_attributes() -> None:
+    assert_type(search.name, str)
+    assert_type(search.description, str)
+    assert_type(search.parameters, dict[str, Any])
+    assert_type(weigh.timeout, float | None)
+    assert_type(weigh.on_error, Literal["return", "raise"])
+
+
+async def a_decorated_method_keeps_its_result() -> None:
+    shop = Shop()
+    assert_type(shop.price, Tool[..., float])
+    assert_type(shop.price("tea"), float)
+    assert_type(await shop.order("tea"), int)
+
+
+def a_context_is_made_from_a_dict_where_a_tool_is_called_by_hand() -> None:
+    remember("k", RunContext({"user": 1}))
+    assert_type(recall("k"), str | None)
+    remember("k", {"user": 1})  # type: ignore[arg-type]
+
+
+def senseless_options_are_found() -> None:
+    tool(on_error="ignore")  # type: ignore[call-overload]
+    tool(retries=3)  # type: ignore[call-overload]
+    tool(3)  # type: ignore[call-overload]
+
+
+def an_agent_takes_tools_methods_and_plain_functions() -> None:
+    shop = Shop()
+    Agent("a", "gpt-5.4")
+    Agent("a", Model("gpt-5.4", temperature=0.5, extra={"seed": 1}), timeout=Timeout(first=1, stall=2.5))
+    Agent("a", "gpt-5.4", tools=(search, fetch), instructions="Be brief.", stream=True, max_steps=3, timeout=2.5)
+    mixed: list[Tool[..., Any] | Callable[..., Any]] = [search, plain]
+    Agent("a", "gpt-5.4", tools=mixed)
+    Agent("a", "gpt-5.4", tools=[search, fetch, remember, plain, shop.price, shop.order, shop.stock, lambda x: x])
+    Agent("a", "gpt-5.4", tools=[3])  # type: ignore[list-item]
+    Agent("a", 5)  # type: ignore[arg-type]
+    Agent("a", "gpt-5.4", None, [search])  # type: ignore[call-arg]
+
+
+async def a_run_gives_a_response(agent: Agent, history: list[Message]) -> None:
+    response = await agent.run("Hi", context={"user": 1}, history=history)
+    assert_type(response, Response)
+    assert_type(response.content, str)
+    assert_type(response.finish_reason, FinishReason | None)
+    assert_type(response.metadata, dict[str, Any])
+    assert_type(response.messages, list[Message])
+    assert_type(response.tool_calls, list[ToolCall])
+    assert_type(response.tool_calls[0].result, ToolResult | None)
+    assert_type(response.turns, list[TurnSummary])
+    assert_type(response.turns[0].usage, Usage)
+    await agent.run("Go on", history=response.messages)
+    await agent.run("Go on", history=[{"role": "user", "content": "Hi"}])
+    await agent.run("Hi", context="u1")  # type: ignore[arg-type]
+    await agent.run("Hi", {"user": 1})  # type: ignore[call-arg]
+
+
+async def a_streamed_run_gives_chunks(agent: Agent) -> None:
+    async for chunk in agent.run_stream("Hi", context={"user": 1}, history=None):
+        assert_type(chunk, StreamChunk)
+        assert_type(chunk.content, str)
+        assert_type(chunk.reasoning, str)
+        assert_type(chunk.is_final, bool)
+        assert_type(chunk.finish_reason, FinishReason | None)
+        assert_type(chunk.metadata, dict[str, Any] | None)
+        assert_type(chunk.tool_call, ToolCallDelta | None)
+        assert_type(chunk.tool_result, ToolResult | None)
+        if chunk.finish_reason == "done":  # type: ignore[comparison-overlap]
+            break
+
+
+async def a_stream_is_a_handle(agent: Agent) -> None:
+    async with agent, agent.run_stream("Hi") as stream:
+        assert_type(stream, AgentStream)
+        assert_type([chunk.content async for chunk in stream], list[str])
+        stream.cancel()
+        await stream.aclose()
+    assert_type(stream.response, Response)
+
+
+def errors_have_typed_details(failed: ModelError, tool_failed: ToolError) -> None:
+    assert_type(failed.retryable, bool)
+    assert_type(failed.retry_after, float | None)
+    assert_type(failed.partial, Response | None)
+    assert_type(tool_failed.partial, Response | None)
