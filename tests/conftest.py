@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.loopback import Loopback
-from support.wire import chat_completions, ollama_chat, openai_responses
+from support.wire import chat_completions, gemini_generate, ollama_chat, openai_responses
 
 from cogent import Agent, Model
 
@@ -47,6 +47,7 @@ WIRES = [
     Wire("azure", openai_responses, "", limit="max_output_tokens", variable="AZURE_OPENAI_API_KEY"),
     Wire("azure", chat_completions, "", AZURE_CHAT, limit="max_completion_tokens", variable="AZURE_OPENAI_API_KEY"),
     Wire("groq", chat_completions, "", limit="max_completion_tokens", variable="GROQ_API_KEY"),
+    Wire("gemini", gemini_generate, "", limit="maxOutputTokens", variable="GEMINI_API_KEY"),
     Wire("ollama", ollama_chat, "", limit="num_predict", variable="OLLAMA_API_KEY", bare=True),
 ]
 

@@ -32,7 +32,8 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
 
 def sent(server: Loopback) -> list[list[dict[str, Any]]]:
     """The conversation in each request so far."""
-    return [request.json.get("input") or request.json["messages"] for request in server.requests]
+    bodies = [request.json for request in server.requests]
+    return [body.get("input") or body.get("contents") or body["messages"] for body in bodies]
 
 
 def test_responses_items_go_back_unchanged(server: Loopback) -> None:

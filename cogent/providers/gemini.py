@@ -1,0 +1,300 @@
+"""Google's Gemini API, and Vertex AI where the SDK's environment variables ask for it.
+
+All settings of a request are fields of the SDK's `config`, so `extra` is merged into that. An answer goes back part by
+part, thought signatures included; only the deltas of a text are joined, and a part with a signature stays by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import httpx2
+from google import genai
+from google.auth.exceptions import GoogleAuthError
+from google.genai import types
+from google.genai.errors import APIError
+from pydantic import ValidationError
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.errors import ConfigurationError, ModelError
+from cogent.messages import Message
+from cogent.model import Model
+from cogent.providers import Part, Request
+from cogent.providers._sdk import opened, plain, provider_error, retry_after
+
+KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
+# Google's stand-in for the signature of a call that Gemini did not make itself; Gemini 3 refuses a call without one.
+NO_SIGNATURE = b"skip_thought_signature_validator"
+JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
+NO_CANDIDATE = types.Candidate()
+DELAY = re.compile(r"(\d+(\.\d+)?)s")
+
+
+class Client(genai.Client):
+    """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK retries with that by itself."""
+
+    def __init__(self, model: Model) -> None:
+        vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
+        # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
+        default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
+        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+        hooks = {"response": [_check]}
+        self.http = httpx2.AsyncClient(timeout=None, follow_redirects=True, limits=limits, event_hooks=hooks)
+        options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
+        options.httpx_async_client = self.http
+        key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+        self.api_key = key if isinstance(key, str) else None
+        super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below
+
+
+async def _check(response: httpx2.Response) -> None:
+    """Raise for what the SDK would take for an empty answer: something else, or an error, with status 200."""
+    if response.status_code != 200:
+        return
+    if response.url.path.endswith(":streamGenerateContent"):
+        opened(response.headers)
+        return
+    await response.aread()
+    answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)
+    if answer.get("error"):
+        raise provider_error(answer["error"])
+
+
+def make_client(model: Model) -> Client:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    if callable(model.api_key):
+        raise ConfigurationError("the Gemini SDK takes no function as api_key: give the key, or a client of your own")
+    try:
+        return Client(model)
+    except (ValueError, GoogleAuthError) as error:
+        raise ConfigurationError(
+            f"no API key: set GEMINI_API_KEY or GOOGLE_API_KEY, or give Model(..., api_key=...) ({error})"
+        ) from error
+
+
+async def close_client(client: Client) -> None:
+    """Close its connections."""
+    client.close()
+    await client.http.aclose()
+
+
+async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    events = await client.aio.models.generate_content_stream(**encode_request(request))
+    answer = Answer()
+    try:
+        async for event in events:
+            for part in answer.decode_event(event):
+                yield part
+        for part in answer.end():
+            yield part
+    except (APIError, TypeError) as error:
+        opened_stream = getattr(getattr(error, "response", None), "response_stream", None)
+        if opened_stream is not None:  # the error came inside an answer, which the SDK does not close
+            await opened_stream.aclose()
+        raise _translate(error) from error
+    finally:
+        await _leave(events)
+
+
+async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    arguments = encode_request(request)
+    try:
+        response = await client.aio.models.generate_content(**arguments)
+    except (APIError, TypeError) as error:
+        raise _translate(error) from error
+    answer = Answer()
+    return [*answer.decode_event(response), *answer.end()]
+
+
+async def _leave(events: AsyncIterator[object]) -> None:
+    """Close the connection of an answer that is not read to its end.
+
+    The SDK's generators hold each other in a circle: closing the outermost closes no other before the garbage collector
+    comes by. A read that is cancelled ends them all, beginning with the innermost.
+    """
+    event: object = events
+    while event is not None and not isinstance(event, BaseException):
+        reading = asyncio.ensure_future(anext(events, None))
+        try:
+            await asyncio.sleep(0)  # until it waits for the server, or finds an event that had already come
+        finally:
+            reading.cancel()
+        [event] = await asyncio.gather(reading, return_exceptions=True)
+
+
+def _translate(error: APIError | TypeError) -> ModelError:
+    """The error as ours; a TypeError is the SDK stumbling over an answer, or an error, that is not as it expects."""
+    if isinstance(error, TypeError):
+        return provider_error(f"the server sent what cannot be read: {error}")
+    body = error.details if isinstance(error.details, dict) else {}
+    detail: Any = body.get("error")
+    detail = detail if isinstance(detail, dict) else {"message": error.message or str(error)}
+    infos = {name: value for info in detail.get("details") or () for name, value in info.items()}
+    reason = {"type": infos["reason"]} if "reason" in infos else {}
+    response: Any = error.response
+    told = provider_error({**detail, "code": error.code, **reason}, status=getattr(response, "status_code", error.code))
+    delay = DELAY.fullmatch(str(infos.get("retryDelay")))
+    headers = getattr(response, "headers", {})
+    told.retry_after = float(delay[1]) if delay else retry_after(headers)
+    told.request_id = headers.get("x-request-id")
+    return told
+
+
+# Ours to theirs
+
+
+def encode_request(request: Request) -> dict[str, Any]:
+    """The arguments of `generate_content`."""
+    model = request.model
+    system = [request.instructions, *(message.content for message in request.messages if message.role == "system")]
+    settings = {
+        "system_instruction": [text for text in system if text is not None] or None,
+        "max_output_tokens": model.max_tokens,
+        "temperature": model.temperature,
+    }
+    config: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    config |= {"automatic_function_calling": {"disable": True}, **model.extra}
+    tools = [
+        {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.parameters}
+        for tool in request.tools
+    ]
+    if tools:
+        config["tools"] = [{"function_declarations": tools}, *model.extra.get("tools", ())]
+    try:
+        checked = types.GenerateContentConfig(**config)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise ConfigurationError(f"the Gemini SDK does not take these settings: {'; '.join(wrong)}") from None
+    return {"model": model.name, "contents": _encode_messages(request.messages, model.provider), "config": checked}
+
+
+def _encode_messages(messages: Sequence[Message], provider: str) -> list[dict[str, Any]]:
+    """The conversation; the results of a turn's calls go in one message, with the ids that the calls came with."""
+    contents: list[dict[str, Any]] = []
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    ids: set[str | None] = set()
+    for role, group in groupby(messages, key=lambda message: message.role):
+        if role == "tool":
+            contents.append({"role": "user", "parts": [_encode_result(m, names, ids) for m in group]})
+            continue
+        for message in group if role != "system" else ():
+            own = message.items and message.provider == provider
+            parts = message.items if own else list(_encode_parts(message))
+            ids |= {(part.get("function_call") or {}).get("id") for part in parts}
+            if parts:
+                contents.append({"role": "model" if role == "assistant" else "user", "parts": parts})
+    return contents
+
+
+def _encode_parts(message: Message) -> Iterator[dict[str, Any]]:
+    if message.content:
+        yield {"text": message.content}
+    for place, call in enumerate(message.tool_calls):
+        arguments = {"arguments": call.arguments} if isinstance(call.arguments, str) else call.arguments
+        part: dict[str, Any] = {"function_call": {"id": call.id, "name": call.name, "args": arguments}}
+        yield part if place else {**part, "thought_signature": NO_SIGNATURE}
+
+
+def _encode_result(message: Message, names: dict[str, str], ids: set[str | None]) -> dict[str, Any]:
+    call = message.tool_call_id or ""
+    result: dict[str, Any] = {"id": call} if call in ids else {}
+    result["name"] = message.name or names.get(call, "")
+    return {"function_response": {**result, "response": {"error" if message.is_error else "output": message.content}}}
+
+
+# Theirs to ours
+
+
+class Answer:
+    """One answer as it comes in: its parts, to be sent back, and the arguments of a call that comes in pieces."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.calls = 0
+        self.open: dict[str, Any] | None = None
+
+    def decode_event(self, event: types.GenerateContentResponse) -> Iterator[Part]:
+        """The parts that an event stands for; only the first candidate counts."""
+        candidate = next((c for c in event.candidates or () if not c.index), NO_CANDIDATE)
+        for part in (candidate.content and candidate.content.parts) or ():
+            yield from self._decode_part(part) if part.function_call is None else self._decode_call(part)
+        blocked = event.prompt_feedback and event.prompt_feedback.block_reason
+        headers = (event.sdk_http_response and event.sdk_http_response.headers) or {}
+        yield TurnUpdate(
+            model=event.model_version,
+            request_id=headers.get("x-request-id") or event.response_id,
+            finish=f"blocked:{blocked.value}" if blocked else candidate.finish_reason and candidate.finish_reason.value,
+            usage=decode_usage(event.usage_metadata) if event.usage_metadata else {},
+        )
+
+    def end(self) -> Iterator[Part]:
+        """What can be told only at the end."""
+        if self.open is not None:
+            # Without its end it is no JSON, so that no tool runs with a part of its arguments.
+            yield StreamChunk(tool_call=ToolCallDelta(self.calls - 1, arguments=json.dumps(self.open["args"])[:-1]))
+        for item in self.items:
+            yield TurnUpdate(item={**item, "text": "".join(item["text"])} if "text" in item else item)
+
+    def _decode_part(self, part: types.Part) -> Iterator[Part]:
+        if not part.model_fields_set <= {"text", "thought"}:
+            self.items.append(part.to_json_dict() | ({} if part.text is None else {"text": [part.text]}))
+        elif part.text:
+            item: dict[str, Any] = {"thought": True} if part.thought else {}
+            if not self.items or self.items[-1].keys() != item.keys() | {"text"}:
+                self.items.append({**item, "text": []})
+            self.items[-1]["text"].append(part.text)
+        if part.text:
+            yield StreamChunk(reasoning=part.text) if part.thought else StreamChunk(part.text)
+
+    def _decode_call(self, part: types.Part) -> Iterator[Part]:
+        call = part.function_call or types.FunctionCall()
+        if call.name:
+            self.calls += 1
+            self.open = {**({"id": call.id} if call.id else {}), "name": call.name, "args": {}}
+            self.items.append({**part.to_json_dict(), "function_call": self.open})
+        if self.open is None:
+            return
+        self.open["args"] |= call.args or {}
+        for piece in call.partial_args or ():
+            values = (piece.string_value, piece.number_value, piece.bool_value)
+            steps = [int(place) if place else name for name, place in JSON_PATH.findall(piece.json_path or "")]
+            value = next((value for value in values if value is not None), None)
+            self.open["args"] = _put(self.open["args"], steps, value)
+        arguments = "" if call.will_continue else json.dumps(self.open["args"])
+        if call.name or arguments:
+            yield StreamChunk(tool_call=ToolCallDelta(self.calls - 1, call.id, call.name or "", arguments))
+        if arguments:
+            self.open = None
+
+
+def _put(node: Any, steps: list[Any], value: Any) -> Any:
+    """The node with the value where the steps lead; texts at one place add up."""
+    if not steps:
+        return node + value if isinstance(node, str) and isinstance(value, str) else value
+    step, *rest = steps
+    if isinstance(step, str):
+        return {**(node or {}), step: _put((node or {}).get(step), rest, value)}
+    node = [*(node or ()), *[None] * (step + 1 - len(node or ()))]
+    node[step] = _put(node[step], rest, value)
+    return node
+
+
+def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
+    """Our counts from theirs, which are running totals; `candidates_token_count` has no thoughts in it."""
+    written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
+    counts = {
+        "input_tokens": usage.prompt_token_count,
+        "output_tokens": written if written or usage.prompt_token_count else None,
+        "cache_read_tokens": usage.cached_content_token_count,
+        "reasoning_tokens": usage.thoughts_token_count,
+    }
+    return {name: count for name, count in counts.items() if count is not None}
