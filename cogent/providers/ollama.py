@@ -22,7 +22,7 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import retry_after, provider_error
+from cogent.providers._sdk import provider_error, retry_after
 from cogent.tools import Tool
 
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
