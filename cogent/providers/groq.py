@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from groq import AsyncGroq, AsyncStream, GroqError
 
-from cogent.chunks import TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
-from cogent.providers._sdk import opened, plain
+from cogent.providers._sdk import answered, opened, plain
 
 MAX_TOKENS = "max_completion_tokens"
 
@@ -52,7 +52,4 @@ async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
     raw = await create(**encode_request(request, max_tokens=MAX_TOKENS))
-    return [
-        TurnUpdate(request_id=raw.headers.get("x-request-id")),
-        *decode_response(plain(await raw.parse(to=object))),
-    ]
+    return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
