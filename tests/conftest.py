@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.loopback import Loopback
-from support.wire import chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 
 from cogent import Agent, Model
 
@@ -15,8 +15,9 @@ from cogent import Agent, Model
 class Wire:
     """A provider, the builders of what it sends, and the names that tell its requests from others'.
 
-    `suffix` ends the base_url, `limit` is its word for max_tokens, `variable` names its key in the environment. A
-    `bare` format has no ids of calls and requests and no details of usage.
+    `suffix` ends the base_url, `limit` is its word for max_tokens and `default_limit` what is sent where its API cannot
+    do without, `variable` names its key in the environment. A `bare` format has no ids of calls and requests and no
+    details of usage.
     """
 
     provider: str
@@ -24,6 +25,7 @@ class Wire:
     suffix: str = "/v1"
     settings: Mapping[str, Any] = field(default_factory=dict)
     limit: str = "max_tokens"
+    default_limit: int | None = None
     variable: str = "OPENAI_API_KEY"
     bare: bool = False
     mime: str = "text/event-stream"
@@ -47,6 +49,7 @@ WIRES = [
     Wire("azure", openai_responses, "", limit="max_output_tokens", variable="AZURE_OPENAI_API_KEY"),
     Wire("azure", chat_completions, "", AZURE_CHAT, limit="max_completion_tokens", variable="AZURE_OPENAI_API_KEY"),
     Wire("groq", chat_completions, "", limit="max_completion_tokens", variable="GROQ_API_KEY"),
+    Wire("anthropic", anthropic_messages, "", default_limit=8192, variable="ANTHROPIC_API_KEY"),
     Wire("gemini", gemini_generate, "", limit="maxOutputTokens", variable="GEMINI_API_KEY"),
     Wire("ollama", ollama_chat, "", limit="num_predict", variable="OLLAMA_API_KEY", bare=True),
 ]

@@ -1,0 +1,259 @@
+"""Anthropic's Messages API.
+
+An assistant message goes back block by block as it came: thinking with its signature, calls, the provider's own tools
+and their results, citations. Messages of one role are put together, and all results of a turn are in one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from anthropic import AnthropicError, AsyncAnthropic, AsyncStream
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.errors import ConfigurationError
+from cogent.messages import Message
+from cogent.model import Model
+from cogent.providers import Part, Request
+from cogent.providers._chat_completions import remember_end
+from cogent.providers._sdk import answered, opened, plain, provider_error
+
+DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
+LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
+NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
+UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def make_client(model: Model) -> AsyncAnthropic:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    key = "" if callable(model.api_key) else model.api_key
+    try:
+        client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0)
+    except AnthropicError as error:
+        raise ConfigurationError(f"{NO_KEY} ({error})") from error
+    headers = {name.lower() for name in client.default_headers}
+    if client.credentials is None and not headers & {"authorization", "x-api-key"}:
+        raise ConfigurationError(NO_KEY)
+    return client
+
+
+async def close_client(client: AsyncAnthropic) -> None:
+    """Close its connections."""
+    await client.close()
+
+
+async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Part, None]:
+    """Ask, and yield what comes as it comes."""
+    raw = await _create(client, request.model, {**encode_request(request), "stream": True})
+    check_end = remember_end(raw.http_response)
+    events = await raw.parse(to=AsyncStream[object])
+    answer = Answer()
+    try:
+        yield opened(raw.headers)
+        async for event in events:
+            for part in decode_event(event, answer):
+                yield part
+            if event.get("type") == "message_stop":
+                break
+        else:
+            check_end()
+        # What follows the end (`[DONE]`, a reset) is read only for the connection to be used again.
+        with suppress(Exception):
+            async with asyncio.timeout(LONGEST_CLOSING):
+                async for _ in events:
+                    pass
+    finally:
+        await events.close()
+
+
+async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
+    """Ask for the whole answer at once."""
+    # Given its time-out as an argument, the SDK does not refuse a large `max_tokens`.
+    raw = await _create(client, request.model, {"timeout": client.timeout, **encode_request(request)})
+    return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
+
+
+async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any]) -> Any:
+    if callable(model.api_key) and model.client is None:
+        given = model.api_key()
+        client.api_key = await given if inspect.isawaitable(given) else given
+    create: Callable[..., Awaitable[Any]] = client.messages.with_raw_response.create
+    return await create(**arguments)
+
+
+# Ours to theirs
+
+
+def encode_request(request: Request) -> dict[str, Any]:
+    """The arguments of `messages.create`."""
+    model = request.model
+    arguments: dict[str, Any] = {
+        "model": model.name,
+        "max_tokens": DEFAULT_MAX_TOKENS if model.max_tokens is None else model.max_tokens,
+        "messages": _encode_messages(request.messages, model.provider),
+    }
+    system = [request.instructions, *(message.content for message in request.messages if message.role == "system")]
+    if any(system):
+        arguments["system"] = "\n\n".join(filter(None, system))
+    arguments |= model.extra
+    if model.temperature is not None:
+        arguments["extra_body"] = {"temperature": model.temperature, **model.extra.get("extra_body", {})}
+    tools = [{"name": t.name, "description": t.description, "input_schema": t.parameters} for t in request.tools]
+    if tools:
+        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    return arguments
+
+
+def _encode_messages(messages: Sequence[Message], provider: str) -> list[dict[str, Any]]:
+    own = {item.get("id") for message in messages if message.provider == provider for item in message.items}
+    encoded: list[dict[str, Any]] = []
+    for message in messages:
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = [] if message.role == "system" else list(_encode_message(message, provider, own))
+        if not encoded or encoded[-1]["role"] != role:
+            encoded.append({"role": role, "content": []})
+        content = encoded[-1]["content"]
+        # The API refuses text without a visible character, thinking at the end, and results after anything else.
+        content += [block for block in blocks if block["type"] != "text" or block["text"].strip()]
+        while content and content[-1]["type"] in ("thinking", "redacted_thinking"):
+            content.pop()
+        content.sort(key=lambda block: block["type"] != "tool_result")
+        if not content:
+            encoded.pop()
+    return encoded
+
+
+def _encode_message(message: Message, provider: str, own: set[Any]) -> Iterator[dict[str, Any]]:
+    if message.role == "tool":
+        result = {"tool_use_id": _safe(message.tool_call_id or "", own), "content": message.content}
+        yield {"type": "tool_result", **result, **({"is_error": True} if message.is_error else {})}
+    elif message.items and message.provider == provider:
+        yield from message.items
+    else:
+        yield {"type": "text", "text": message.content}
+        for call in message.tool_calls:
+            given = _input(call.arguments) if isinstance(call.arguments, str) else call.arguments
+            yield {"type": "tool_use", "id": _safe(call.id, own), "name": _safe(call.name), "input": given}
+
+
+def _safe(name: str, own: Iterable[str] = ()) -> str:
+    """The name with only what the API takes in it; an id that it gave itself stays as it is."""
+    return name if name in own else UNSAFE.sub(lambda found: f"_{ord(found[0]):x}", name) or "_"
+
+
+def _input(text: str) -> dict[str, Any]:
+    """The arguments of a call as an object, which the API wants back also where the model wrote none."""
+    try:
+        value = json.loads(text.strip() or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"INVALID_JSON": text}
+
+
+# Theirs to ours
+
+
+class Answer:
+    """What has to be remembered of one answer: its blocks still coming in, with their pieces, and the stop reason."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        self.finish: str | None = None
+
+
+def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
+    """The parts that a streaming event stands for; events that only repeat or announce give none."""
+    match event.get("type"):
+        case "content_block_delta":
+            return _block_delta(event["index"], event["delta"], answer)
+        case "content_block_start":
+            return _block_start(event["index"], event["content_block"], answer)
+        case "content_block_stop":
+            return _block_stop(event["index"], answer)
+        case "message_start":
+            return (_update(event["message"]),)
+        case "message_delta":
+            answer.finish = (event.get("delta") or {}).get("stop_reason") or answer.finish
+            return (_update(event, answer.finish),)
+        case "message_stop":
+            # Blocks that the server did not stop; and a message that gave no reason ended all the same.
+            open_blocks = [part for index in list(answer.blocks) for part in _block_stop(index, answer)]
+            return (*open_blocks, TurnUpdate(finish=answer.finish or "message_stop"))
+        case "error":
+            raise provider_error(event.get("error") or {**event, "type": None})
+    return ()
+
+
+def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[Part]:
+    answer.blocks[index] = dict(block), []
+    if block["type"] == "tool_use":
+        return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block["name"])),)
+    if block["type"] == "thinking":
+        return (StreamChunk(reasoning=block.get("thinking") or ""),)
+    return (StreamChunk(block.get("text") or ""),) if block["type"] == "text" else ()
+
+
+def _block_delta(index: int, delta: dict[str, Any], answer: Answer) -> Iterable[Part]:
+    block, pieces = answer.blocks[index]
+    match delta["type"]:
+        case "text_delta":
+            pieces.append(delta["text"])
+            return (StreamChunk(delta["text"]),)
+        case "thinking_delta":
+            pieces.append(delta["thinking"])
+            return (StreamChunk(reasoning=delta["thinking"]),)
+        case "input_json_delta":
+            pieces.append(piece := delta["partial_json"])
+            if piece and block["type"] == "tool_use":  # not a tool of the provider's own
+                return (StreamChunk(tool_call=ToolCallDelta(index, arguments=piece)),)
+        case "citations_delta":
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        case _:  # a signature, the summary of a compaction: each comes whole
+            block |= {name: value for name, value in delta.items() if name != "type" and value is not None}
+    return ()
+
+
+def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
+    block, pieces = answer.blocks.pop(index)
+    text, kind = "".join(pieces), block["type"]
+    if kind in ("text", "thinking"):
+        block[kind] = (block.get(kind) or "") + text
+    elif text.strip():
+        block["input"] = _input(text)
+    elif kind == "tool_use":  # the input came whole, or there is none
+        yield StreamChunk(tool_call=ToolCallDelta(index, arguments=json.dumps(block.setdefault("input", {}))))
+    yield TurnUpdate(item=block, position=index)
+
+
+def _update(told: dict[str, Any], finish: str | None = None) -> TurnUpdate:
+    return TurnUpdate(model=told.get("model"), finish=finish, usage=decode_usage(told.get("usage") or {}))
+
+
+def decode_response(response: dict[str, Any]) -> Iterator[Part]:
+    """The parts of a whole answer, in the order of its blocks."""
+    if response.get("error"):
+        raise provider_error(response["error"])
+    answer = Answer()
+    for index, block in enumerate(response.get("content") or ()):
+        yield from _block_start(index, block, answer)
+        yield from _block_stop(index, answer)
+    yield _update(response, response.get("stop_reason"))
+
+
+def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
+    """Our counts from theirs, as far as given; `input_tokens` leaves out what the cache served or took in."""
+    counts = {
+        "input_tokens_uncached": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cache_read_tokens": usage.get("cache_read_input_tokens"),
+        "cache_write_tokens": usage.get("cache_creation_input_tokens"),
+        "reasoning_tokens": (usage.get("output_tokens_details") or {}).get("thinking_tokens"),
+    }
+    return {name: int(count) for name, count in counts.items() if count is not None}
