@@ -115,7 +115,10 @@ class Agent:
             raise ConfigurationError("the message is empty")
         if isinstance(history, Response):
             raise ConfigurationError("history is a list of messages: pass response.messages")
-        earlier = [m if isinstance(m, Message) else Message.from_dict(m) for m in history or ()]
+        try:
+            earlier = [m if isinstance(m, Message) else Message.from_dict(m) for m in history or ()]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"the history cannot be read: {error}") from error
         return Run(self.model.provider, self.model.name, [*earlier, Message("user", message)])
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from cogent.errors import ConfigurationError
-
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -105,9 +103,9 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
-            raise ConfigurationError(f"a message's role is one of {', '.join(get_args(Role))}; got {self.role!r}")
+            raise ValueError(f"a message's role is one of {', '.join(get_args(Role))}; got {self.role!r}")
         if not isinstance(self.content, str):
-            raise ConfigurationError(f"a message's content is a string; got {type(self.content).__name__}")
+            raise TypeError(f"a message's content is a string; got {type(self.content).__name__}")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-safe dict without the empty fields; `from_dict` reads it back."""
@@ -117,11 +115,11 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ConfigurationError."""
+        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ValueError or TypeError for other things."""
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown or "role" not in data:
             wrong = f"unknown keys {sorted(unknown)}" if unknown else "no role"
-            raise ConfigurationError(f"not a message: {wrong}")
+            raise ValueError(f"not a message: {wrong}")
         calls = [ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ())]
         return cls(**{**data, "tool_calls": calls})
 
