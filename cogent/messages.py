@@ -115,7 +115,7 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ValueError or TypeError for other things."""
+        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ValueError or TypeError."""
         unknown = set(data) - {f.name for f in fields(cls)}
         if unknown or "role" not in data:
             wrong = f"unknown keys {sorted(unknown)}" if unknown else "no role"

@@ -115,7 +115,7 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
         except ConfigurationError:
             raise
         except Exception as raised:  # noqa: BLE001  # an SDK's, an HTTP client's, a decoder's: each becomes ours
-            error = translate(raised, began=turn.began, secret=getattr(client, "api_key", None))
+            error = translate(raised, began=turn.began, client=client)
         error.provider, error.model = plan.model.provider, plan.model.name
         error.request_id = error.request_id or turn.request_id
         wait = wait_before(attempt, error)

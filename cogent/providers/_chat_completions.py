@@ -9,12 +9,10 @@ instead of a string. An assistant message goes back with the fields in which it 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.errors import StreamInterrupted
 from cogent.messages import Message
 from cogent.providers import Part, Request
 from cogent.providers._sdk import provider_error
@@ -25,49 +23,6 @@ REASONING_FIELDS = ("reasoning_content", "reasoning")
 SENT_AS = {name: TurnUpdate(item={"reasoning_field": name}, position=-1) for name in REASONING_FIELDS}
 TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
 KNOWN_IN_CALL = {"index", "id", "type", "function"}
-
-
-# The end of a stream
-
-DONE = b"[DONE]"
-BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")
-
-
-@lru_cache
-def _remembering(base: type[Any]) -> type[Any]:
-    class LastBytes(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
-        def __init__(self, inner: Any) -> None:
-            self.inner, self.last = inner, b""
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for data in self.inner:
-                self.last = (self.last + data[-16:])[-16:]
-                yield data
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
-
-    return LastBytes
-
-
-def remember_end(response: Any) -> Callable[[], None]:
-    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
-
-    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
-    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
-    """
-    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
-    stream = response.stream = _remembering(base)(response.stream)
-
-    def check() -> None:
-        readable = "content-encoding" not in response.headers
-        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
-            raise StreamInterrupted("the answer broke off in the middle of an event")
-
-    return check
 
 
 # Ours to theirs

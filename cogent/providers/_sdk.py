@@ -7,7 +7,8 @@ is asked in this order: the provider's code or type, the words of its message, t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from cogent.chunks import TurnUpdate
@@ -42,6 +43,7 @@ BY_CODE: dict[str, type[ModelError]] = {
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
     "insufficient_quota": RateLimited,
+    "billing_error": RateLimited,
     "overloaded_error": Overloaded,
     "server_is_overloaded": Overloaded,
     "slow_down": Overloaded,
@@ -57,14 +59,15 @@ BY_CODE: dict[str, type[ModelError]] = {
 BY_MESSAGE = (
     (
         re.compile(
-            r"maximum context length|context (window|size|length)|prompt is too long|input is too long"
-            r"|exceeds the maximum number of tokens|too many (input )?tokens in",
+            r"maximum context length|context (window|size|length|limit)|prompt is too long|input is too long"
+            r"|exceeds the maximum number of tokens",
             re.IGNORECASE,
         ),
         ContextTooLong,
     ),
     (re.compile(r"\boverloaded\b", re.IGNORECASE), Overloaded),
 )
+ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)  # with another status, words of length mean something else
 BY_STATUS: dict[int, type[ModelError]] = {
     401: AuthenticationError,
     403: PermissionDenied,
@@ -90,7 +93,9 @@ BY_CLASS: dict[str, type[ModelError]] = {
     "UnicodeDecodeError": ServerError,
     "UnicodeEncodeError": BadRequest,
     "TypeError": BadRequest,
+    "CredentialsError": AuthenticationError,
     "OpenAIError": BadRequest,
+    "AnthropicError": BadRequest,
     "ConnectionError": ConnectionFailed,
 }
 AFTER_BEGIN: dict[type[ModelError], type[ModelError]] = {
@@ -98,9 +103,13 @@ AFTER_BEGIN: dict[type[ModelError], type[ModelError]] = {
     BadRequest: ServerError,
 }
 # Asking again cannot help before somebody pays or the request changes.
-NEVER_AGAIN = {"insufficient_quota", "string_above_max_length"}
+NEVER_AGAIN = {"insufficient_quota", "billing_error", "string_above_max_length"}
 LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may send a whole page
+SECRETS = ("api_key", "auth_token")  # the attributes of a client that hold one
 SHORTEST_SECRET = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
+
+DONE = b"[DONE]"  # the last word of a chat stream
+BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
 
 
 def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 200) -> ModelError:
@@ -114,19 +123,21 @@ def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 2
     return kind(message, status=status, code=code, retryable=False if NEVER_AGAIN & set(codes) else None)
 
 
-def translate(error: Exception, *, began: bool, secret: object = None) -> ModelError:
+def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
     """The error of an SDK, of its HTTP client or of a decoder as one of ours, with `__cause__` set.
 
-    `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A `secret` that
-    the provider repeats in its message is taken out, and the error that shows it is not kept.
+    `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key of
+    the `client` that the provider repeats in its message is taken out, and the error that shows it is not kept.
     """
     told = error if isinstance(error, ModelError) else _translate(error, began)
     if told is not error:
         told.__cause__, told.__suppress_context__ = error, True
     message = str(told.args[0])
-    if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET and secret in f"{error} {message} {told.__cause__}":
-        message = message.replace(secret, "[key]")
-        told.__cause__ = told.__context__ = None
+    for secret in (getattr(client, name, None) for name in SECRETS):
+        if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
+            if secret in f"{error} {message} {told.__cause__}":
+                told.__cause__ = told.__context__ = None
+            message = message.replace(secret, "[key]")
     told.args = (message[:LONGEST_MESSAGE],)
     return told
 
@@ -153,7 +164,7 @@ def _kind(codes: list[str], message: str, status: int | None) -> type[ModelError
         if kind is not None and kind is not BadRequest:
             return kind
     for pattern, kind in BY_MESSAGE:
-        if pattern.search(message) and (status is None or status < 500 or kind is Overloaded):
+        if pattern.search(message) and (kind is Overloaded or status in ABOUT_THE_REQUEST):
             return kind
     if status is not None and status >= 400:
         return BY_STATUS.get(status, ServerError if status >= 500 else BadRequest)
@@ -231,3 +242,40 @@ def plain(answer: object) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ServerError(f"the server answered with {type(answer).__name__} instead of a JSON object", status=200)
     return cast("dict[str, Any]", answer)
+
+
+@lru_cache
+def _remembering(base: type[Any]) -> type[Any]:
+    class LastBytes(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
+        def __init__(self, inner: Any) -> None:
+            self.inner, self.last = inner, b""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for data in self.inner:
+                self.last = (self.last + data[-16:])[-16:]
+                yield data
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    return LastBytes
+
+
+def remember_end(response: Any) -> Callable[[], None]:
+    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
+
+    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
+    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
+    """
+    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    stream = response.stream = _remembering(base)(response.stream)
+
+    def check() -> None:
+        readable = "content-encoding" not in response.headers
+        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
+            raise StreamInterrupted("the answer broke off in the middle of an event")
+
+    return check

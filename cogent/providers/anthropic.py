@@ -22,8 +22,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import remember_end
-from cogent.providers._sdk import answered, opened, plain, provider_error
+from cogent.providers._sdk import answered, opened, plain, provider_error, remember_end
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer

@@ -11,8 +11,8 @@ from groq import AsyncGroq, AsyncStream, GroqError
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
-from cogent.providers._sdk import answered, opened, plain
+from cogent.providers._chat_completions import decode_event, decode_response, encode_request
+from cogent.providers._sdk import answered, opened, plain, remember_end
 
 MAX_TOKENS = "max_completion_tokens"
 

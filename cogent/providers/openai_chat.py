@@ -9,8 +9,8 @@ from typing import Any
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import decode_event, decode_response, encode_request, remember_end
-from cogent.providers._sdk import answered, opened, plain
+from cogent.providers._chat_completions import decode_event, decode_response, encode_request
+from cogent.providers._sdk import answered, opened, plain, remember_end
 from cogent.providers.openai import close_client, make_client
 
 __all__ = ["close_client", "complete", "make_client", "stream"]

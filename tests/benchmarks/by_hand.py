@@ -1,19 +1,29 @@
 """What users would write without cogent: loops over the SDK's typed events, one set of them for each protocol.
 
-A protocol is a class with the provider's name and these functions: `request` writes the arguments of the SDK's call,
-`text` collects an answer, `floor` does so over plain dicts, which is the least that the SDK can be had for, and
-`round_trip` runs the one tool that is called. Another protocol is another class here and a wire format in `server.py`.
+A protocol is a class with the provider's name and these functions: `connect` makes a client, `request` writes the
+arguments of the SDK's call, `text` collects an answer, `floor` does so over plain dicts, which is the least that the
+SDK can be had for, and `round_trip` runs the one tool that is called. The last two may be left out, and their cases
+with them. Another protocol is another class here and a wire format in `server.py`.
 """
 
 import json
 from typing import Any
 
+import groq
+import ollama
+from anthropic import AsyncAnthropic
+from anthropic import AsyncStream as AnthropicStream
+from google import genai
 from openai import AsyncOpenAI, AsyncStream
 from server import result
 
 
 class Responses:
     provider = "openai"
+
+    @staticmethod
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
 
     @staticmethod
     def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
@@ -51,6 +61,10 @@ class ChatCompletions:
     provider = "openai-chat"
 
     @staticmethod
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
+
+    @staticmethod
     def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
         functions = [{"type": "function", "function": tool} for tool in tools]
         request: dict[str, Any] = {"messages": messages, "stream_options": {"include_usage": True}}
@@ -86,4 +100,101 @@ class ChatCompletions:
         return await ChatCompletions.text(client, **{**request, "messages": [*request["messages"], *answers]})
 
 
-PROTOCOLS = (Responses, ChatCompletions)
+class Azure:
+    provider = "azure"
+    request, text, floor = Responses.request, Responses.text, Responses.floor
+
+    @staticmethod
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=f"{url}/openai/v1/", max_retries=0)
+
+
+class Groq:
+    provider = "groq"
+    text = ChatCompletions.text
+
+    @staticmethod
+    def connect(url: str) -> groq.AsyncGroq:
+        return groq.AsyncGroq(api_key="none", base_url=url, max_retries=0)
+
+    @staticmethod
+    def request(messages: list[dict[str, Any]], _: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"messages": messages}
+
+    @staticmethod
+    async def floor(client: groq.AsyncGroq, **request: Any) -> str:
+        raw = await client.chat.completions.with_raw_response.create(stream=True, **request)
+        text = []
+        async for event in await raw.parse(to=groq.AsyncStream[object]):
+            if event["choices"] and (content := event["choices"][0]["delta"].get("content")):
+                text.append(content)
+        return "".join(text)
+
+
+class Anthropic:
+    provider = "anthropic"
+
+    @staticmethod
+    def connect(url: str) -> AsyncAnthropic:
+        return AsyncAnthropic(api_key="none", base_url=url, max_retries=0)
+
+    @staticmethod
+    def request(messages: list[dict[str, Any]], _: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"messages": messages, "max_tokens": 8192}
+
+    @staticmethod
+    async def text(client: AsyncAnthropic, **request: Any) -> str:
+        text = []
+        async for event in await client.messages.create(stream=True, **request):
+            if event.type == "content_block_delta" and event.delta.type == "text_delta":
+                text.append(event.delta.text)
+        return "".join(text)
+
+    @staticmethod
+    async def floor(client: AsyncAnthropic, **request: Any) -> str:
+        raw = await client.messages.with_raw_response.create(stream=True, **request)
+        text = []
+        async for event in await raw.parse(to=AnthropicStream[object]):
+            if event["type"] == "content_block_delta" and event["delta"]["type"] == "text_delta":
+                text.append(event["delta"]["text"])
+        return "".join(text)
+
+
+class Gemini:
+    provider = "gemini"
+
+    @staticmethod
+    def connect(url: str) -> genai.Client:
+        return genai.Client(api_key="none", http_options={"base_url": url})
+
+    @staticmethod
+    def request(messages: list[dict[str, Any]], _: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"contents": [message["content"] for message in messages]}
+
+    @staticmethod
+    async def text(client: genai.Client, **request: Any) -> str:
+        text = []
+        async for chunk in await client.aio.models.generate_content_stream(**request):
+            if chunk.text:
+                text.append(chunk.text)
+        return "".join(text)
+
+
+class Ollama:
+    provider = "ollama"
+    connect = ollama.AsyncClient
+
+    @staticmethod
+    def request(messages: list[dict[str, Any]], _: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"messages": messages}
+
+    @staticmethod
+    async def text(client: ollama.AsyncClient, **request: Any) -> str:
+        text = []
+        async for chunk in await client.chat(stream=True, **request):
+            if chunk.message.content:
+                text.append(chunk.message.content)
+        return "".join(text)
+
+
+PROTOCOLS = (Responses, ChatCompletions, Azure, Groq, Anthropic, Gemini, Ollama)

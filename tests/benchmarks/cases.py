@@ -12,7 +12,6 @@ from time import process_time
 from typing import Any
 
 from by_hand import PROTOCOLS
-from openai import AsyncOpenAI
 from server import ROUND_TRIP, result, words
 
 from cogent import Agent, Message, Model, Tool, tool
@@ -43,14 +42,13 @@ def cases(url: str) -> Iterator[Case]:
     bare = "ms CPU above bare Python; theirs: `import openai`"
     yield Case("import", bare, partial(import_cpu, "cogent"), partial(import_cpu, "openai"))
     yield Case("cold", "ms CPU up to the first token", partial(cold, "ours", url), partial(cold, "theirs", url))
-    client = AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
     for protocol in PROTOCOLS:
-        for case in protocol_cases(protocol, client, url):
+        for case in protocol_cases(protocol, protocol.connect(url), url):
             yield replace(case, name=f"{protocol.provider}: {case.name}")
 
 
-def protocol_cases(protocol: Any, client: AsyncOpenAI, url: str) -> Iterator[Case]:
-    """The cases of one protocol."""
+def protocol_cases(protocol: Any, client: Any, url: str) -> Iterator[Case]:
+    """The cases of one protocol, as far as it has the functions for them."""
 
     def ours(name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()) -> Run:
         model = Model(f"{protocol.provider}:{name}", api_key="none", base_url=url)
@@ -62,10 +60,18 @@ def protocol_cases(protocol: Any, client: AsyncOpenAI, url: str) -> Iterator[Cas
         return partial(loop, client, model=name, **protocol.request(messages, functions))
 
     text = f"text-{DELTAS}"
-    our_text, typed, plain = ours(text), theirs(protocol.text, text), theirs(protocol.floor, text)
+    our_text, typed = ours(text), theirs(protocol.text, text)
     yield Case("text", "us CPU per delta", *per_delta(DELTAS, our_text, typed), times=3)
-    yield Case("floor", "us CPU per delta; ours: the SDK's dicts", *per_delta(DELTAS, plain, typed))
-    yield Case("above floor", "us CPU per delta; theirs: the SDK's dicts", *per_delta(DELTAS, our_text, plain), times=3)
+    slow = f"{text}-1"
+    one_by_one = per_delta(DELTAS, ours(slow), theirs(protocol.text, slow))
+    yield Case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", *one_by_one, times=3)
+    if hasattr(protocol, "floor"):
+        plain = theirs(protocol.floor, text)
+        yield Case("floor", "us CPU per delta; ours: the SDK's dicts", *per_delta(DELTAS, plain, typed))
+        above = per_delta(DELTAS, our_text, plain)
+        yield Case("above floor", "us CPU per delta; theirs: the SDK's dicts", *above, times=3)
+    if not hasattr(protocol, "round_trip"):
+        return
     for few, many in pairwise(LENGTHS):
         longer, shorter = per_delta(many, ours(f"text-{many}")), per_delta(few, ours(f"text-{few}"))
         yield Case(f"{many:,} deltas", f"us CPU per delta; theirs: ours of {few:,}", *longer, *shorter)

@@ -1,7 +1,8 @@
 """A server in a process of its own that answers at once, with bytes made once: a benchmark must not wait for it.
 
-The model's name says what the answer is: `text-2000` streams so many deltas of text, `call-1000` calls a tool with its
-arguments in so many pieces. A request that holds the tool's result is answered with the text that ends a round trip.
+The model's name says what the answer is: `text-2000` streams so many deltas of text, `text-2000-1` with so few events in
+a chunk of HTTP, `call-1000` calls a tool with its arguments in so many pieces. A request that holds the tool's result
+is answered with the text that ends a round trip.
 """
 
 import json
@@ -17,10 +18,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.wire import chat_completions, openai_responses
+from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 
-WIRES = {"/responses": openai_responses, "/chat/completions": chat_completions}
-EVENTS_PER_WRITE = 64
+WIRES = {
+    "/responses": openai_responses,
+    "/chat/completions": chat_completions,
+    "/v1/messages": anthropic_messages,
+    ":streamGenerateContent?alt=sse": gemini_generate,
+    "/api/chat": ollama_chat,
+}
+EVENTS_PER_CHUNK = 64
 ROUND_TRIP = 10  # deltas of the text after a tool's result
 MARK = "<delta>"
 RESULT = "The result of"
@@ -48,15 +55,15 @@ def text_events(wire: Any, deltas: list[str]) -> list[bytes]:
 @lru_cache
 def answer(path: str, name: str) -> bytes:
     """The whole answer of a model, HTTP and all."""
-    kind, count = name.split("-")
-    wire = WIRES[path]
+    kind, count, *rest = name.split("-")
+    wire = next(wire for end, wire in WIRES.items() if path.endswith(end))
     if kind == "text":
         events = text_events(wire, words(int(count)))
     else:
         call = "call_1", "measure", json.dumps({"asked": "".join(words(int(count)))})
         events = wire.tool_calls(call, pieces=int(count))
-    starts = range(0, len(events), EVENTS_PER_WRITE)
-    pieces = [b"".join(events[start : start + EVENTS_PER_WRITE]) for start in starts] + [b""]
+    size = int(rest[0]) if rest else EVENTS_PER_CHUNK
+    pieces = [b"".join(events[start : start + size]) for start in range(0, len(events), size)] + [b""]
     return HEAD + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
@@ -68,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # the standard library's own name
         body = self.rfile.read(int(self.headers["content-length"]))
-        name = f"text-{ROUND_TRIP}" if RESULT.encode() in body else json.loads(body)["model"]
+        in_path = self.path.rpartition("/")[2].partition(":")[0]
+        name = f"text-{ROUND_TRIP}" if RESULT.encode() in body else json.loads(body).get("model", in_path)
         self.wfile.write(answer(self.path, name))
 
     def log_message(self, *_: object) -> None:
