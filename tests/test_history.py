@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from typing import Any
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 import pytest
 from conftest import WIRES, Wire
+from pydantic import BaseModel, Field
 from support.loopback import Loopback, Reply
 from support.wire import chat_completions, openai_responses
 
@@ -207,3 +209,74 @@ def test_the_callers_history_is_left_alone(server: Loopback, wire: Wire) -> None
     server.reply(Reply(wire.send.text("ok")))
     response = asyncio.run(answer(wire.agent(server), history=history))
     assert len(history) == 2 and len(response.messages) == 4
+
+
+class Priority(Enum):
+    """How urgent something is."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+class Guest(BaseModel):
+    """Somebody who stays."""
+
+    name: str
+    age: Annotated[int, Field(ge=0, description="In years")]
+
+
+@tool
+def book(
+    guests: list[Guest], priority: Priority, board: Literal["half", "full"] = "half", note: str | None = None
+) -> str:
+    """Book a room.
+
+    Args:
+        guests: Who comes.
+        note: Anything else.
+    """
+    return "booked"
+
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "guests": {"type": "array", "items": {"$ref": "#/$defs/Guest"}, "description": "Who comes."},
+        "priority": {"$ref": "#/$defs/Priority"},
+        "board": {"type": "string", "enum": ["half", "full"], "default": "half"},
+        "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "description": "Anything else."},
+    },
+    "required": ["guests", "priority"],
+    "additionalProperties": False,
+    "$defs": {
+        "Guest": {
+            "type": "object",
+            "title": "Guest",
+            "description": "Somebody who stays.",
+            "properties": {
+                "name": {"type": "string"},
+                "age": {"type": "integer", "minimum": 0, "description": "In years"},
+            },
+            "required": ["name", "age"],
+        },
+        "Priority": {
+            "type": "string",
+            "title": "Priority",
+            "description": "How urgent something is.",
+            "enum": ["low", "high"],
+        },
+    },
+}
+BOOK = {"name": "book", "description": "Book a room.", "parameters": PARAMETERS}
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [(WIRES[0], {"type": "function", "strict": False, **BOOK}), (WIRES[1], {"type": "function", "function": BOOK})],
+    ids=["openai", "openai-chat"],
+)
+def test_a_rich_tool_reaches_the_model_whole(server: Loopback, wire: Wire, expected: dict[str, Any]) -> None:
+    """Nested models, enums, literals, optionals, defaults and descriptions are all in the request's schema."""
+    server.reply(Reply(wire.send.text("ok")))
+    asyncio.run(answer(wire.agent(server, tools=[book])))
+    assert server.requests[0].json["tools"] == [expected]

@@ -16,8 +16,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import xllamacpp
 from openai import AsyncOpenAI
+from xllamacpp import CommonParams, Server
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
@@ -98,7 +98,7 @@ def _start(weights: str) -> str:
 
 
 def _serve(weights: str) -> Any:
-    parameters = xllamacpp.CommonParams()
+    parameters = CommonParams()
     parameters.model.path = weights
     parameters.model_alias = {Path(weights).stem}
     parameters.hostnames = ["127.0.0.1"]
@@ -111,6 +111,6 @@ def _serve(weights: str) -> Any:
     parameters.offline = True
     parameters.verbosity = 0
     try:
-        return xllamacpp.Server(parameters)
+        return Server(parameters)
     except RuntimeError as error:
         raise ConfigurationError(f"the weights at {weights!r} cannot be loaded: {error}") from error

@@ -1,0 +1,71 @@
+"""What is imported when, and what is said when an SDK is missing or too old."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cogent.model import prefixes
+
+SDKS = {
+    "openai": "openai",
+    "openai-chat": "openai",
+    "azure": "openai",
+    "local": "xllamacpp",
+    "anthropic": "anthropic",
+    "gemini": "google/genai",
+    "groq": "groq",
+    "ollama": "ollama",
+}
+
+
+def run(code: str, path: Path | None = None) -> str:
+    """What a fresh interpreter prints; modules in `path` hide installed ones of the same name."""
+    environment = {**os.environ, "PYTHONPATH": str(path or "")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(prefix: str, path: Path) -> str:
+    """The words of the ConfigurationError that building an agent raises."""
+    lines = ["import cogent", "try:", f"    cogent.Agent('a', '{prefix}:m')"]
+    return run("\n".join([*lines, "except cogent.ConfigurationError as error:", "    print(error)"]), path)
+
+
+def test_importing_cogent_loads_no_sdk_and_no_http_client() -> None:
+    """`import cogent` is cheap: SDKs, HTTP clients and pydantic come with the first agent or tool that needs them."""
+    heavy = {"openai", "anthropic", "google.genai", "groq", "ollama", "xllamacpp", "httpx", "httpx2", "pydantic"}
+    assert run(f"import cogent, sys; print({heavy} & set(sys.modules))").strip() == "set()"
+
+
+def test_only_the_sdk_that_is_used_is_loaded() -> None:
+    """Building an agent loads its own provider's SDK, and no other."""
+    use = "import cogent, sys; cogent.Agent('a', 'groq:m')"
+    loaded = run(f"{use}; print({set(SDKS.values())} & set(sys.modules))")
+    assert loaded.strip() == "{'groq'}"
+
+
+def test_every_prefix_is_known() -> None:
+    """Each provider module has a prefix, found by the file's name alone."""
+    assert prefixes() == sorted(SDKS)
+
+
+@pytest.mark.parametrize("prefix", SDKS)
+def test_a_missing_sdk_says_what_to_install(prefix: str, tmp_path: Path) -> None:
+    """Without its SDK a provider tells the command that installs it."""
+    package = SDKS[prefix].partition("/")[0]
+    (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError('not installed', name=__name__)")
+    assert f'pip install "cogent-ai[{prefix}]"' in refused(prefix, tmp_path)
+
+
+@pytest.mark.parametrize("prefix", SDKS)
+def test_an_sdk_that_is_too_old_says_how_to_upgrade(prefix: str, tmp_path: Path) -> None:
+    """An SDK without the names that a provider uses is a ConfigurationError with the command that upgrades it."""
+    package = tmp_path / SDKS[prefix].partition("/")[0]
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '0.0.1'")
+    told = refused(prefix, tmp_path)
+    assert f'"cogent-ai[{prefix}]"' in told and "pip install" in told
