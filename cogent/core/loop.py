@@ -120,7 +120,10 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
         error.request_id = error.request_id or turn.request_id
         wait = wait_before(attempt, error)
         if turn.visible or wait is None or attempt >= plan.model.max_retries:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # which would hold this frame, and the frame it
         watchdog.expect("retry")
         await asyncio.sleep(wait)
 

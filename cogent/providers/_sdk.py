@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -235,6 +236,18 @@ def opened(headers: Mapping[str, str]) -> TurnUpdate:
 def answered(headers: Mapping[str, str]) -> TurnUpdate:
     """The first part of every answer: the provider's id for the request, if it gave one."""
     return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
+
+
+async def leave(events: Any) -> None:
+    """Close an SDK's stream, and end the generators behind it by reading on.
+
+    Left to the garbage collector or the end of the loop, they would be closed all at once, each while another closes
+    it, and the loop would complain. What is read of a closed stream is at most what had already come.
+    """
+    await events.close()
+    with suppress(Exception):  # reading a closed stream fails, and that is the end of it
+        async for _ in events:
+            pass
 
 
 def plain(answer: object) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import answered, opened, plain, provider_error, remember_end
+from cogent.providers._sdk import answered, leave, opened, plain, provider_error, remember_end
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
@@ -69,7 +69,7 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
                 async for _ in events:
                     pass
     finally:
-        await events.close()
+        await leave(events)
 
 
 async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import groupby
+from traceback import clear_frames
 from typing import Any
 
 import httpx2
@@ -95,11 +96,14 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
                 yield part
         for part in answer.end():
             yield part
-    except (APIError, TypeError) as error:
+    except Exception as error:  # whatever it was, the SDK does not close the answer in which it came
+        clear_frames(error.__traceback__)  # lets go of the SDK's generators, which then end one after the other
         opened_stream = getattr(getattr(error, "response", None), "response_stream", None)
-        if opened_stream is not None:  # the error came inside an answer, which the SDK does not close
+        if opened_stream is not None:
             await opened_stream.aclose()
-        raise _translate(error) from error
+        if isinstance(error, APIError | TypeError):
+            raise _translate(error) from error
+        raise
     finally:
         await _leave(events)
 

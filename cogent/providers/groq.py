@@ -12,7 +12,7 @@ from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._sdk import answered, opened, plain, remember_end
+from cogent.providers._sdk import answered, leave, opened, plain, remember_end
 
 MAX_TOKENS = "max_completion_tokens"
 
@@ -45,7 +45,7 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
                 yield part
         check_end()
     finally:
-        await events.close()
+        await leave(events)
 
 
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:

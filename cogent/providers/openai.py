@@ -20,7 +20,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import answered, opened, plain, provider_error
+from cogent.providers._sdk import answered, leave, opened, plain, provider_error
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
@@ -64,7 +64,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
             for part in decode_event(event):
                 yield part
     finally:
-        await events.close()
+        await leave(events)
 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:

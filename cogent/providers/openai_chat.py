@@ -10,7 +10,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._sdk import answered, opened, plain, remember_end
+from cogent.providers._sdk import answered, leave, opened, plain, remember_end
 from cogent.providers.openai import close_client, make_client
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -30,7 +30,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
                 yield part
         check_end()
     finally:
-        await events.close()
+        await leave(events)
 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
