@@ -261,6 +261,7 @@ def plain(answer: object) -> dict[str, Any]:
 def _remembering(base: type[Any]) -> type[Any]:
     class LastBytes(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
         def __init__(self, inner: Any) -> None:
+            self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
             self.inner, self.last = inner, b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -270,9 +271,6 @@ def _remembering(base: type[Any]) -> type[Any]:
 
         async def aclose(self) -> None:
             await self.inner.aclose()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
 
     return LastBytes
 

@@ -82,10 +82,10 @@ class _WholeLines(httpx.AsyncByteStream):
         self.inner = inner
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         async for data in self.inner:
-            text = decode(data)
-            yield (text if text.isascii() else text.translate(self.ESCAPES)).encode()
+            plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
+            yield data if plain else decoder.decode(data).translate(self.ESCAPES).encode()
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -212,8 +212,15 @@ def _flatten(schema: dict[str, Any]) -> dict[str, Any]:
 # Theirs to ours
 
 
-def decode_event(event: ChatResponse) -> Iterator[Part]:
+def decode_event(event: ChatResponse) -> Iterable[Part]:
     """The parts that a line of the stream, or a whole answer, stands for."""
+    message = event.message
+    if message.content and not (message.thinking or message.tool_calls or event.done):
+        return (StreamChunk(message.content),)
+    return _decode_all(event)
+
+
+def _decode_all(event: ChatResponse) -> Iterator[Part]:
     message = event.message
     if message.thinking:
         yield StreamChunk(reasoning=message.thinking)

@@ -62,8 +62,8 @@ def protocol_cases(protocol: Any, client: Any, url: str) -> Iterator[Case]:
     text = f"text-{DELTAS}"
     our_text, typed = ours(text), theirs(protocol.text, text)
     yield Case("text", "us CPU per delta", *per_delta(DELTAS, our_text, typed), times=3)
-    slow = f"{text}-1"
-    one_by_one = per_delta(DELTAS, ours(slow), theirs(protocol.text, slow))
+    single = f"{text}-1"
+    one_by_one = per_delta(DELTAS, ours(single), theirs(protocol.text, single))
     yield Case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", *one_by_one, times=3)
     if hasattr(protocol, "floor"):
         plain = theirs(protocol.floor, text)

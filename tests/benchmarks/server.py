@@ -1,8 +1,8 @@
 """A server in a process of its own that answers at once, with bytes made once: a benchmark must not wait for it.
 
-The model's name says what the answer is: `text-2000` streams so many deltas of text, `text-2000-1` with so few events in
-a chunk of HTTP, `call-1000` calls a tool with its arguments in so many pieces. A request that holds the tool's result
-is answered with the text that ends a round trip.
+The model's name says what the answer is: `text-2000` streams so many deltas of text, `text-2000-1` with so few events
+in a chunk of HTTP, `call-1000` calls a tool with its arguments in so many pieces. A request that holds the tool's
+result is answered with the text that ends a round trip.
 """
 
 import json
