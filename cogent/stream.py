@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cogent.core.accumulate import Run
 from cogent.core.loop import Plan, run_steps
-from cogent.core.watchdog import Watchdog
+from cogent.core.watchdog import STOPPED, Watchdog
 from cogent.messages import Response
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
-
-STOPPED = "stopped"
 
 
 class AgentStream:

@@ -207,6 +207,32 @@ def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
     assert raised.value.retryable
 
 
+def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
+    """Two cancels while a chunk is awaited just end the iteration; the waiting task is not cancelled itself."""
+    server.reply(Reply(wire.send.text("Hello", " again")[:-2] or b" ", end="stall", content_type=wire.mime))
+
+    async def run() -> str:
+        async with wire.agent(server) as agent:
+            stream, begun, seen = agent.run_stream("Go"), asyncio.Event(), []
+
+            async def consume() -> str:
+                async for chunk in stream:
+                    seen.append(chunk.content)
+                    begun.set()
+                await asyncio.sleep(0)  # where a cancellation that was left over would strike
+                return "".join(seen)
+
+            task = asyncio.create_task(consume())
+            await begun.wait()
+            await asyncio.sleep(0.05)  # until all has come that will, and the next chunk is awaited
+            stream.cancel()
+            stream.cancel()
+            await stream.aclose()
+            return await task
+
+    assert asyncio.run(run()).startswith("Hello")
+
+
 @pytest.mark.parametrize("how", ["break", "block", "aclose", "cancel"])
 def test_leaving_reaches_the_server(server: Loopback, wire: Wire, how: str) -> None:
     """However a run is left, the model's server sees the connection close at once and the partial is kept."""

@@ -73,11 +73,6 @@ class Watchdog:
         """The loop that the run was started on."""
         return self._loop
 
-    @property
-    def busy(self) -> bool:
-        """Whether a task waits inside the run just now."""
-        return self._task is not None
-
     def start(self) -> bool:
         """The run begins in this task; returns whether it was stopped even before."""
         self._loop = asyncio.get_running_loop()
@@ -109,11 +104,11 @@ class Watchdog:
 
     def interrupt(self, reason: str) -> bool:
         """Stop the run for this reason; returns whether a task was inside. Call it on the run's own loop."""
-        self.reason = self.reason or reason
-        if self._task is None:
-            return False
-        self._task.cancel()
-        return True
+        if self.reason is None:
+            self.reason = reason
+            if self._task is not None:
+                self._task.cancel()  # once: a second cancellation would be left over, and look like the caller's
+        return self._task is not None
 
     def interrupted(self) -> bool:
         """On CancelledError: whether it was our doing alone. If so it is taken back."""
