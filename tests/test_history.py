@@ -145,6 +145,15 @@ def test_a_turn_that_was_cut_leaves_no_open_call(server: Loopback, wire: Wire, r
     assert "call_7" not in json.dumps(sent(server)[1]) and "Adding" in json.dumps(sent(server)[1])
 
 
+def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) -> None:
+    """Where an end is only assumed (strict_end=False), a call without whole arguments is neither run nor replayed."""
+    name_only = {"index": 0, "id": "c1", "type": "function", "function": {"name": "add", "arguments": ""}}
+    server.reply(Reply(chat_events({"content": "Well"}, {"tool_calls": [name_only]})[:-1]))
+    response = asyncio.run(answer(WIRES[1].agent(server, model={"strict_end": False}, tools=[add])))
+    assert response.finish_reason == "stop" and response.tool_calls[0].result is None
+    assert [(message.role, message.tool_calls) for message in response.messages] == [("user", []), ("assistant", [])]
+
+
 def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> None:
     """After a stop while a tool runs, the conversation holds a result for every call and can go on."""
     server.reply(Reply(wire.send.tool_calls(CALL, ("call_8", "wait", "{}"))))

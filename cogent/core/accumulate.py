@@ -197,9 +197,8 @@ class Run:
         summary = self._summary(turn, reason)
         self.turns.append(summary)
         self.calls += (calls := turn.calls())
-        whole = reason == "tool_calls" or reason == "stop"
-        if whole:
-            self.open_calls = calls
+        self.open_calls = calls if reason == "tool_calls" else []
+        whole = reason == "tool_calls" or (reason == "stop" and not calls)
         if turn.content or (whole and (calls or turn.items())):
             self.messages.append(
                 Message(
