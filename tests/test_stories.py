@@ -193,6 +193,13 @@ def test_a_page_instead_of_a_stream_is_an_error(server: Loopback, wire: Wire) ->
     assert isinstance(outcome.error, ModelError) and not outcome.final
 
 
+def test_an_error_instead_of_a_stream_is_that_error(server: Loopback, wire: Wire) -> None:
+    """A plain JSON error with a 200, where a stream was asked for, is raised in the server's own words."""
+    body = wire.send.error_body("You have no more quota.", "insufficient_quota", "insufficient_quota")
+    outcome = tell(server, wire, Reply(body, content_type="application/json"))
+    assert isinstance(outcome.error, ModelError) and "You have no more quota." in str(outcome.error)
+
+
 def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
     """A refused connection is ConnectionFailed, and asking again may help."""
     agent = wire.agent(server)

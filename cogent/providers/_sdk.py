@@ -6,9 +6,10 @@ is asked in this order: the provider's code or type, the words of its message, t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -225,12 +226,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def opened(headers: Mapping[str, str]) -> TurnUpdate:
-    """What the head of a streamed answer tells. Raises ServerError if it is no stream (a page, a plain answer)."""
-    kind = headers.get("content-type", "")
-    if kind.startswith(("text/html", "application/json")):
-        raise ServerError(f"the server answered with {kind.partition(';')[0]} instead of a stream", status=200)
-    return answered(headers)
+async def opened(response: Any) -> TurnUpdate:
+    """What the head of a streamed answer tells. Raises the error told by JSON instead of a stream, or ServerError."""
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    if kind == "application/json":
+        with suppress(ValueError):  # JSON that is none is told like any other page
+            answer = json.loads(await response.aread())
+            if isinstance(answer, dict) and answer.get("error"):
+                raise provider_error(answer["error"])
+    if kind in ("application/json", "text/html"):
+        raise ServerError(f"the server answered with {kind} instead of a stream", status=200)
+    return answered(response.headers)
 
 
 def answered(headers: Mapping[str, str]) -> TurnUpdate:
@@ -265,9 +271,10 @@ def _remembering(base: type[Any]) -> type[Any]:
             self.inner, self.last = inner, b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for data in self.inner:
-                self.last = (self.last + data[-16:])[-16:]
-                yield data
+            async with aclosing(aiter(self.inner)) as pieces:
+                async for data in pieces:
+                    self.last = (self.last + data[-16:])[-16:]
+                    yield data
 
         async def aclose(self) -> None:
             await self.inner.aclose()

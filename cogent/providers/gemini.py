@@ -60,7 +60,7 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
-        opened(response.headers)
+        await opened(response)
         return
     await response.aread()
     answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)

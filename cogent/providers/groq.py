@@ -39,7 +39,7 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
     check_end = remember_end(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
     try:
-        yield opened(raw.headers)
+        yield await opened(raw.http_response)
         async for event in events:
             for part in decode_event(event):
                 yield part

@@ -83,9 +83,10 @@ class _WholeLines(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        async for data in self.inner:
-            plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
-            yield data if plain else decoder.decode(data).translate(self.ESCAPES).encode()
+        async with aclosing(aiter(self.inner)) as pieces:
+            async for data in pieces:
+                plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
+                yield data if plain else decoder.decode(data).translate(self.ESCAPES).encode()
 
     async def aclose(self) -> None:
         await self.inner.aclose()

@@ -59,7 +59,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     raw = await _create(client, {**encode_request(request), "stream": True}, request.model.extra)
     events = raw.parse(to=AsyncStream[object])
     try:
-        yield opened(raw.headers)
+        yield await opened(raw.http_response)
         async for event in events:
             for part in decode_event(event):
                 yield part

@@ -24,7 +24,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     check_end = remember_end(raw.http_response)
     events = raw.parse(to=AsyncStream[object])
     try:
-        yield opened(raw.headers)
+        yield await opened(raw.http_response)
         async for event in events:
             for part in decode_event(event):
                 yield part
