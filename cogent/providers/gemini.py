@@ -34,7 +34,6 @@ VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini 3 refuses a call without one.
 NO_SIGNATURE = b"skip_thought_signature_validator"
 JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
-NO_CANDIDATE = types.Candidate()
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 
 
@@ -61,11 +60,11 @@ async def _check(response: httpx2.Response) -> None:
         return
     if response.url.path.endswith(":streamGenerateContent"):
         await opened(response)
-        return
-    await response.aread()
-    answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)
-    if answer.get("error"):
-        raise provider_error(answer["error"])
+    else:
+        await response.aread()
+        answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)
+        if answer.get("error"):
+            raise provider_error(answer["error"])
 
 
 def make_client(model: Model) -> Client:
@@ -160,12 +159,9 @@ def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `generate_content`."""
     model = request.model
     system = [request.instructions, *(message.content for message in request.messages if message.role == "system")]
-    settings = {
-        "system_instruction": [text for text in system if text is not None] or None,
-        "max_output_tokens": model.max_tokens,
-        "temperature": model.temperature,
-    }
-    config: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    settings: dict[str, Any] = {"max_output_tokens": model.max_tokens, "temperature": model.temperature}
+    settings["system_instruction"] = [text for text in system if text is not None] or None
+    config = {name: value for name, value in settings.items() if value is not None}
     config |= {"automatic_function_calling": {"disable": True}, **model.extra}
     tools = [
         {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.parameters}
@@ -228,7 +224,7 @@ class Answer:
 
     def decode_event(self, event: types.GenerateContentResponse) -> Iterator[Part]:
         """The parts that an event stands for; only the first candidate counts."""
-        candidate = next((c for c in event.candidates or () if not c.index), NO_CANDIDATE)
+        candidate = next((c for c in event.candidates or () if not c.index), types.Candidate())
         for part in (candidate.content and candidate.content.parts) or ():
             yield from self._decode_part(part) if part.function_call is None else self._decode_call(part)
         blocked = event.prompt_feedback and event.prompt_feedback.block_reason
