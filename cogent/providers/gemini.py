@@ -224,7 +224,7 @@ class Answer:
 
     def decode_event(self, event: types.GenerateContentResponse) -> Iterator[Part]:
         """The parts that an event stands for; only the first candidate counts."""
-        candidate = next((c for c in event.candidates or () if not c.index), types.Candidate())
+        candidate = next((c for c in event.candidates or () if not c.index), None) or types.Candidate()
         for part in (candidate.content and candidate.content.parts) or ():
             yield from self._decode_part(part) if part.function_call is None else self._decode_call(part)
         blocked = event.prompt_feedback and event.prompt_feedback.block_reason
