@@ -63,7 +63,7 @@ def _uncalled(tree: ast.Module) -> Iterator[str]:
 class AnyModel(Loopback):
     """A model server that calls every tool it is offered once and then answers, whatever it is asked."""
 
-    def _next_reply(self, request: Recorded) -> Reply:
+    def next_reply(self, request: Recorded) -> Reply:
         asked = request.json
         responses = request.path.endswith("/responses")
         wire = openai_responses if responses else chat_completions

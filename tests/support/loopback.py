@@ -189,7 +189,7 @@ class Loopback:
                         request = await _read(reader, number)
                         requests.append(request)
                         self.requests.append(request)
-                        inbox.put_nowait((request, self._next_reply(request)))
+                        inbox.put_nowait((request, self.next_reply(request)))
                 # The task ends by itself only after it has closed the connection.
                 left = not answering.done()
                 answering.cancel()
@@ -203,7 +203,8 @@ class Loopback:
         for request in requests if left else ():
             request._disconnect()
 
-    def _next_reply(self, request: Recorded) -> Reply:
+    def next_reply(self, request: Recorded) -> Reply:
+        """The answer to a request; a server that decides by what was asked overrides this."""
         if self._replies:
             return self._replies.popleft()
         message = f"No reply is queued for {request.method} {request.path}."
