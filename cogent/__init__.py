@@ -2,7 +2,6 @@
 
 from cogent.agent import Agent
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.core.watchdog import Timeout
 from cogent.errors import (
     AuthenticationError,
     BadRequest,
@@ -24,6 +23,7 @@ from cogent.errors import (
 from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 from cogent.model import Model
 from cogent.stream import AgentStream
+from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
 
 __all__ = [

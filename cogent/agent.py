@@ -9,12 +9,12 @@ from typing import Any, Self
 from cogent.core.accumulate import Run
 from cogent.core.clients import Clients
 from cogent.core.loop import Plan
-from cogent.core.watchdog import Timeout
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.providers import load
 from cogent.stream import AgentStream
+from cogent.timeout import Timeout
 from cogent.tools import Tool
 
 
@@ -105,7 +105,7 @@ class Agent:
 
     def _make_plan(self) -> Plan:
         provider = load(self.model.provider)
-        clients = Clients(provider, self.model)
+        clients = Clients(provider, self.model, self.timeout)
         return Plan(self.model, provider, clients, self.instructions, self.tools, self.max_steps, self.timeout)
 
     def _begin(self, message: str, history: Sequence[Message | Mapping[str, Any]] | None) -> Run:

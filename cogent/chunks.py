@@ -81,7 +81,8 @@ class TurnUpdate:
 
     `usage` holds only the counts that were given, and later ones replace earlier ones; `input_tokens_uncached` stands
     for a provider whose input count leaves out what the cache served. `finish` is the provider's own word.
-    `call` is a whole tool call, which replaces what its pieces added up to. `item` is a piece to be sent back
+    `unseen` announces work that gives no content for a while. `call` is a whole tool call, which replaces what its
+    pieces added up to. `item` is a piece to be sent back
     unchanged in the next request; those of a turn are ordered by `position`, and a later one at a place replaces it.
     """
 
@@ -89,6 +90,7 @@ class TurnUpdate:
     request_id: str | None = None
     finish: str | None = None
     refused: bool = False
+    unseen: bool = False
     usage: Mapping[str, int] = field(default_factory=dict)
     call: ToolCallDelta | None = None
     item: dict[str, Any] | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
+import weakref
 from collections.abc import Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cogent.core.accumulate import Run
-from cogent.core.loop import Plan, run_steps
+from cogent.core.loop import Plan, check_time, run_steps
 from cogent.core.watchdog import STOPPED, Watchdog
+from cogent.errors import ModelTimeout
 from cogent.messages import Response
 
 if TYPE_CHECKING:
@@ -20,12 +23,14 @@ class AgentStream:
     """The chunks of a run, as they come: `async for chunk in stream`.
 
     Nothing happens before the first chunk is asked for. Leaving the loop and dropping the stream, leaving
-    `async with stream`, `aclose()` and `cancel()` all close the connection and cancel tools that still run.
+    `async with stream`, `aclose()` and `cancel()` all close the connection and cancel tools that still run. A stream
+    that is held and forgotten does so with a RuntimeWarning after `Timeout.idle` seconds.
     """
 
     def __init__(self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True) -> None:
         self._run = run
-        self._watchdog = Watchdog(plan.timeout)
+        # Nothing but its user may keep a stream: one that is dropped has to go at once.
+        self._watchdog = Watchdog(plan.timeout, weakref.WeakMethod(self._abandon))
         self._chunks = run_steps(plan, run, self._watchdog, context, streaming)
         self._closing: asyncio.Task[None] | None = None
 
@@ -70,11 +75,31 @@ class AgentStream:
             loop.call_soon_threadsafe(self._stop, loop)
 
     def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._watchdog.interrupt(STOPPED) and self._closing is None:
+        if not self._watchdog.interrupt(STOPPED):
+            self._close(loop)
+
+    def _abandon(self) -> None:
+        """A limit of time is over while the consumer does something else."""
+        self._close(asyncio.get_running_loop())
+        if self._watchdog.reason == "idle":
+            warnings.warn(
+                "a stream that nobody read on was closed: leave its loop and drop it, or use `async with`; "
+                "Timeout(idle=...) sets how long it is kept",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closing is None:
             self._closing = loop.create_task(self._chunks.aclose())
 
     async def _closed(self, closing: asyncio.Task[None]) -> StreamChunk:
         await asyncio.shield(closing)
+        try:
+            check_time(self._run, self._watchdog)
+        except ModelTimeout as error:
+            error.partial = self.response
+            raise
         raise StopAsyncIteration
 
 

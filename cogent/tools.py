@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import inspect
@@ -129,15 +128,6 @@ class Tool(Generic[P, R]):
         }
         return named | dict.fromkeys(takes_context, context)
 
-    async def call(self, arguments: dict[str, Any]) -> Any:
-        """Call the function; one that is not async runs in a worker thread, with the caller's context variables."""
-        function = cast("Callable[..., Any]", self.function)
-        if self.run_in_thread and not _is_async(function):
-            value = await asyncio.to_thread(_in_thread, function, arguments)
-        else:
-            value = function(**arguments)
-        return await value if inspect.isawaitable(value) else value
-
     @functools.cached_property
     def _documentation(self) -> tuple[str, dict[str, str]]:
         from docstring_parser import parse
@@ -257,10 +247,6 @@ def _rebuild(function: Any, options: dict[str, Any]) -> Tool[..., Any]:
     return function if isinstance(function, Tool) else Tool(function, **options)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
 def _is_field(value: object) -> bool:
     from pydantic.fields import FieldInfo
 
@@ -279,13 +265,6 @@ def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     annotations = {name: hint for name, hint in inspect.get_annotations(target).items() if name != "return"}
     holder = types.SimpleNamespace(__annotations__=annotations)
     return typing.get_type_hints(holder, globalns=getattr(target, "__globals__", {}), include_extras=True)
-
-
-def _in_thread(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    try:
-        return function(**arguments)
-    except StopIteration as error:
-        raise RuntimeError("StopIteration") from error  # which no future can hold: its waiter would wait for ever
 
 
 def _json_error(text: str) -> str:

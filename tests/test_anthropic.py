@@ -96,10 +96,10 @@ def end(reason: str | None = "end_turn", **usage: Any) -> list[Json]:
 
 
 def parts(*events: Json) -> list[Part]:
-    """What the events of one answer stand for, without chunks that say nothing."""
+    """What the events of one answer stand for, without chunks that say nothing and what only the clock needs."""
     memory = Answer()
     decoded = [part for data in events for part in decode_event(data, memory)]
-    return [part for part in decoded if part != StreamChunk()]
+    return [part for part in decoded if part not in (StreamChunk(), TurnUpdate(unseen=True))]
 
 
 def encoded(*history: Message) -> list[Json]:

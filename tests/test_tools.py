@@ -539,7 +539,7 @@ def test_attributes_of_a_callable_object_do_not_replace_the_tools_own() -> None:
     """A callable object may have attributes of any name."""
     made = tool(Lookup(call="phone", bind="book", _schema="public"))
     assert made.parameters["required"] == ["key"]
-    assert asyncio.run(made.call(made.bind({"key": 1}, {}))) == 2
+    assert made(**made.bind({"key": 1}, {})) == 2
 
 
 def test_a_partial_is_a_tool_without_what_it_fixes() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core import finish
+from cogent.core.characters import joined, mended, mended_json, string
 from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
@@ -47,6 +48,7 @@ class Turn:
 
     __slots__ = (
         "_calls",
+        "_halves",
         "_items",
         "_text",
         "_thoughts",
@@ -66,26 +68,32 @@ class Turn:
         self._thoughts: list[str] = []
         self._calls: list[PartialCall] = []
         self._items: dict[int, dict[str, Any]] = {}
+        self._halves: dict[object, str] = {}  # of what, and the half character that its last piece ended with
         self.finish: str | None = None
         self.model = ""
         self.refused = False
         self.request_id: str | None = None
         self.usage: dict[str, int] = {}
 
-    def add(self, chunk: StreamChunk) -> None:
-        """Take in a chunk; a tool-call piece on it is given its call's place and id."""
+    def add(self, chunk: StreamChunk) -> bool:
+        """Take in a chunk; returns whether there is anything in it. A piece of a call is given its place and id."""
         self.began = True
-        if chunk.content:
-            self._text.append(_string(chunk.content))
-        elif chunk.reasoning:
-            self._thoughts.append(_string(chunk.reasoning))
+        if text := chunk.content:
+            if text.__class__ is not str or not text.isascii() or self._halves:
+                chunk.content = chunk.delta = text = joined(self._halves, text, "content")
+            self._text.append(text)
+        elif text := chunk.reasoning:
+            chunk.reasoning = text = joined(self._halves, text, "reasoning")
+            self._thoughts.append(text)
         elif chunk.tool_call is not None:
             self._add_call(chunk.tool_call)
+            return True
+        return text != ""
 
     def update(self, update: TurnUpdate) -> None:
         """Take in what the provider says about the turn; the last word holds, but no good end hides a bad one."""
         self.began = True
-        self.model = _string(update.model or self.model)
+        self.model = string(update.model or self.model)
         self.request_id = update.request_id or self.request_id
         self.refused = self.refused or update.refused
         self.usage.update(update.usage)
@@ -95,13 +103,14 @@ class Turn:
             self._items[len(self._items) if update.position is None else update.position] = update.item
         if update.call is not None:
             call = self._call_of(update.call, whole=True)
-            call.arguments = [_string(update.call.arguments)]
+            call.arguments = [mended(string(update.call.arguments))]
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._call_of(delta)
-        if delta.arguments:
-            call.arguments.append(_string(delta.arguments))
         delta.index = self._calls.index(call)
+        if delta.arguments:
+            delta.arguments = joined(self._halves, delta.arguments, delta.index)
+            call.arguments.append(delta.arguments)
         delta.id = self._id_of(call, delta.index)
 
     def _id_of(self, call: PartialCall, place: int) -> str:
@@ -113,8 +122,8 @@ class Turn:
         if call is None:
             call = PartialCall(delta.index)
             self._calls.append(call)
-        call.id = _string(delta.id or "") or call.id
-        call.name = _string(delta.name) or call.name
+        call.id = mended(string(delta.id or "")) or call.id
+        call.name = mended(string(delta.name)) or call.name
         return call
 
     def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
@@ -146,7 +155,7 @@ class Turn:
 
     def items(self) -> list[dict[str, Any]]:
         """The provider's own pieces, in their order."""
-        return [self._items[position] for position in sorted(self._items)]
+        return [mended_json(self._items[position]) for position in sorted(self._items)]
 
     def tokens(self, asked: Sequence[Message]) -> Usage:
         """What the turn cost: the provider's figures, or an estimate where it gave none."""
@@ -254,12 +263,8 @@ class Run:
             return self.finished
         metadata = self.metadata()
         now = Run(self.provider, self.model, list(self.messages))
-        now.turns, now.calls, now.open_calls, now.turn = (
-            list(self.turns),
-            list(self.calls),
-            self.open_calls,
-            self.turn,
-        )
+        now.turns, now.calls = list(self.turns), list(self.calls)
+        now.open_calls, now.turn = self.open_calls, self.turn
         if now.turn is not None and now.turn.began:
             now.end_turn(None)
         now.close_calls()
@@ -285,16 +290,9 @@ def _described(call: ToolCall) -> dict[str, Any]:
     return described
 
 
-def _string(value: str) -> str:
-    """The value itself: a decoder passes on what a server sent, which may be anything."""
-    if value.__class__ is not str:
-        raise TypeError(f"a string was expected; got {type(value).__name__}")
-    return value
-
-
 def _object(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return mended_json(value) if isinstance(value, dict) else None

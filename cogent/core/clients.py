@@ -12,14 +12,16 @@ from typing import Any
 
 from cogent.model import Model
 from cogent.providers import Provider
+from cogent.timeout import Timeout
 
 
 class Clients:
     """The clients of one agent; a client that the user brought stays the user's to close."""
 
-    def __init__(self, provider: Provider, model: Model) -> None:
+    def __init__(self, provider: Provider, model: Model, timeout: Timeout) -> None:
         self._provider = provider
         self._model = model
+        self._timeout = timeout
         self._holders: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Any, None], Any]] = {}
 
     async def get(self) -> Any:
@@ -29,7 +31,7 @@ class Clients:
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
             self._holders = {known: held for known, held in self._holders.items() if not known.is_closed()}
-            holder = _hold(self._provider, self._model)
+            holder = _hold(self._provider, self._provider.make_client(self._model, self._timeout))
             self._holders[loop] = (holder, await anext(holder))
         return self._holders[loop][1]
 
@@ -43,9 +45,8 @@ class Clients:
                 asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
 
 
-async def _hold(provider: Provider, model: Model) -> AsyncGenerator[Any, None]:
+async def _hold(provider: Provider, client: Any) -> AsyncGenerator[Any, None]:
     # No reference to the holder's owner: an agent that is dropped is freed at once, and its connections with it.
-    client = provider.make_client(model)
     try:
         yield client
     finally:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import inspect
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from threading import Thread
 from time import perf_counter
-from traceback import format_exception_only
 from typing import Any
 
 from cogent.errors import ToolError
@@ -15,6 +20,7 @@ from cogent.tools import ArgumentsError, Tool, to_text
 Tools = Mapping[str, Tool[..., Any]]
 
 LONGEST_ERROR = 500  # characters of an exception's text that the model gets
+PATH = re.compile(r"(?<![\w:/\\])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\]([^\s/\\:'\"]+)")  # absolute ones; no URL
 
 
 async def dispatch(
@@ -75,15 +81,71 @@ async def _run(
     try:
         arguments = tool.bind(call.arguments, context)
         async with clock:
-            value = await tool.call(arguments)
+            value = await _call(tool, arguments)
         return to_text(value), False
     except ArgumentsError as error:
         return str(error), True
-    except Exception as error:  # whatever a tool raises is the model's to see, or the caller's by on_error="raise"
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a tool raises is the model's to see, or by on_error the caller's
         if clock.expired() and isinstance(error, TimeoutError):
             text = f"did not end within {seconds:g} seconds"
         else:
-            text = f"failed: {format_exception_only(error)[-1].strip()[:LONGEST_ERROR]}"
+            text = f"failed: {_told(error)}"
         if tool.on_error == "raise":
             raise ToolError(f"the tool {call.name!r} {text}") from error
         return f"The tool {call.name!r} {text}.", True
+
+
+async def _call(tool: Tool[..., Any], arguments: dict[str, Any]) -> Any:
+    function: Callable[..., Any] = tool.function
+    is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
+    if tool.run_in_thread and not is_async:
+        value = await _in_thread(partial(function, **arguments), tool.name)
+    else:
+        value = function(**arguments)
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _in_thread(function: Callable[[], Any], name: str) -> Any:
+    """Call the function in a thread of its own, with the caller's context variables.
+
+    The loop's threads are few, name resolution needs them, and the end of the loop waits for them: a tool that hangs
+    would stop all of it. Nothing waits for a daemon thread.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+
+    def settle(value: Any, error: BaseException | None) -> None:
+        if answer.cancelled():  # nobody waits any more
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def run() -> None:
+        value: Any = None
+        failure: BaseException | None = None
+        try:
+            value = function()
+        except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:  # these mean something else to a loop
+            failure = RuntimeError(_told(error))
+        except BaseException as error:  # noqa: BLE001  # handed over to the task that waits
+            failure = error
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    Thread(target=copy_context().run, args=(run,), name=f"tool {name}", daemon=True).start()
+    return await answer
+
+
+def _told(error: BaseException) -> str:
+    """An exception as the model reads it: no traceback, no notes, and of a file's path only its last part."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # the user's own __str__
+        text = ""
+    text = PATH.sub(r"\1", text[:LONGEST_ERROR])
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -17,21 +17,16 @@ from cogent.core.accumulate import Run, Turn
 from cogent.core.clients import Clients
 from cogent.core.dispatch import dispatch
 from cogent.core.retry import wait_before
-from cogent.core.watchdog import Timeout, Watchdog
+from cogent.core.watchdog import Watchdog
 from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelTimeout, StreamInterrupted
 from cogent.messages import FinishReason
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request
 from cogent.providers._sdk import translate
+from cogent.timeout import Timeout
 from cogent.tools import Tool
 
 Chunks = AsyncGenerator[StreamChunk, None]
-
-TOO_SLOW = {
-    "first": "no content came within {0:g} seconds",
-    "stall": "no content came for {0:g} seconds",
-    "total": "the run took longer than {0:g} seconds",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +58,7 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
         except asyncio.CancelledError:
             if not watchdog.interrupted():
                 raise
-        if watchdog.reason in TOO_SLOW and run.finished is None:
-            raise _too_slow(plan, watchdog.reason)
+        check_time(run, watchdog)
     except CogentError as error:
         error.partial = run.response()
         raise
@@ -105,8 +99,9 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
                 async for part in parts:
                     if isinstance(part, TurnUpdate):
                         turn.update(part)
-                    elif part.content or part.reasoning or part.tool_call is not None:
-                        turn.add(part)
+                        if part.unseen:
+                            watchdog.expect("first")
+                    elif turn.add(part):
                         if run.first_at is None:
                             run.first_at = perf_counter()
                         yield part
@@ -153,6 +148,8 @@ def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
     return end, reason
 
 
-def _too_slow(plan: Plan, kind: str) -> ModelTimeout:
-    seconds = getattr(plan.timeout, kind)
-    return ModelTimeout(TOO_SLOW[kind].format(seconds), kind=kind, provider=plan.model.provider, model=plan.model.name)
+def check_time(run: Run, watchdog: Watchdog) -> None:
+    """Raise ModelTimeout if a limit of time ended the run."""
+    if (overrun := watchdog.overrun()) is not None and run.finished is None:
+        kind, message = overrun
+        raise ModelTimeout(message, kind=kind, provider=run.provider, model=run.model)

@@ -9,31 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 
-from cogent.errors import ConfigurationError
+from cogent.timeout import Timeout
 
 STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Timeout:
-    """Limits in seconds; None is no limit.
-
-    `first`: from a request to its first content. `stall`: between two pieces of content. `total`: the whole run,
-    tools included. `tool`: one tool call; reaching it is an error result for the model, not the end of the run.
-    """
-
-    first: float | None = None
-    stall: float | None = None
-    total: float | None = None
-    tool: float | None = None
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            limit = getattr(self, f.name)
-            if limit is not None and (not isinstance(limit, int | float) or isinstance(limit, bool) or limit <= 0):
-                raise ConfigurationError(f"the {f.name} time-out is a number of seconds above 0; got {limit!r}")
+TOO_SLOW = {
+    "first": "no content came within {0:g} seconds",
+    "stall": "no content came for {0:g} seconds",
+    "total": "the run took longer than {0:g} seconds",
+    "idle": "the stream was held for {0:g} seconds without asking for its next chunk",
+}
 
 
 class Watchdog:
@@ -41,13 +27,15 @@ class Watchdog:
 
     The run calls `enter` when it starts to wait and `leave` before it yields. An interruption cancels the waiting task;
     the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours. While nobody
-    waits inside, the reason is only noted.
+    waits inside, the reason is noted; if it is a limit of time, what the weak reference `abandoned` holds is called.
     """
 
     __slots__ = (
+        "_abandoned",
         "_before",
         "_deadline",
         "_kind",
+        "_left",
         "_limits",
         "_loop",
         "_task",
@@ -57,12 +45,14 @@ class Watchdog:
         "reason",
     )
 
-    def __init__(self, limits: Timeout) -> None:
+    def __init__(self, limits: Timeout, abandoned: Callable[[], Callable[[], None] | None]) -> None:
         self._limits = limits
+        self._abandoned = abandoned
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._total = self._deadline = math.inf
+        self._left = 0.0  # when the consumer was given the last chunk
         self._kind = "first"
         self._before = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -80,7 +70,8 @@ class Watchdog:
         self._before = task.cancelling() if task else 0
         if self._limits.total is not None:
             self._total = self._loop.time() + self._limits.total
-            self._arm(self._total)
+        if (when := min(self._total, self._loop.time() + (self._limits.idle or math.inf))) < math.inf:
+            self._arm(when)
         return self.reason is not None
 
     def expect(self, kind: str) -> None:
@@ -100,7 +91,10 @@ class Watchdog:
         return self.reason is not None
 
     def leave(self) -> None:
+        """The consumer is given a chunk, and nobody waits inside."""
+        assert self._loop is not None
         self._task = None
+        self._left = self._loop.time()
 
     def interrupt(self, reason: str) -> bool:
         """Stop the run for this reason; returns whether a task was inside. Call it on the run's own loop."""
@@ -116,6 +110,12 @@ class Watchdog:
             return False
         return self._task.uncancel() <= self._before
 
+    def overrun(self) -> tuple[str, str] | None:
+        """The limit of time that ended the run, and what to say of it; None if it was none."""
+        if self.reason not in TOO_SLOW:
+            return None
+        return self.reason, TOO_SLOW[self.reason].format(getattr(self._limits, self.reason))
+
     async def ended(self) -> None:
         """Wait until the run has ended."""
         assert self._loop is not None
@@ -124,6 +124,7 @@ class Watchdog:
         await future
 
     def close(self) -> None:
+        """The run has ended."""
         self._task = None
         if self._timer is not None:
             self._timer.cancel()
@@ -146,10 +147,12 @@ class Watchdog:
     def _fire(self) -> None:
         assert self._loop is not None
         now, self._timer = self._loop.time(), None
-        deadline = math.inf if self._task is None else self._deadline
-        if now >= self._total:
-            self.interrupt("total")
-        elif now >= deadline:
-            self.interrupt(self._kind)
-        elif (when := min(deadline, self._total)) < math.inf:
+        idle = math.inf if self._limits.idle is None else self._limits.idle
+        # While a task is inside, no idle time has begun; the timer then only comes by again.
+        kind, deadline = (self._kind, self._deadline) if self._task is not None else ("idle", self._left + idle)
+        if now >= min(self._total, deadline):
+            inside = self.interrupt("total" if now >= self._total else kind)
+            if not inside and (tell := self._abandoned()) is not None:
+                tell()
+        elif (when := min(deadline, self._total, now + idle)) < math.inf:
             self._arm(when)

@@ -4,7 +4,7 @@ A provider module translates in pure functions and does its input and output in 
 
     encode_request(request) -> dict             ours to theirs, never awaits
     decode_event(event) -> Iterable[Part]       theirs to ours, no memory, never awaits
-    make_client(model) -> client                no connection yet
+    make_client(model, timeout) -> client       no connection yet
     stream(client, request) -> AsyncGenerator   call, iterate, decode, close
     complete(client, request) -> Iterable       the same for one plain response
     close_client(client)
@@ -25,6 +25,7 @@ from cogent.messages import Message
 
 if TYPE_CHECKING:
     from cogent.model import Model
+    from cogent.timeout import Timeout
     from cogent.tools import Tool
 
 Part = StreamChunk | TurnUpdate
@@ -43,7 +44,7 @@ class Request:
 class Provider(Protocol):
     """The functions that a provider module has."""
 
-    def make_client(self, model: Model) -> Any:
+    def make_client(self, model: Model, timeout: Timeout) -> Any:
         """An SDK client with the model's settings. Raises ConfigurationError, naming the variable of a missing key."""
 
     async def close_client(self, client: Any) -> None:

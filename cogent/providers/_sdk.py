@@ -6,14 +6,10 @@ is asked in this order: the provider's code or type, the words of its message, t
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any, cast
 
-from cogent.chunks import TurnUpdate
 from cogent.errors import (
     AuthenticationError,
     BadRequest,
@@ -110,9 +106,6 @@ LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may sen
 SECRETS = ("api_key", "auth_token")  # the attributes of a client that hold one
 SHORTEST_SECRET = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
 
-DONE = b"[DONE]"  # the last word of a chat stream
-BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
-
 
 def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 200) -> ModelError:
     """The error that a provider described inside an answer, where the HTTP status says nothing."""
@@ -131,6 +124,8 @@ def translate(error: Exception, *, began: bool, client: object = None) -> ModelE
     `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key of
     the `client` that the provider repeats in its message is taken out, and the error that shows it is not kept.
     """
+    if isinstance(error.__cause__, ModelError):  # raised by a hook of ours, inside the SDK
+        error = error.__cause__
     told = error if isinstance(error, ModelError) else _translate(error, began)
     if told is not error:
         told.__cause__, told.__suppress_context__ = error, True
@@ -152,6 +147,8 @@ def _translate(error: Exception, began: bool) -> ModelError:
     if status is None and body is None:
         kind = _by_class(error)
         kind = AFTER_BEGIN.get(kind, kind) if began else kind
+        if kind is ModelTimeout and "ConnectTimeout" in {type(e).__name__ for e in (error, error.__cause__)}:
+            return ModelTimeout("no connection in time", kind="connect")
         return kind(_describe(error, kind))
     detail = body if body is not None else {}
     told = provider_error({"message": _message(error), **detail}, status=status or 200)
@@ -226,74 +223,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-async def opened(response: Any) -> TurnUpdate:
-    """What the head of a streamed answer tells. Raises the error told by JSON instead of a stream, or ServerError."""
-    kind = response.headers.get("content-type", "").partition(";")[0]
-    if kind == "application/json":
-        with suppress(ValueError):  # JSON that is none is told like any other page
-            answer = json.loads(await response.aread())
-            if isinstance(answer, dict) and answer.get("error"):
-                raise provider_error(answer["error"])
-    if kind in ("application/json", "text/html"):
-        raise ServerError(f"the server answered with {kind} instead of a stream", status=200)
-    return answered(response.headers)
-
-
-def answered(headers: Mapping[str, str]) -> TurnUpdate:
-    """The first part of every answer: the provider's id for the request, if it gave one."""
-    return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
-
-
-async def leave(events: Any) -> None:
-    """Close an SDK's stream, and end the generators behind it by reading on.
-
-    Left to the garbage collector or the end of the loop, they would be closed all at once, each while another closes
-    it, and the loop would complain. What is read of a closed stream is at most what had already come.
-    """
-    await events.close()
-    with suppress(Exception):  # reading a closed stream fails, and that is the end of it
-        async for _ in events:
-            pass
-
-
 def plain(answer: object) -> dict[str, Any]:
     """The body of a plain answer. Raises ServerError if it is no JSON object."""
     if not isinstance(answer, dict):
         raise ServerError(f"the server answered with {type(answer).__name__} instead of a JSON object", status=200)
     return cast("dict[str, Any]", answer)
-
-
-@lru_cache
-def _remembering(base: type[Any]) -> type[Any]:
-    class LastBytes(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
-        def __init__(self, inner: Any) -> None:
-            self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-            self.inner, self.last = inner, b""
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async with aclosing(aiter(self.inner)) as pieces:
-                async for data in pieces:
-                    self.last = (self.last + data[-16:])[-16:]
-                    yield data
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-    return LastBytes
-
-
-def remember_end(response: Any) -> Callable[[], None]:
-    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
-
-    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
-    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
-    """
-    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
-    stream = response.stream = _remembering(base)(response.stream)
-
-    def check() -> None:
-        readable = "content-encoding" not in response.headers
-        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
-            raise StreamInterrupted("the answer broke off in the middle of an event")
-
-    return check

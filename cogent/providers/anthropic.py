@@ -15,14 +15,17 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from anthropic import AnthropicError, AsyncAnthropic, AsyncStream
+from anthropic import AnthropicError, AsyncAnthropic, AsyncStream, DefaultAsyncHttpxClient
+from anthropic import Timeout as HttpTimeout
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import answered, leave, opened, plain, provider_error, remember_end
+from cogent.providers._http import answered, end_of, guard, leave, opened
+from cogent.providers._sdk import plain, provider_error
+from cogent.timeout import Timeout
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
@@ -30,11 +33,13 @@ NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def make_client(model: Model) -> AsyncAnthropic:
+def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     key = "" if callable(model.api_key) else model.api_key
+    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
+    http = DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
     try:
-        client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0)
+        client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0, http_client=http)
     except AnthropicError as error:
         raise ConfigurationError(f"{NO_KEY} ({error})") from error
     headers = {name.lower() for name in client.default_headers}
@@ -51,7 +56,7 @@ async def close_client(client: AsyncAnthropic) -> None:
 async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     raw = await _create(client, request.model, {**encode_request(request), "stream": True})
-    check_end = remember_end(raw.http_response)
+    check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
     answer = Answer()
     try:
@@ -192,11 +197,14 @@ def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
 
 def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[Part]:
     answer.blocks[index] = dict(block), []
-    if block["type"] == "tool_use":
-        return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block["name"])),)
-    if block["type"] == "thinking":
-        return (StreamChunk(reasoning=block.get("thinking") or ""),)
-    return (StreamChunk(block.get("text") or ""),) if block["type"] == "text" else ()
+    match block["type"]:
+        case "text":
+            return (StreamChunk(block.get("text") or ""),)
+        case "tool_use":
+            return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block["name"])),)
+        case "thinking":
+            return (StreamChunk(reasoning=block.get("thinking") or ""), TurnUpdate(unseen=True))
+    return (TurnUpdate(unseen=True),)
 
 
 def _block_delta(index: int, delta: dict[str, Any], answer: Answer) -> Iterable[Part]:

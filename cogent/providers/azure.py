@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterable
-from typing import cast
+from typing import Any, cast
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
 
@@ -17,13 +17,14 @@ from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request, openai, openai_chat
 from cogent.providers.openai import close_client
+from cogent.timeout import Timeout
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
 PATH = "/openai/v1"
 
 
-def make_client(model: Model) -> AsyncOpenAI:
+def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
     """A client for the resource. Raises ConfigurationError, naming the variable of what is missing."""
     endpoint = (model.base_url or os.environ.get("AZURE_OPENAI_ENDPOINT", "")).rstrip("/").removesuffix(PATH)
     if not endpoint:
@@ -31,11 +32,12 @@ def make_client(model: Model) -> AsyncOpenAI:
             "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
         )
     key = openai.key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    common: dict[str, Any] = {"max_retries": 0, "http_client": openai.http_client(timeout)}
     try:
         if model.api_version is None:
-            return AsyncOpenAI(api_key=key or "", base_url=f"{endpoint}{PATH}/", max_retries=0)
+            return AsyncOpenAI(api_key=key or "", base_url=f"{endpoint}{PATH}/", **common)
         given = {"azure_ad_token_provider": key} if callable(key) else {"api_key": key}
-        return AsyncAzureOpenAI(azure_endpoint=endpoint, api_version=model.api_version, max_retries=0, **given)
+        return AsyncAzureOpenAI(azure_endpoint=endpoint, api_version=model.api_version, **common, **given)
     except OpenAIError as error:
         raise ConfigurationError(
             "no Azure key: set AZURE_OPENAI_API_KEY, or give Model(..., api_key=...), a key or a function that "

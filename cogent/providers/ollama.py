@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import httpx
@@ -22,7 +23,9 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
+from cogent.providers._http import guard
 from cogent.providers._sdk import provider_error, retry_after
+from cogent.timeout import Timeout
 from cogent.tools import Tool
 
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
@@ -35,13 +38,19 @@ class Client(AsyncClient):
     api_key: str | None = None
 
 
-def make_client(model: Model) -> Client:
+def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's address and key; what is not set comes from OLLAMA_HOST and OLLAMA_API_KEY."""
     key = model.api_key
     if callable(key):
         raise ConfigurationError("ollama takes the API key as a string, not as a function")
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    client = Client(model.base_url, headers=headers, event_hooks={"response": [_keep_lines_whole]})
+    client = Client(
+        model.base_url,
+        headers=headers,
+        timeout=httpx.Timeout(timeout.silence, connect=timeout.connect),
+        limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100),
+        event_hooks={"response": [partial(guard, ends=(b"\n",)), _keep_lines_whole]},
+    )
     client.api_key = key or os.environ.get("OLLAMA_API_KEY")
     return client
 

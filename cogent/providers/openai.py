@@ -13,27 +13,36 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from itertools import chain
 from typing import Any
 
-from openai import AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError
+from openai import AsyncOpenAI, AsyncStream, BadRequestError, DefaultAsyncHttpxClient, OpenAIError
+from openai import Timeout as HttpTimeout
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._sdk import answered, leave, opened, plain, provider_error
+from cogent.providers._http import answered, guard, leave, opened
+from cogent.providers._sdk import plain, provider_error
+from cogent.timeout import Timeout
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
 
 
-def make_client(model: Model) -> AsyncOpenAI:
+def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     try:
-        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0)
+        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http_client(timeout))
     except OpenAIError as error:
         raise ConfigurationError(
             "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
         ) from error
+
+
+def http_client(timeout: Timeout) -> DefaultAsyncHttpxClient:
+    """The SDK's default HTTP client with our limits."""
+    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
+    return DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
 
 
 async def close_client(client: AsyncOpenAI) -> None:
@@ -162,7 +171,11 @@ def _item_added(event: dict[str, Any]) -> Iterable[Part]:
     if item["type"] == "function_call":
         delta = ToolCallDelta(event.get("output_index"), item.get("call_id"), item["name"])
         return (StreamChunk(tool_call=delta),)
-    return ()
+    return () if item["type"] == "message" else (TurnUpdate(unseen=True),)
+
+
+def _summary_part_done(event: dict[str, Any]) -> Iterable[Part]:
+    return (TurnUpdate(unseen=True),)
 
 
 def _item_done(event: dict[str, Any]) -> Iterable[Part]:
@@ -193,6 +206,7 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Iterable[Part]]] = {
     "response.created": _response,
     "response.reasoning_summary_text.delta": _reasoning_delta,
     "response.reasoning_text.delta": _reasoning_delta,
+    "response.reasoning_summary_part.done": _summary_part_done,
     "response.refusal.delta": _refusal_delta,
     "response.output_item.added": _item_added,
     "response.function_call_arguments.delta": _arguments_delta,

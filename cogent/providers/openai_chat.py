@@ -10,7 +10,8 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._sdk import answered, leave, opened, plain, remember_end
+from cogent.providers._http import answered, end_of, leave, opened
+from cogent.providers._sdk import plain
 from cogent.providers.openai import close_client, make_client
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -21,7 +22,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
     arguments = {"stream": True, "stream_options": {"include_usage": True}, **_arguments(client, request)}
     raw = await create(**arguments)
-    check_end = remember_end(raw.http_response)
+    check_end = end_of(raw.http_response)
     events = raw.parse(to=AsyncStream[object])
     try:
         yield await opened(raw.http_response)

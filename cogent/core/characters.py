@@ -1,0 +1,44 @@
+"""Characters that come in halves.
+
+JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their answers between the two. Half a
+character cannot be printed, sent or written to a file; so none leaves this room.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+HALF = re.compile("[\ud800-\udfff]")
+
+
+def string(value: object) -> str:
+    """The value itself. Raises TypeError if it is no string: a decoder passes on whatever a server sent."""
+    if not isinstance(value, str):
+        raise TypeError(f"a string was expected; got {type(value).__name__}")
+    return value
+
+
+def mended(text: str) -> str:
+    """The text with halves that belong together joined, and U+FFFD for each that is alone."""
+    if text.isascii() or HALF.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def mended_json(value: Any) -> Any:
+    """The same for every string in a JSON value; one that is nested too deeply stays as it is."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return value
+    return value if HALF.search(text) is None else json.loads(mended(text))
+
+
+def joined(halves: dict[object, str], text: object, of: object) -> str:
+    """The next piece of a text, mended; a half at its end is kept in `halves` for the next piece of the same text."""
+    whole = halves.pop(of, "") + string(text)
+    if "\ud800" <= whole[-1] <= "\udbff":
+        whole, halves[of] = whole[:-1], whole[-1]
+    return mended(whole)

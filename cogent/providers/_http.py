@@ -1,0 +1,162 @@
+"""What holds for every HTTP answer, whichever SDK reads it: where it may come from, how large it may be, how it ends.
+
+The SDKs take an HTTP client with event hooks, and an answer's byte stream is a public attribute, which is wrapped. All
+this is the same for httpx and httpx2, whose classes the SDKs bring along, so that neither is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from functools import lru_cache
+from typing import Any
+
+from cogent.chunks import TurnUpdate
+from cogent.errors import ServerError, StreamInterrupted
+from cogent.providers._sdk import provider_error
+
+MB = 1024 * 1024
+LARGEST_EVENT = 64 * MB
+LARGEST_ANSWER = 256 * MB  # for what is no stream
+UNPACKED = MB  # bytes that are unpacked at once
+JSON = "application/json"
+COMPRESSED = ("gzip", "x-gzip", "deflate")  # what the HTTP clients ask for
+
+Unpack = Callable[[bytes], Iterator[bytes]]
+
+DONE = b"[DONE]"  # the last word of a chat stream
+BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
+
+
+async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE) -> None:
+    """A response hook: refuses redirects to another host, and limits the size of what is read.
+
+    `ends` are the bytes of which one ends an event, where a stream was asked for.
+    """
+    if response.has_redirect_location:
+        _check_redirect(response)
+    asked = response.request
+    streamed = b'"stream":true' in asked.content or asked.url.path.endswith(":streamGenerateContent")
+    _guarded(response, ends if streamed and _kind(response) != JSON else ())
+
+
+def _check_redirect(response: Any) -> None:
+    """HTTP clients take only the Authorization header off such a request, and most keys are in another."""
+    before = response.url
+    after = before.join(response.headers["location"])
+    upgrade = before.scheme == "http" and after.scheme == "https" and not (before.port or after.port)
+    if before.host != after.host or not (upgrade or (before.scheme, before.port) == (after.scheme, after.port)):
+        raise ServerError(
+            f"the server redirects to {after.scheme}://{after.netloc.decode()}, where neither the key nor the question "
+            "is sent: if that is right, give it as base_url",
+            status=response.status_code,
+            retryable=False,
+        )
+
+
+def _kind(response: Any) -> str:
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+@lru_cache
+def _stream_class(base: type[Any]) -> type[Any]:
+    class Guarded(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
+        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None) -> None:
+            self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
+            self.inner, self.ends, self.unpack, self.last = inner, ends, unpack, b""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
+            size = 0
+            async with aclosing(aiter(self.inner)) as pieces:
+                async for packed in pieces:
+                    for data in (packed,) if self.unpack is None else self.unpack(packed):
+                        size += len(data)
+                        edge = self.last[-3:] + data[:3]
+                        if any(end in data or end in edge for end in self.ends):
+                            size = len(data)
+                        if size > limit:
+                            raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200)
+                        self.last = (self.last + data[-16:])[-16:]
+                        yield data
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    return Guarded
+
+
+def _guarded(response: Any, ends: tuple[bytes, ...]) -> Any:
+    """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such."""
+    if hasattr(response.stream, "ends"):
+        return response.stream
+    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    unpack = _unpacker() if encoding in COMPRESSED else None
+    if unpack is not None:
+        del response.headers["content-encoding"]
+    response.stream = _stream_class(base)(response.stream, ends, unpack)
+    return response.stream
+
+
+def _unpacker() -> Unpack:
+    """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
+    decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
+
+    def unpack(packed: bytes) -> Iterator[bytes]:
+        try:
+            while data := decompress.decompress(packed, UNPACKED):
+                yield data
+                packed = decompress.unconsumed_tail
+        except zlib.error as error:
+            raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
+
+    return unpack
+
+
+async def opened(response: Any) -> TurnUpdate:
+    """What the head of a streamed answer tells. Raises the error told by JSON instead of a stream, or ServerError."""
+    kind = _kind(response)
+    if kind == JSON:
+        with suppress(ValueError):  # JSON that is none is told like any other page
+            answer = json.loads(await response.aread())
+            if isinstance(answer, dict) and answer.get("error"):
+                raise provider_error(answer["error"])
+    if kind in (JSON, "text/html"):
+        raise ServerError(f"the server answered with {kind} instead of a stream", status=200)
+    return answered(response.headers)
+
+
+def answered(headers: Mapping[str, str]) -> TurnUpdate:
+    """The first part of every answer: the provider's id for the request, if it gave one."""
+    return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
+
+
+def end_of(response: Any) -> Callable[[], None]:
+    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
+
+    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
+    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
+    """
+    stream = _guarded(response, BLANK_LINE)
+
+    def check() -> None:
+        readable = "content-encoding" not in response.headers
+        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
+            raise StreamInterrupted("the answer broke off in the middle of an event")
+
+    return check
+
+
+async def leave(events: Any) -> None:
+    """Close an SDK's stream, and end the generators behind it by reading on.
+
+    Left to the garbage collector or the end of the loop, they would be closed all at once, each while another closes
+    it, and the loop would complain. What is read of a closed stream is at most what had already come.
+    """
+    await events.close()
+    with suppress(Exception):  # reading a closed stream fails, and that is the end of it
+        async for _ in events:
+            pass

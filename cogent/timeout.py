@@ -1,0 +1,40 @@
+"""How long things may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from cogent.errors import ConfigurationError
+
+SILENCE = (
+    600.0  # seconds without a byte after which a connection counts as dead, unless a limit of the user's is longer
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits in seconds; None is no limit.
+
+    `connect`: to reach the server. `first`: from a request to its first content, and for work that the model does
+    unseen. `stall`: between two pieces of content. `total`: the whole run, tools and consumer included. `tool`: one
+    tool call; reaching it is an error result for the model, not the end of the run. `idle`: how long a stream is kept
+    open while nobody asks for its next chunk.
+    """
+
+    connect: float | None = 10
+    first: float | None = None
+    stall: float | None = None
+    total: float | None = None
+    tool: float | None = None
+    idle: float | None = 600
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            limit = getattr(self, f.name)
+            if limit is not None and (not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0):
+                raise ConfigurationError(f"the {f.name} time-out is a number of seconds above 0; got {limit!r}")
+
+    @property
+    def silence(self) -> float:
+        """Seconds that a connection may be without a byte, which also counts what is no content."""
+        return max(SILENCE, self.first or 0, self.stall or 0, self.total or 0)
