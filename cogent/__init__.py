@@ -22,6 +22,7 @@ from cogent.errors import (
 )
 from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 from cogent.model import Model
+from cogent.providers import preload
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
@@ -57,5 +58,6 @@ __all__ = [
     "ToolResult",
     "TurnSummary",
     "Usage",
+    "preload",
     "tool",
 ]

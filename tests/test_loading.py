@@ -69,3 +69,28 @@ def test_an_sdk_that_is_too_old_says_how_to_upgrade(prefix: str, tmp_path: Path)
     (package / "__init__.py").write_text("__version__ = '0.0.1'")
     told = refused(prefix, tmp_path)
     assert f'"cogent-ai[{prefix}]"' in told and "pip install" in told
+
+
+def test_preload_loads_what_is_named() -> None:
+    """`preload` imports the SDKs of the named providers, and no other."""
+    loaded = run(
+        f"import cogent, sys; cogent.preload('groq', 'ollama'); print(sorted({set(SDKS.values())} & set(sys.modules)))"
+    )
+    assert loaded.strip() == "['groq', 'ollama']"
+
+
+@pytest.mark.parametrize("prefix", sorted(SDKS.keys() - {"azure", "local"}))
+def test_the_first_request_imports_nothing_more_of_the_sdk(prefix: str) -> None:
+    """What an SDK would import inside the first request is there once the agent is built, with its HTTP client."""
+    name = SDKS[prefix].replace("/", ".")
+    code = f"""
+import asyncio, sys
+from cogent import Agent, ConnectionFailed, Model
+agent = Agent("a", Model("{prefix}:m", api_key="none", base_url="http://127.0.0.1:9", max_retries=0))
+before = set(sys.modules)
+try:
+    asyncio.run(agent.run("Hi"))
+except ConnectionFailed:
+    print([m for m in sys.modules if m not in before and m.startswith(("{name}.", "httpx", "httpcore"))])
+"""
+    assert run(code).strip() == "[]"

@@ -15,6 +15,7 @@ A new provider is one new file here and one extra of the same name: nothing else
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from cogent.tools import Tool
 
 Part = StreamChunk | TurnUpdate
+
+# What the HTTP clients import only when the first is made, which is inside a running loop.
+LAZY = {"httpx": "httpcore", "httpx2": "httpcore2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,11 @@ def load(name: str) -> Provider:
     """The provider module for a prefix; imports its SDK. Raises ConfigurationError if that is missing or too old."""
     module = f"{__name__}.{name.replace('-', '_')}"
     try:
-        return cast(Provider, importlib.import_module(module))
+        provider = importlib.import_module(module)
+        for client, transport in LAZY.items():
+            if client in sys.modules:
+                importlib.import_module(transport)
+        return cast(Provider, provider)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__name__):
             raise
@@ -72,3 +80,12 @@ def load(name: str) -> Provider:
         raise ConfigurationError(
             f'models of {name!r} need a newer SDK ({error}): pip install --upgrade "cogent-ai[{name}]"'
         ) from error
+
+
+def preload(*providers: str) -> None:
+    """Import the SDKs of these providers now, by their prefixes: for a server's start, as it can take seconds.
+
+    Building an agent does the same for its model. Raises ConfigurationError if an SDK is missing or too old.
+    """
+    for name in providers:
+        load(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from groq import AsyncGroq, AsyncStream, DefaultAsyncHttpxClient, GroqError
 from groq import Timeout as HttpTimeout
+from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model

@@ -15,6 +15,7 @@ from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError, DefaultAsyncHttpxClient, OpenAIError
 from openai import Timeout as HttpTimeout
+from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError
