@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from asyncio import current_task
 from collections.abc import Callable
 
 from cogent.timeout import Timeout
@@ -38,6 +39,7 @@ class Watchdog:
         "_left",
         "_limits",
         "_loop",
+        "_stall",
         "_task",
         "_timer",
         "_total",
@@ -47,6 +49,7 @@ class Watchdog:
 
     def __init__(self, limits: Timeout, abandoned: Callable[[], Callable[[], None] | None]) -> None:
         self._limits = limits
+        self._stall = limits.stall
         self._abandoned = abandoned
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
@@ -81,13 +84,10 @@ class Watchdog:
 
     def enter(self) -> bool:
         """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
-        self._task = task = asyncio.current_task(self._loop)
+        self._task = task = current_task(self._loop)
         self._before = task.cancelling() if task else 0
-        if self._kind == "first":
-            self._kind = "stall"
-            self._restart(self._limits.stall)
-        elif self._limits.stall is not None and self._kind == "stall":
-            self._restart(self._limits.stall)
+        if self._stall is not None or self._kind == "first":
+            self._content_came()
         return self.reason is not None
 
     def leave(self) -> None:
@@ -131,6 +131,12 @@ class Watchdog:
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
+
+    def _content_came(self) -> None:
+        if self._kind == "first":
+            self._kind = "stall"
+        if self._kind == "stall":
+            self._restart(self._stall)
 
     def _restart(self, limit: float | None) -> None:
         assert self._loop is not None

@@ -68,19 +68,25 @@ def _stream_class(base: type[Any]) -> type[Any]:
             self.inner, self.ends, self.unpack, self.last = inner, ends, unpack, b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
             size = 0
             async with aclosing(aiter(self.inner)) as pieces:
                 async for packed in pieces:
                     for data in (packed,) if self.unpack is None else self.unpack(packed):
                         size += len(data)
-                        edge = self.last[-3:] + data[:3]
-                        if any(end in data or end in edge for end in self.ends):
-                            size = len(data)
-                        if size > limit:
-                            raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200)
-                        self.last = (self.last + data[-16:])[-16:]
+                        if size > MB:
+                            size = self.checked(size, data)
+                        self.last = data if len(data) > 16 else (self.last + data)[-16:]
                         yield data
+
+        def checked(self, size: int, data: bytes) -> int:
+            """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
+            edge = self.last[-3:] + data[:3]
+            if any(end in data or end in edge for end in self.ends):
+                return 0
+            limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
+            if size > limit:
+                raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200)
+            return size
 
         async def aclose(self) -> None:
             await self.inner.aclose()
@@ -144,7 +150,7 @@ def end_of(response: Any) -> Callable[[], None]:
 
     def check() -> None:
         readable = "content-encoding" not in response.headers
-        if readable and stream.last and DONE not in stream.last and not stream.last.endswith(BLANK_LINE):
+        if readable and stream.last and DONE not in stream.last[-16:] and not stream.last.endswith(BLANK_LINE):
             raise StreamInterrupted("the answer broke off in the middle of an event")
 
     return check
