@@ -6,6 +6,7 @@ this is the same for httpx and httpx2, whose classes the SDKs bring along, so th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -166,3 +167,19 @@ async def leave(events: Any) -> None:
     with suppress(Exception):  # reading a closed stream fails, and that is the end of it
         async for _ in events:
             pass
+
+
+async def cut(events: AsyncIterator[object]) -> None:
+    """End an SDK's generators, and with them the connection of an answer that is not read to its end.
+
+    Generators that hold each other in a circle have nothing else to close: closing the outermost closes no other before
+    the garbage collector comes by. A read that is cancelled ends them all, beginning with the innermost.
+    """
+    event: object = events
+    while event is not None and not isinstance(event, BaseException):
+        reading = asyncio.ensure_future(anext(events, None))
+        try:
+            await asyncio.sleep(0)  # until it waits for the server, or finds an event that had already come
+        finally:
+            reading.cancel()
+        [event] = await asyncio.gather(reading, return_exceptions=True)

@@ -6,11 +6,10 @@ part, thought signatures included; only the deltas of a text are joined, and a p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import groupby
 from traceback import clear_frames
 from typing import Any
@@ -27,7 +26,7 @@ from cogent.errors import ConfigurationError, ModelError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import guard, opened
+from cogent.providers._http import cut, guard, opened
 from cogent.providers._sdk import plain, provider_error, retry_after
 from cogent.timeout import Timeout
 
@@ -112,7 +111,7 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
             raise _translate(error) from error
         raise
     finally:
-        await _leave(events)
+        await cut(events)
 
 
 async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
@@ -124,22 +123,6 @@ async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
         raise _translate(error) from error
     answer = Answer()
     return [*answer.decode_event(response), *answer.end()]
-
-
-async def _leave(events: AsyncIterator[object]) -> None:
-    """Close the connection of an answer that is not read to its end.
-
-    The SDK's generators hold each other in a circle: closing the outermost closes no other before the garbage collector
-    comes by. A read that is cancelled ends them all, beginning with the innermost.
-    """
-    event: object = events
-    while event is not None and not isinstance(event, BaseException):
-        reading = asyncio.ensure_future(anext(events, None))
-        try:
-            await asyncio.sleep(0)  # until it waits for the server, or finds an event that had already come
-        finally:
-            reading.cancel()
-        [event] = await asyncio.gather(reading, return_exceptions=True)
 
 
 def _translate(error: APIError | TypeError) -> ModelError:
