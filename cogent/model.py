@@ -63,7 +63,8 @@ class Model:
     def __repr__(self) -> str:
         hidden = {"id", "api_key", "client", "extra", "provider", "name"}
         shown = [f for f in fields(self) if f.name not in hidden and getattr(self, f.name) != f.default]
-        return f"Model({', '.join([repr(self.id), *(f'{f.name}={getattr(self, f.name)!r}' for f in shown)])})"
+        text = f"Model({', '.join([repr(self.id), *(f'{f.name}={getattr(self, f.name)!r}' for f in shown)])})"
+        return re.sub(r"//[^/'\"]*@", "//…@", text)  # a password in the address
 
     def __getstate__(self) -> dict[str, Any]:
         if self.client is not None:

@@ -235,6 +235,8 @@ def _schema_of(
 
 def to_text(value: object) -> str:
     """What the model reads of a tool's return value: a string as it is, anything else as JSON."""
+    if isinstance(value, types.GeneratorType):
+        raise TypeError("a generator was returned, and a model can only read a value")
     if not isinstance(value, str):
         from pydantic_core import to_jsonable_python
 

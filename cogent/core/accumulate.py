@@ -7,14 +7,13 @@ call unless it goes on with one of the same name whose arguments are still unfin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core import finish
-from cogent.core.characters import joined, mended, mended_json, string
+from cogent.core.text import joined, json_object, mended, mended_json, string
 from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
@@ -34,12 +33,12 @@ class PartialCall:
 
     def takes_name(self, name: str) -> bool:
         """Whether a piece with this function name, but no id, goes on with this call."""
-        return not self.name or (self.name == name and _object("".join(self.arguments)) is None)
+        return not self.name or (self.name == name and json_object("".join(self.arguments)) is None)
 
     def whole(self, id: str) -> ToolCall:
         """The call as it stands, its arguments parsed if they are a JSON object."""
         text = "".join(self.arguments)
-        arguments = _object(text)
+        arguments = json_object(text)
         return ToolCall(id, self.name, text if arguments is None else arguments)
 
 
@@ -288,11 +287,3 @@ def _described(call: ToolCall) -> dict[str, Any]:
             "duration": call.result.duration,
         }
     return described
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return mended_json(value) if isinstance(value, dict) else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from cogent.model import Model
 from cogent.providers import Provider
+from cogent.providers._secrets import check_client, check_key
 from cogent.timeout import Timeout
 
 
@@ -31,7 +32,10 @@ class Clients:
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
             self._holders = {known: held for known, held in self._holders.items() if not known.is_closed()}
-            holder = _hold(self._provider, self._provider.make_client(self._model, self._timeout))
+            check_key(self._model.api_key)
+            client = self._provider.make_client(self._model, self._timeout)
+            check_client(client)
+            holder = _hold(self._provider, client)
             self._holders[loop] = (holder, await anext(holder))
         return self._holders[loop][1]
 

@@ -19,6 +19,7 @@ from cogent.tools import ArgumentsError, Tool, to_text
 
 Tools = Mapping[str, Tool[..., Any]]
 
+LONGEST_CLEANUP = 5.0  # seconds that a tool which was cancelled is waited for
 LONGEST_ERROR = 500  # characters of an exception's text that the model gets
 PATH = re.compile(r"(?<![\w:/\\])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\]([^\s/\\:'\"]+)")  # absolute ones; no URL
 
@@ -41,13 +42,16 @@ async def dispatch(
                 task = await ended.get()
                 try:
                     result = task.result()
-                except asyncio.CancelledError as error:  # the tool's own; passed on, it would end the caller's task
-                    raise ToolError(f"the tool {task.get_name()!r} raised CancelledError") from error
+                except (asyncio.CancelledError, GeneratorExit) as error:  # passed on, it would end the caller's task
+                    name = type(error).__name__
+                    raise ToolError(f"the tool {task.get_name()!r} raised {name}") from error
                 yield result
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            done, _ = await asyncio.wait(tasks, timeout=LONGEST_CLEANUP)
+            for task in done:
+                task.cancelled() or task.exception()  # which the loop would otherwise complain that nobody asked for
 
 
 def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
@@ -105,7 +109,9 @@ async def _call(tool: Tool[..., Any], arguments: dict[str, Any]) -> Any:
         value = await _in_thread(partial(function, **arguments), tool.name)
     else:
         value = function(**arguments)
-    return await value if inspect.isawaitable(value) else value
+    while inspect.isawaitable(value):
+        value = await value
+    return value
 
 
 async def _in_thread(function: Callable[[], Any], name: str) -> Any:

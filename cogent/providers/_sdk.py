@@ -24,6 +24,7 @@ from cogent.errors import (
     ServerError,
     StreamInterrupted,
 )
+from cogent.providers._secrets import keep_secret
 
 BY_CODE: dict[str, type[ModelError]] = {
     "context_length_exceeded": ContextTooLong,
@@ -103,8 +104,6 @@ AFTER_BEGIN: dict[type[ModelError], type[ModelError]] = {
 # Asking again cannot help before somebody pays or the request changes.
 NEVER_AGAIN = {"insufficient_quota", "billing_error", "string_above_max_length"}
 LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may send a whole page
-SECRETS = ("api_key", "auth_token")  # the attributes of a client that hold one
-SHORTEST_SECRET = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
 
 
 def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 200) -> ModelError:
@@ -121,21 +120,16 @@ def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 2
 def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
     """The error of an SDK, of its HTTP client or of a decoder as one of ours, with `__cause__` set.
 
-    `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key of
-    the `client` that the provider repeats in its message is taken out, and the error that shows it is not kept.
+    `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key that the
+    provider repeats is taken out, and the error that shows it is not kept.
     """
     if isinstance(error.__cause__, ModelError):  # raised by a hook of ours, inside the SDK
         error = error.__cause__
     told = error if isinstance(error, ModelError) else _translate(error, began)
     if told is not error:
         told.__cause__, told.__suppress_context__ = error, True
-    message = str(told.args[0])
-    for secret in (getattr(client, name, None) for name in SECRETS):
-        if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
-            if secret in f"{error} {message} {told.__cause__}":
-                told.__cause__ = told.__context__ = None
-            message = message.replace(secret, "[key]")
-    told.args = (message[:LONGEST_MESSAGE],)
+    keep_secret(told, error, client)
+    told.args = (str(told.args[0])[:LONGEST_MESSAGE],)
     return told
 
 

@@ -25,6 +25,7 @@ from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import answered, end_of, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
+from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
@@ -88,6 +89,7 @@ async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any
     if callable(model.api_key) and model.client is None:
         given = model.api_key()
         client.api_key = await given if inspect.isawaitable(given) else given
+        check_key(client.api_key)
     create: Callable[..., Awaitable[Any]] = client.messages.with_raw_response.create
     return await create(**arguments)
 

@@ -25,6 +25,7 @@ from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import guard
 from cogent.providers._sdk import provider_error, retry_after
+from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 
@@ -40,9 +41,10 @@ class Client(AsyncClient):
 
 def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's address and key; what is not set comes from OLLAMA_HOST and OLLAMA_API_KEY."""
-    key = model.api_key
+    key = model.api_key or os.environ.get("OLLAMA_API_KEY")
     if callable(key):
         raise ConfigurationError("ollama takes the API key as a string, not as a function")
+    check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     client = Client(
         model.base_url,
@@ -51,7 +53,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100),
         event_hooks={"response": [partial(guard, ends=(b"\n",)), _keep_lines_whole]},
     )
-    client.api_key = key or os.environ.get("OLLAMA_API_KEY")
+    client.api_key = key
     return client
 
 

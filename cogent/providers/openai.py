@@ -24,6 +24,7 @@ from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import answered, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
+from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
@@ -59,7 +60,9 @@ def key(model: Model) -> Any:
 
     async def provided() -> str:
         value = provide()
-        return await value if inspect.isawaitable(value) else value
+        value = await value if inspect.isawaitable(value) else value
+        check_key(value)
+        return str(value)
 
     return provided
 

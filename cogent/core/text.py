@@ -1,7 +1,7 @@
-"""Characters that come in halves.
+"""What a server sends as text, made fit to be printed, stored and sent on.
 
 JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their answers between the two. Half a
-character cannot be printed, sent or written to a file; so none leaves this room.
+character cannot be printed, sent or written to a file; so none leaves this room, nor does a number that is none in JSON.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ def mended(text: str) -> str:
 
 
 def mended_json(value: Any) -> Any:
-    """The same for every string in a JSON value; one that is nested too deeply stays as it is."""
+    """The same for every string in a JSON value, and null for numbers that only Python has.
+
+    A value that is nested too deeply stays as it is.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         return value
-    return value if HALF.search(text) is None else json.loads(mended(text))
+    if "NaN" in text or "Infinity" in text or HALF.search(text):
+        return json.loads(mended(text), parse_constant=lambda _: None)
+    return value
 
 
 def joined(halves: dict[object, str], text: object, of: object) -> str:
@@ -42,3 +47,16 @@ def joined(halves: dict[object, str], text: object, of: object) -> str:
     if "\ud800" <= whole[-1] <= "\udbff":
         whole, halves[of] = whole[:-1], whole[-1]
     return mended(whole)
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that the text is, mended; None if it is no such."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return mended_json(value) if isinstance(value, dict) else None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
