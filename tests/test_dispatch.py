@@ -221,34 +221,6 @@ def test_tools_see_the_callers_context_variables(server: Loopback, kind: str) ->
     assert contextvars.copy_context().run(main).content == "somebody"
 
 
-def test_a_tool_may_run_another_agent(server: Loopback) -> None:
-    """A tool that awaits another agent's run gives that run's text to its own model."""
-    call = ("c1", "delegate", "{}")
-    server.reply(Reply(CHAT.send.tool_calls(call)), Reply(CHAT.send.text("From inside")), Reply(CHAT.send.text("Done")))
-
-    async def delegate() -> str:
-        async with CHAT.agent(server, stream=True) as agent:
-            return str(await agent.run("Inner"))
-
-    chunks, response = run(server, delegate)
-    assert response.content == "Done" and results(chunks)[0].content == "From inside"
-    assert server.requests[1].json["messages"] == [{"role": "user", "content": "Inner"}]
-    assert sent(server, request=2) == [("c1", "From inside")]
-
-
-def test_a_sync_tool_may_run_another_agent_in_a_loop_of_its_own(server: Loopback) -> None:
-    """A tool in a worker thread may use asyncio.run, also with an agent that the outer loop knows."""
-    call = ("c1", "delegate", "{}")
-    server.reply(Reply(CHAT.send.tool_calls(call)), Reply(CHAT.send.text("From inside")), Reply(CHAT.send.text("Done")))
-    inner = CHAT.agent(server)
-
-    def delegate() -> str:
-        return asyncio.run(collect(inner))[1].content
-
-    chunks, response = run(server, delegate)
-    assert response.content == "Done" and results(chunks)[0].content == "From inside"
-
-
 # What the model reads
 
 
@@ -345,48 +317,6 @@ def test_a_failed_call_leaves_the_others_alone(server: Loopback) -> None:
     assert len(outcomes) == 2 and outcomes[0][0] and outcomes[1] == (False, "2")
 
 
-def test_a_long_error_is_cut(server: Loopback) -> None:
-    """An exception with a very long text costs the model only its beginning."""
-
-    def fail() -> None:
-        raise ValueError("x" * 10_000)
-
-    assert "ValueError: xxx" in one(server, fail).content
-    assert len(sent(server)[0][1]) < 1000
-
-
-def test_stop_iteration_from_a_sync_tool_is_an_error_result(server: Loopback) -> None:
-    """A bare `next()` that finds nothing, in a worker thread, fails that call and does not hang the run."""
-
-    def first() -> str:
-        return next(iter(()))
-
-    result = one(server, first, timeout=Timeout(total=5))
-    assert result.is_error and "StopIteration" in result.content
-
-
-def test_an_error_text_with_half_a_surrogate_pair_can_be_sent(server: Loopback) -> None:
-    """An exception that names a file with undecodable bytes is an error result like any other."""
-
-    def read() -> None:
-        raise OSError("no such file: caf\udce9")
-
-    result = one(server, read)
-    assert result.is_error and "caf?" in result.content
-
-
-def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(server: Loopback) -> None:
-    """The next request repeats the call with the arguments that the model gave."""
-
-    def take(items: Any) -> int:
-        items.pop()
-        return len(items)
-
-    assert one(server, take, '{"items": [1, 2]}').content == "1"
-    (call,) = server.requests[1].json["messages"][1]["tool_calls"]
-    assert json.loads(call["function"]["arguments"]) == {"items": [1, 2]}
-
-
 # Time-outs
 
 
@@ -418,23 +348,6 @@ def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
         return "rested"
 
     assert one(server, nap, timeout=Timeout(tool=SHORT)).content == "rested"
-
-
-def test_a_sync_tool_is_not_waited_for_after_its_time_out(server: Loopback) -> None:
-    """The run goes on while the thread of a sync tool that is too slow still runs."""
-    ask(server, ("c1", "sleep", "{}"))
-    released = threading.Event()
-
-    @tool(timeout=SHORT)
-    def sleep() -> None:
-        released.wait(LONG)
-
-    async def main() -> ToolResult:
-        chunks, _ = await collect(CHAT.agent(server, tools=[sleep]))
-        released.set()  # asyncio.run waits for the thread
-        return results(chunks)[0]
-
-    assert_timed_out(asyncio.run(main()))
 
 
 def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
@@ -512,32 +425,6 @@ def test_on_error_raise_covers_the_time_out(server: Loopback) -> None:
     agent = CHAT.agent(server, tools=[sleep])
     error = asyncio.run(failure(agent.run_stream("Go"), ToolError))
     assert "did not end within" in str(error) and isinstance(error.__cause__, TimeoutError)
-
-
-def raise_cancelled() -> None:
-    raise asyncio.CancelledError
-
-
-async def raise_cancelled_async() -> None:
-    raise asyncio.CancelledError
-
-
-@pytest.mark.parametrize("function", [raise_cancelled, raise_cancelled_async], ids=["sync", "async"])
-def test_a_tool_that_raises_cancelled_error_does_not_cancel_the_caller(
-    server: Loopback, function: Callable[[], Any]
-) -> None:
-    """It is neither told to the model nor passed on as a cancellation, but ends the run with ToolError."""
-    server.reply(Reply(CHAT.send.tool_calls(("c1", function.__name__, "{}"))))
-
-    async def main() -> ToolError:
-        async with CHAT.agent(server, tools=[function]) as agent:
-            error = await failure(agent.run_stream("Go"), ToolError)
-            await asyncio.sleep(0)  # would raise if the task had been cancelled
-            return error
-
-    error = asyncio.run(main())
-    assert isinstance(error.__cause__, asyncio.CancelledError) and len(server.requests) == 1
-    assert error.partial is not None and error.partial.tool_calls[0].result is None
 
 
 def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(server: Loopback) -> None:
