@@ -1,7 +1,7 @@
 """What a server sends as text, made fit to be printed, stored and sent on.
 
 JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their answers between the two. Half a
-character cannot be printed, sent or written to a file; so none leaves this room, nor does a number that is none in JSON.
+character cannot be printed, sent or written to a file: none leaves this room, nor does a number that is none in JSON.
 """
 
 from __future__ import annotations
