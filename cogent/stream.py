@@ -81,7 +81,7 @@ class AgentStream:
     def _abandon(self) -> None:
         """A limit of time is over while the consumer does something else."""
         self._close(asyncio.get_running_loop())
-        if self._watchdog.reason == "idle":
+        if self._watchdog.reason == "idle" and self._run.finished is None:
             warnings.warn(
                 "a stream that nobody read on was closed: leave its loop and drop it, or use `async with`; "
                 "Timeout(idle=...) sets how long it is kept",

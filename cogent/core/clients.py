@@ -31,7 +31,9 @@ class Clients:
             return self._model.client
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
-            self._holders = {known: held for known, held in self._holders.items() if not known.is_closed()}
+            # Other threads may do the same just now: entries come and go one by one.
+            for ended in [known for known in list(self._holders) if known.is_closed()]:
+                self._holders.pop(ended, None)
             check_key(self._model.api_key)
             client = self._provider.make_client(self._model, self._timeout)
             check_client(client)
@@ -41,12 +43,10 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close the clients: this loop's now, those of other loops when they get to it."""
-        holders, self._holders = self._holders, {}
-        for loop, (holder, _) in holders.items():
-            if loop is asyncio.get_running_loop():
-                await holder.aclose()
-            elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
+        holder, _ = self._holders.pop(asyncio.get_running_loop(), (None, None))
+        self._holders.clear()  # a loop closes a generator that it began and that nobody holds any more
+        if holder is not None:
+            await holder.aclose()
 
 
 async def _hold(provider: Provider, client: Any) -> AsyncGenerator[Any, None]:

@@ -68,8 +68,8 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
 
 
 async def _steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
-    client = await plan.clients.get()
     for _ in range(plan.max_steps):
+        client = await plan.clients.get()  # anew, as a tool may have closed the agent
         async with aclosing(_ask(plan, run, watchdog, client, streaming)) as chunks:
             async for chunk in chunks:
                 yield chunk
