@@ -51,6 +51,7 @@ class Turn:
         "_items",
         "_text",
         "_thoughts",
+        "asked",
         "began",
         "finish",
         "id",
@@ -62,7 +63,8 @@ class Turn:
 
     def __init__(self, id: str) -> None:
         self.id = id
-        self.began = False  # whether anything at all came from the provider
+        self.asked = False  # whether the provider may have taken the question, which costs
+        self.began = False  # whether anything at all came of the answer
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[PartialCall] = []
@@ -237,7 +239,7 @@ class Run:
 
     def metadata(self) -> dict[str, Any]:
         """The final chunk's metadata, as things stand."""
-        open_turn = self.turn if self.turn and self.turn.began else None
+        open_turn = self.turn if self.turn and self.turn.asked else None
         turns = [*self.turns, *([self._summary(open_turn, None)] if open_turn else [])]
         return {
             "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
@@ -264,7 +266,7 @@ class Run:
         now = Run(self.provider, self.model, list(self.messages))
         now.turns, now.calls = list(self.turns), list(self.calls)
         now.open_calls, now.turn = self.open_calls, self.turn
-        if now.turn is not None and now.turn.began:
+        if now.turn is not None and now.turn.asked:
             now.end_turn(None)
         now.close_calls()
         return now._response(metadata, None)

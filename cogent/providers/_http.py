@@ -9,25 +9,27 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any
 
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
-from cogent.providers._sdk import provider_error
+from cogent.providers._sdk import provider_error, translate
 
 MB = 1024 * 1024
 LARGEST_EVENT = 64 * MB
 LARGEST_ANSWER = 256 * MB  # for what is no stream
+LONGEST_END = 32  # bytes that the last line of a stream takes with what stands around it
+LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
 UNPACKED = MB  # bytes that are unpacked at once
 JSON = "application/json"
 COMPRESSED = ("gzip", "x-gzip", "deflate")  # what the HTTP clients ask for
 
 Unpack = Callable[[bytes], Iterator[bytes]]
 
-DONE = b"[DONE]"  # the last word of a chat stream
+DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
 
 
@@ -70,14 +72,24 @@ def _stream_class(base: type[Any]) -> type[Any]:
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
-            async with aclosing(aiter(self.inner)) as pieces:
+            async with aclosing(_read(self.inner)) as pieces:
+                if self.complete():  # one SDK begins anew to read what follows the end
+                    await drain(pieces)
+                    return
                 async for packed in pieces:
                     for data in (packed,) if self.unpack is None else self.unpack(packed):
                         size += len(data)
                         if size > MB:
                             size = self.checked(size, data)
-                        self.last = data if len(data) > 16 else (self.last + data)[-16:]
+                        self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
                         yield data
+                    if self.complete():
+                        await drain(pieces)
+                        return
+
+        def complete(self) -> bool:
+            """Whether the last event is the one that ends a chat stream."""
+            return self.ends is BLANK_LINE and done(self.last) and self.last.endswith(BLANK_LINE)
 
         def checked(self, size: int, data: bytes) -> int:
             """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
@@ -93,6 +105,28 @@ def _stream_class(base: type[Any]) -> type[Any]:
             await self.inner.aclose()
 
     return Guarded
+
+
+async def _read(stream: Any) -> AsyncGenerator[bytes, None]:
+    async with aclosing(aiter(stream)) as pieces:
+        try:
+            async for data in pieces:
+                yield data
+        except Exception as error:  # an HTTP client's: here, in the middle of an answer, it means an end too early
+            raise translate(error, began=True) from error
+
+
+def done(data: bytes) -> bool:
+    """Whether the last line, ended or not, says that the stream is complete."""
+    return data.rstrip(b"\r\n").replace(b"\r", b"\n").rpartition(b"\n")[2] in DONE
+
+
+async def drain(rest: AsyncIterator[object]) -> None:
+    """Read what follows the end of an answer, whatever it is, only for its connection to be used again."""
+    with suppress(Exception):
+        async with asyncio.timeout(LONGEST_CLOSING):
+            async for _ in rest:
+                pass
 
 
 def _guarded(response: Any, ends: tuple[bytes, ...]) -> Any:
@@ -151,7 +185,7 @@ def end_of(response: Any) -> Callable[[], None]:
 
     def check() -> None:
         readable = "content-encoding" not in response.headers
-        if readable and stream.last and DONE not in stream.last[-16:] and not stream.last.endswith(BLANK_LINE):
+        if readable and stream.last and not done(stream.last) and not stream.last.endswith(BLANK_LINE):
             raise StreamInterrupted("the answer broke off in the middle of an event")
 
     return check

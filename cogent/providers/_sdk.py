@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from json import JSONDecodeError
 from typing import Any, cast
 
 from cogent.errors import (
@@ -139,7 +140,7 @@ def _translate(error: Exception, began: bool) -> ModelError:
     body = _body(error)
     headers = _headers(error)
     if status is None and body is None:
-        kind = _by_class(error)
+        kind = StreamInterrupted if broken_off(error) else _by_class(error)
         kind = AFTER_BEGIN.get(kind, kind) if began else kind
         if kind is ModelTimeout and "ConnectTimeout" in {type(e).__name__ for e in (error, error.__cause__)}:
             return ModelTimeout("no connection in time", kind="connect")
@@ -149,6 +150,18 @@ def _translate(error: Exception, began: bool) -> ModelError:
     told.retry_after = retry_after(headers)
     told.request_id = headers.get("x-request-id") or headers.get("request-id")
     return told
+
+
+def broken_off(error: BaseException | None) -> bool:
+    """Whether what could not be read was good as far as it came: a character, or a JSON object, without its end."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.reason == "unexpected end of data"
+    if not isinstance(error, JSONDecodeError) or not error.doc:
+        return False
+    if not error.doc.startswith("{"):
+        return "data: {".startswith(error.doc)
+    # In its last string, or within an escape of its end.
+    return error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - 6
 
 
 def _kind(codes: list[str], message: str, status: int | None) -> type[ModelError]:

@@ -6,12 +6,10 @@ and their results, citations. Messages of one role are put together, and all res
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -23,13 +21,12 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, end_of, guard, leave, opened
+from cogent.providers._http import answered, drain, end_of, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
-LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -69,11 +66,7 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
                 break
         else:
             check_end()
-        # What follows the end (`[DONE]`, a reset) is read only for the connection to be used again.
-        with suppress(Exception):
-            async with asyncio.timeout(LONGEST_CLOSING):
-                async for _ in events:
-                    pass
+        await drain(events)
     finally:
         await leave(events)
 

@@ -22,12 +22,12 @@ from google.genai.errors import APIError
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.errors import ConfigurationError, ModelError
+from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import cut, guard, opened
-from cogent.providers._sdk import plain, provider_error, retry_after
+from cogent.providers._sdk import broken_off, plain, provider_error, retry_after
 from cogent.timeout import Timeout
 
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
@@ -107,6 +107,8 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
         opened_stream = getattr(getattr(error, "response", None), "response_stream", None)
         if opened_stream is not None:
             await opened_stream.aclose()
+        if broken_off(error.__cause__):
+            raise StreamInterrupted("the answer broke off in the middle of an event") from error
         if isinstance(error, APIError | TypeError):
             raise _translate(error) from error
         raise

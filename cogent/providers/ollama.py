@@ -23,8 +23,8 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import guard
-from cogent.providers._sdk import provider_error, retry_after
+from cogent.providers._http import drain, guard
+from cogent.providers._sdk import broken_off, provider_error, retry_after
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 from cogent.tools import Tool
@@ -71,6 +71,8 @@ async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, 
             async for event in events:
                 for part in decode_event(event):
                     yield part
+                if event.done:
+                    await drain(events)
     except EXPLAINED as error:
         raise explain(error, request.model.name) from error
 
@@ -126,18 +128,13 @@ def explain(error: Exception, model: str) -> ModelError:
             if isinstance(wrong["input"], Mapping) and wrong["input"].get("error"):
                 return provider_error(wrong["input"]["error"])
             return ServerError(f"the server sent what is no answer: {wrong['loc']} {wrong['msg']}", status=200)
-        case json.JSONDecodeError() if _broken_off(error):
+        case json.JSONDecodeError() if broken_off(error):
             return StreamInterrupted("the answer broke off in the middle of a line")
         case json.JSONDecodeError():
             return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
         case TypeError() if "JSON serializable" not in str(error):
             return ServerError(f"the server sent what is no JSON object: {error}", status=200)
     return BadRequest(f"the request cannot be sent: {error}")
-
-
-def _broken_off(error: json.JSONDecodeError) -> bool:
-    """Whether it was an object as far as it came: the error is in its last string, or within an escape of its end."""
-    return error.doc.startswith("{") and (error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - 6)
 
 
 # Ours to theirs

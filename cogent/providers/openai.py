@@ -22,7 +22,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, guard, leave, opened
+from cogent.providers._http import answered, drain, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -76,6 +76,8 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
         async for event in events:
             for part in decode_event(event):
                 yield part
+            if event["type"] in ENDS:
+                await drain(events)
     finally:
         await leave(events)
 
