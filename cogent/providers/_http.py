@@ -17,6 +17,7 @@ from typing import Any
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
 from cogent.providers._sdk import provider_error, translate
+from cogent.timeout import Timeout
 
 MB = 1024 * 1024
 LARGEST_EVENT = 64 * MB
@@ -31,6 +32,19 @@ Unpack = Callable[[bytes], Iterator[bytes]]
 
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
+
+
+def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]:
+    """The arguments of an HTTP client of this library, httpx or httpx2; `hooks` are called for each response.
+
+    The number of connections has no limit: an agent has as many as it has streams, and with a limit the clients look
+    through all that wait and all that are open whenever one of them changes.
+    """
+    return {
+        "timeout": httpx.Timeout(timeout.silence, connect=timeout.connect),
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
+        "event_hooks": {"response": [*hooks]},
+    }
 
 
 async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE) -> None:

@@ -13,15 +13,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from itertools import chain
 from typing import Any
 
+import httpx2
 from anthropic import AnthropicError, AsyncAnthropic, AsyncStream, DefaultAsyncHttpxClient
-from anthropic import Timeout as HttpTimeout
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, drain, end_of, guard, leave, opened
+from cogent.providers._http import answered, client_settings, drain, end_of, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -34,8 +34,7 @@ UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     key = "" if callable(model.api_key) else model.api_key
-    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
-    http = DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
+    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
     try:
         client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0, http_client=http)
     except AnthropicError as error:

@@ -26,7 +26,7 @@ from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import cut, guard, opened
+from cogent.providers._http import client_settings, cut, guard, opened
 from cogent.providers._sdk import broken_off, plain, provider_error, retry_after
 from cogent.timeout import Timeout
 
@@ -45,10 +45,8 @@ class Client(genai.Client):
         vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
-        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
-        hooks: Any = {"request": [self._limit], "response": [guard, _check]}
-        self.http = httpx2.AsyncClient(follow_redirects=True, limits=limits, event_hooks=hooks)
-        self.waits = httpx2.Timeout(timeout.silence, connect=timeout.connect).as_dict()
+        self.http = httpx2.AsyncClient(follow_redirects=True, **client_settings(httpx2, timeout, guard, _check))
+        self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
         options.httpx_async_client = self.http
         key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
@@ -58,7 +56,7 @@ class Client(genai.Client):
     async def _limit(self, request: httpx2.Request) -> None:
         # The SDK sets a time-out of its own for each request: none, unless the user set one.
         if not any(request.extensions["timeout"].values()):
-            request.extensions["timeout"] = self.waits
+            request.extensions["timeout"] = self.http.timeout.as_dict()
 
 
 async def _check(response: httpx2.Response) -> None:

@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import chain
 from typing import Any
 
+import httpx
 from groq import AsyncGroq, AsyncStream, DefaultAsyncHttpxClient, GroqError
-from groq import Timeout as HttpTimeout
 from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._http import answered, end_of, guard, leave, opened
+from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
 from cogent.providers._sdk import plain
 from cogent.timeout import Timeout
 
@@ -25,8 +25,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     if callable(model.api_key):
         raise ConfigurationError("groq takes the API key as a string, not as a function")
-    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
-    http = DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
+    http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, guard))
     try:
         return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0, http_client=http)
     except GroqError as error:

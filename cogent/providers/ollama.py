@@ -23,7 +23,7 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import drain, guard
+from cogent.providers._http import client_settings, drain, guard
 from cogent.providers._sdk import broken_off, provider_error, retry_after
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -46,13 +46,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         raise ConfigurationError("ollama takes the API key as a string, not as a function")
     check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    client = Client(
-        model.base_url,
-        headers=headers,
-        timeout=httpx.Timeout(timeout.silence, connect=timeout.connect),
-        limits=httpx.Limits(max_connections=1000, max_keepalive_connections=100),
-        event_hooks={"response": [partial(guard, ends=(b"\n",)), _keep_lines_whole]},
-    )
+    settings = client_settings(httpx, timeout, partial(guard, ends=(b"\n",)), _keep_lines_whole)
+    client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
     return client
 

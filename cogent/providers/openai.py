@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from itertools import chain
 from typing import Any
 
+import httpx2
 from openai import AsyncOpenAI, AsyncStream, BadRequestError, DefaultAsyncHttpxClient, OpenAIError
-from openai import Timeout as HttpTimeout
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
@@ -22,7 +22,7 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, drain, guard, leave, opened
+from cogent.providers._http import answered, client_settings, drain, guard, leave, opened
 from cogent.providers._sdk import plain, provider_error
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -43,8 +43,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
 
 def http_client(timeout: Timeout) -> DefaultAsyncHttpxClient:
     """The SDK's default HTTP client with our limits."""
-    waits = HttpTimeout(timeout.silence, connect=timeout.connect)
-    return DefaultAsyncHttpxClient(timeout=waits, event_hooks={"response": [guard]})
+    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
 
 
 async def close_client(client: AsyncOpenAI) -> None:
