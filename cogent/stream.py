@@ -57,12 +57,12 @@ class AgentStream:
 
     async def aclose(self) -> None:
         """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop."""
-        if self._closing is not None:
-            await asyncio.shield(self._closing)
-        elif self._watchdog.interrupt(STOPPED):
+        if self._watchdog.loop is None or self._run.ended is not None:
+            await self._chunks.aclose()
+        elif self._closing is None and self._watchdog.interrupt(STOPPED):
             await self._watchdog.ended()
         else:
-            await self._chunks.aclose()
+            await asyncio.shield(self._close(asyncio.get_running_loop()))
 
     def cancel(self) -> None:
         """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
@@ -89,9 +89,10 @@ class AgentStream:
                 stacklevel=2,
             )
 
-    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _close(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
         if self._closing is None:
             self._closing = loop.create_task(self._chunks.aclose())
+        return self._closing
 
     async def _closed(self, closing: asyncio.Task[None]) -> StreamChunk:
         await asyncio.shield(closing)

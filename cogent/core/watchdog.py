@@ -28,7 +28,7 @@ class Watchdog:
 
     The run calls `enter` when it starts to wait and `leave` before it yields. An interruption cancels the waiting task;
     the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours. While nobody
-    waits inside, the reason is noted; if it is a limit of time, what the weak reference `abandoned` holds is called.
+    waits inside, the reason is noted; a limit of time, or the end of the task that reads, has `abandoned` called.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class Watchdog:
         "_left",
         "_limits",
         "_loop",
+        "_reader",
         "_stall",
         "_task",
         "_timer",
@@ -53,6 +54,7 @@ class Watchdog:
         self._abandoned = abandoned
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
+        self._reader: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._total = self._deadline = math.inf
         self._left = 0.0  # when the consumer was given the last chunk
@@ -71,6 +73,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._task = task = asyncio.current_task()
         self._before = task.cancelling() if task else 0
+        self._follow(task)
         if self._limits.total is not None:
             self._total = self._loop.time() + self._limits.total
         if (when := min(self._total, self._loop.time() + (self._limits.idle or math.inf))) < math.inf:
@@ -86,6 +89,8 @@ class Watchdog:
         """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
         self._task = task = current_task(self._loop)
         self._before = task.cancelling() if task else 0
+        if task is not self._reader:
+            self._follow(task)
         if self._stall is not None or self._kind == "first":
             self._content_came()
         return self.reason is not None
@@ -126,11 +131,28 @@ class Watchdog:
     def close(self) -> None:
         """The run has ended."""
         self._task = None
+        self._follow(None)
         if self._timer is not None:
             self._timer.cancel()
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
+
+    def _follow(self, reader: asyncio.Task[object] | None) -> None:
+        """Stop with the task that reads, if that is cancelled while it does something else with a chunk."""
+        if self._reader is not None:
+            self._reader.remove_done_callback(self._reader_ended)
+        self._reader = reader
+        if reader is not None:
+            reader.add_done_callback(self._reader_ended)
+
+    def _reader_ended(self, reader: asyncio.Task[object]) -> None:
+        if reader.cancelled() and not self.interrupt(STOPPED):
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if (tell := self._abandoned()) is not None:
+            tell()
 
     def _content_came(self) -> None:
         if self._kind == "first":
@@ -157,8 +179,7 @@ class Watchdog:
         # While a task is inside, no idle time has begun; the timer then only comes by again.
         kind, deadline = (self._kind, self._deadline) if self._task is not None else ("idle", self._left + idle)
         if now >= min(self._total, deadline):
-            inside = self.interrupt("total" if now >= self._total else kind)
-            if not inside and (tell := self._abandoned()) is not None:
-                tell()
+            if not self.interrupt("total" if now >= self._total else kind):
+                self._abandon()
         elif (when := min(deadline, self._total, now + idle)) < math.inf:
             self._arm(when)

@@ -223,11 +223,23 @@ async def cut(events: AsyncIterator[object]) -> None:
     Generators that hold each other in a circle have nothing else to close: closing the outermost closes no other before
     the garbage collector comes by. A read that is cancelled ends them all, beginning with the innermost.
     """
-    event: object = events
-    while event is not None and not isinstance(event, BaseException):
-        reading = asyncio.ensure_future(anext(events, None))
-        try:
-            await asyncio.sleep(0)  # until it waits for the server, or finds an event that had already come
-        finally:
-            reading.cancel()
-        [event] = await asyncio.gather(reading, return_exceptions=True)
+    interrupted, ended = False, False
+
+    async def read() -> None:
+        nonlocal ended
+        ended = True
+        ended = await anext(events, None) is None
+
+    while not ended:
+        reading = asyncio.ensure_future(read())
+        stop = asyncio.get_running_loop().call_soon(reading.cancel)  # when it waits, or has found what had already come
+        while not reading.done():
+            try:
+                await asyncio.wait([reading])
+            except asyncio.CancelledError:  # later: a loop that is ending would find the generators half closed
+                interrupted = True
+        stop.cancel()
+        if not reading.cancelled() and reading.exception() is not None:
+            break
+    if interrupted:
+        raise asyncio.CancelledError

@@ -230,6 +230,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def without_retries(client: Any) -> Any:
+    """The client as it is, or a copy over the same connections, if it is a user's that would ask again by itself."""
+    return client.with_options(max_retries=0) if client.max_retries else client
+
+
 def plain(answer: object) -> dict[str, Any]:
     """The body of a plain answer. Raises ServerError if it is no JSON object."""
     if not isinstance(answer, dict):

@@ -15,7 +15,7 @@ from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
 from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
-from cogent.providers._sdk import plain
+from cogent.providers._sdk import plain, without_retries
 from cogent.timeout import Timeout
 
 MAX_TOKENS = "max_completion_tokens"
@@ -39,7 +39,7 @@ async def close_client(client: AsyncGroq) -> None:
 
 async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     raw = await create(**{**encode_request(request, max_tokens=MAX_TOKENS), "stream": True})
     check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
@@ -55,6 +55,6 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
 
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     raw = await create(**encode_request(request, max_tokens=MAX_TOKENS))
     return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))

@@ -23,7 +23,7 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import client_settings, drain, guard
+from cogent.providers._http import client_settings, cut, drain, guard
 from cogent.providers._sdk import broken_off, provider_error, retry_after
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -62,12 +62,15 @@ async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, 
     chat: Callable[..., Awaitable[Any]] = client.chat
     answer = chat(**{**encode_request(request), "stream": True})
     try:
-        async with aclosing(await answer) as events:
+        events = await answer
+        try:
             async for event in events:
                 for part in decode_event(event):
                     yield part
                 if event.done:
                     await drain(events)
+        finally:
+            await cut(events)
     except EXPLAINED as error:
         raise explain(error, request.model.name) from error
 

@@ -23,7 +23,7 @@ from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import answered, client_settings, drain, guard, leave, opened
-from cogent.providers._sdk import plain, provider_error
+from cogent.providers._sdk import plain, provider_error, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
@@ -88,7 +88,7 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 
 
 async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping[str, Any]) -> Any:
-    create: Callable[..., Awaitable[Any]] = client.responses.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(client).responses.with_raw_response.create
     try:
         return await create(**arguments)
     except BadRequestError as error:
@@ -224,6 +224,8 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Iterable[Part]]] = {
 
 def decode_response(response: dict[str, Any]) -> Iterator[Part]:
     """The parts of a whole response, in the order of its items."""
+    if response.get("error"):
+        raise provider_error(response["error"])
     for place, item in enumerate(response.get("output") or ()):
         if item["type"] == "function_call":
             yield from _item_added({"item": item, "output_index": place})

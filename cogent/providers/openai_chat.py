@@ -12,7 +12,7 @@ from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # t
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
 from cogent.providers._http import answered, end_of, leave, opened
-from cogent.providers._sdk import plain
+from cogent.providers._sdk import plain, without_retries
 from cogent.providers.openai import close_client, make_client
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -20,7 +20,7 @@ __all__ = ["close_client", "complete", "make_client", "stream"]
 
 async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     arguments = {"stream": True, "stream_options": {"include_usage": True}, **_arguments(client, request)}
     raw = await create(**arguments)
     check_end = end_of(raw.http_response)
@@ -37,7 +37,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    create: Callable[..., Awaitable[Any]] = client.chat.completions.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     raw = await create(**_arguments(client, request))
     return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
