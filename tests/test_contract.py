@@ -199,35 +199,6 @@ def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     assert "Be brief." in str(server.requests[1].json)
 
 
-def test_one_agent_keeps_its_connection_and_serves_many_runs(server: Loopback, wire: Wire) -> None:
-    """The second run of an agent opens no new connection, and runs at the same time do not disturb each other."""
-    server.reply(*[Reply(wire.send.text("one")) for _ in range(2)], *[Reply(wire.send.text("two"))] * 5)
-
-    async def run() -> list[str]:
-        async with wire.agent(server, stream=True) as agent:
-            for _ in range(2):
-                assert (await agent.run("Go")).content == "one"
-            assert {request.connection for request in server.requests} == {1}
-            return [response.content for response in await asyncio.gather(*[agent.run("Go") for _ in range(5)])]
-
-    assert asyncio.run(run()) == ["two"] * 5
-
-
-def test_one_agent_serves_several_event_loops(server: Loopback, wire: Wire) -> None:
-    """An agent used in one asyncio.run after the other, and pickled in between, just works and leaves nothing open."""
-    server.reply(*[Reply(wire.send.text("fine"))] * 3)
-    agent = wire.agent(server, tools=[search], stream=True)
-
-    async def run(agent: Agent) -> str:
-        return (await agent.run("Go")).content
-
-    assert asyncio.run(run(agent)) == asyncio.run(run(agent)) == "fine"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(wire.variable, "from-the-environment")
-        assert asyncio.run(run(pickle.loads(pickle.dumps(agent)))) == "fine"
-    assert "from-the-environment" in str(server.requests[-1].headers)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

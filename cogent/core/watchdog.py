@@ -34,6 +34,7 @@ class Watchdog:
     __slots__ = (
         "_abandoned",
         "_before",
+        "_cancelled",
         "_deadline",
         "_kind",
         "_left",
@@ -60,6 +61,7 @@ class Watchdog:
         self._left = 0.0  # when the consumer was given the last chunk
         self._kind = "first"
         self._before = 0
+        self._cancelled = False
         self._waiting: list[asyncio.Future[None]] = []
         self.reason: str | None = None
 
@@ -105,13 +107,14 @@ class Watchdog:
         """Stop the run for this reason; returns whether a task was inside. Call it on the run's own loop."""
         if self.reason is None:
             self.reason = reason
-            if self._task is not None:
-                self._task.cancel()  # once: a second cancellation would be left over, and look like the caller's
+            # Once, and not beside the caller's own: a second cancellation would be left over, or swallow the first.
+            if self._task is not None and self._task.cancelling() <= self._before:
+                self._cancelled = self._task.cancel()
         return self._task is not None
 
     def interrupted(self) -> bool:
         """On CancelledError: whether it was our doing alone. If so it is taken back."""
-        if self.reason is None or self._task is None:
+        if not self._cancelled or self._task is None:
             return False
         return self._task.uncancel() <= self._before
 
