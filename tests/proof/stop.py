@@ -354,8 +354,10 @@ async def cancel_in_a_thread(scene: Scene) -> None:
         def cancel() -> None:
             loop.set_debug(True)  # in which it refuses what another thread must not do, but is slow
             scene.stop()
-            stream.cancel()
-            loop.set_debug(False)
+            try:
+                stream.cancel()
+            finally:
+                loop.set_debug(False)
 
         thread = threading.Thread(target=cancel)
         thread.start()
