@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
-import weakref
 from collections.abc import Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,10 +27,8 @@ class AgentStream:
 
     def __init__(self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True) -> None:
         self._run = run
-        # Nothing but its user may keep a stream: one that is dropped has to go at once.
-        self._watchdog = Watchdog(plan.timeout, weakref.WeakMethod(self._abandon))
+        self._watchdog = Watchdog(plan.timeout)
         self._chunks = run_steps(plan, run, self._watchdog, context, streaming)
-        self._closing: asyncio.Task[None] | None = None
 
     @property
     def response(self) -> Response:
@@ -43,8 +39,10 @@ class AgentStream:
         return self
 
     def __anext__(self) -> Awaitable[StreamChunk]:
-        if self._closing is not None:
-            return self._closed(self._closing)
+        if not self._watchdog.open:
+            if self._watchdog.keeper is not None:
+                return self._closed(self._watchdog.keeper)
+            self._watchdog.begin(self._chunks)
         return self._chunks.__anext__()
 
     async def __aenter__(self) -> Self:
@@ -57,45 +55,23 @@ class AgentStream:
 
     async def aclose(self) -> None:
         """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop."""
-        if self._watchdog.loop is None or self._run.ended is not None:
-            await self._chunks.aclose()
-        elif self._closing is None and self._watchdog.interrupt(STOPPED):
-            await self._watchdog.ended()
-        else:
-            await asyncio.shield(self._close(asyncio.get_running_loop()))
+        self._watchdog.interrupt(STOPPED)
+        if self._watchdog.keeper is not None:
+            await asyncio.shield(self._watchdog.keeper)
 
     def cancel(self) -> None:
         """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
         loop = self._watchdog.loop
-        if loop is None:
+        if loop is None or loop is _running():
             self._watchdog.interrupt(STOPPED)
-        elif loop is _running():
-            self._stop(loop)
         elif not loop.is_closed():
-            loop.call_soon_threadsafe(self._stop, loop)
+            loop.call_soon_threadsafe(self._watchdog.interrupt, STOPPED)
 
-    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._watchdog.interrupt(STOPPED):
-            self._close(loop)
+    def __del__(self) -> None:
+        self._watchdog.abandon()
 
-    def _abandon(self) -> None:
-        """A limit of time is over while the consumer does something else."""
-        self._close(asyncio.get_running_loop())
-        if self._watchdog.reason == "idle" and self._run.finished is None:
-            warnings.warn(
-                "a stream that nobody read on was closed: leave its loop and drop it, or use `async with`; "
-                "Timeout(idle=...) sets how long it is kept",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def _close(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        if self._closing is None:
-            self._closing = loop.create_task(self._chunks.aclose())
-        return self._closing
-
-    async def _closed(self, closing: asyncio.Task[None]) -> StreamChunk:
-        await asyncio.shield(closing)
+    async def _closed(self, keeper: asyncio.Task[None]) -> StreamChunk:
+        await asyncio.shield(keeper)
         try:
             check_time(self._run, self._watchdog)
         except ModelTimeout as error:

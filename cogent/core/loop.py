@@ -49,12 +49,14 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
         if watchdog.start():
             return
         try:
-            async with aclosing(_steps(plan, run, watchdog, context, streaming)) as chunks:
-                async for chunk in chunks:
-                    watchdog.leave()
-                    yield chunk
-                    if watchdog.enter():
-                        break
+            async with aclosing(_phases(plan, run, watchdog, context, streaming)) as phases:
+                async for phase in phases:
+                    async with aclosing(phase) as chunks:
+                        async for chunk in chunks:
+                            watchdog.leave()
+                            yield chunk
+                            if watchdog.enter():
+                                return
         except asyncio.CancelledError:
             if not watchdog.interrupted():
                 raise
@@ -67,24 +69,34 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
         watchdog.close()
 
 
-async def _steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
+async def _phases(
+    plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool
+) -> AsyncGenerator[Chunks, None]:
+    """What comes one after the other: an answer, the tools that it asks for, the next answer, the end."""
     for _ in range(plan.max_steps):
         client = await plan.clients.get()  # anew, as a tool may have closed the agent
-        async with aclosing(_ask(plan, run, watchdog, client, streaming)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        yield _ask(plan, run, watchdog, client, streaming)
         watchdog.expect("tools")
         end, reason = _end_turn(run)
         if reason == "tool_calls":
-            yield StreamChunk(finish_reason="tool_calls", metadata=run.tool_calls_metadata())
-            async with aclosing(dispatch(run.open_calls, plan.tools, context, plan.timeout.tool)) as results:
-                async for result in results:
-                    yield StreamChunk(tool_result=result)
-            run.close_calls()
+            yield _call_tools(plan, run, context)
         elif end != "continue":
-            yield StreamChunk(is_final=True, finish_reason=reason, metadata=run.finish(reason))
+            watchdog.expect("end")
+            yield _end(run, reason)
             return
     raise MaxStepsExceeded(f"the model still asked for tools after max_steps={plan.max_steps} turns")
+
+
+async def _call_tools(plan: Plan, run: Run, context: dict[str, Any]) -> Chunks:
+    yield StreamChunk(finish_reason="tool_calls", metadata=run.tool_calls_metadata())
+    async with aclosing(dispatch(run.open_calls, plan.tools, context, plan.timeout.tool)) as results:
+        async for result in results:
+            yield StreamChunk(tool_result=result)
+    run.close_calls()
+
+
+async def _end(run: Run, reason: FinishReason) -> Chunks:
+    yield StreamChunk(is_final=True, finish_reason=reason, metadata=run.finish(reason))
 
 
 async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming: bool) -> Chunks:

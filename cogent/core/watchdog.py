@@ -1,4 +1,4 @@
-"""Stopping a run: limits of time, and a word from outside.
+"""Stopping a run: limits of time, a word from outside, and nobody left who reads.
 
 Content is what counts: pings, comments and empty deltas do not reset the stall clock, because only a chunk that
 reaches the user calls `enter` again. The clock stands still while the consumer is busy and while tools run. There is
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import warnings
 from asyncio import current_task
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
 
 from cogent.timeout import Timeout
 
@@ -21,14 +22,17 @@ TOO_SLOW = {
     "total": "the run took longer than {0:g} seconds",
     "idle": "the stream was held for {0:g} seconds without asking for its next chunk",
 }
+AGAIN = 0.01  # seconds between two looks at a task that was told to stop
+LONGEST_TIMER = 3600.0  # seconds; while its loop runs, a run is kept by its timer alone
 
 
 class Watchdog:
-    """Interrupts the task that waits inside a run, and remembers why.
+    """Ends a run from outside, and remembers why.
 
-    The run calls `enter` when it starts to wait and `leave` before it yields. An interruption cancels the waiting task;
-    the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours. While nobody
-    waits inside, the reason is noted; a limit of time, or the end of the task that reads, has `abandoned` called.
+    The run calls `enter` when it starts to wait and `leave` before it yields. While a task waits inside, `interrupt`
+    cancels it; the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours.
+    While nobody is inside, the keeper closes the run: a task of its own, so that the end of a loop, which cancels its
+    tasks and waits for them, finds every run closed before it comes to the generators.
     """
 
     __slots__ = (
@@ -39,21 +43,21 @@ class Watchdog:
         "_kind",
         "_left",
         "_limits",
-        "_loop",
+        "_over",
         "_reader",
         "_stall",
         "_task",
         "_timer",
         "_total",
-        "_waiting",
+        "keeper",
+        "loop",
+        "open",
         "reason",
     )
 
-    def __init__(self, limits: Timeout, abandoned: Callable[[], Callable[[], None] | None]) -> None:
+    def __init__(self, limits: Timeout) -> None:
         self._limits = limits
         self._stall = limits.stall
-        self._abandoned = abandoned
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self._reader: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -61,35 +65,38 @@ class Watchdog:
         self._left = 0.0  # when the consumer was given the last chunk
         self._kind = "first"
         self._before = 0
-        self._cancelled = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._cancelled = self._abandoned = False
+        self._over = asyncio.Event()
+        self.open = False  # whether the run has begun, and may go on
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.keeper: asyncio.Task[None] | None = None
         self.reason: str | None = None
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that the run was started on."""
-        return self._loop
+    def begin(self, chunks: AsyncGenerator[object, None]) -> None:
+        """The chunks are asked for, on this loop: from now on they are closed whatever happens."""
+        self.loop = asyncio.get_running_loop()
+        self.open = True
+        self.keeper = self.loop.create_task(self._keep(chunks))
 
     def start(self) -> bool:
         """The run begins in this task; returns whether it was stopped even before."""
-        self._loop = asyncio.get_running_loop()
-        self._task = task = asyncio.current_task()
+        assert self.loop is not None
+        self._task = task = current_task()
         self._before = task.cancelling() if task else 0
         self._follow(task)
-        if self._limits.total is not None:
-            self._total = self._loop.time() + self._limits.total
-        if (when := min(self._total, self._loop.time() + (self._limits.idle or math.inf))) < math.inf:
-            self._arm(when)
+        now = self.loop.time()
+        self._total = now + (self._limits.total or math.inf)
+        self._arm(min(self._total, now + (self._limits.idle or LONGEST_TIMER)))
         return self.reason is not None
 
     def expect(self, kind: str) -> None:
-        """Start the clock for the `first` content of a request; any other kind stops it."""
+        """Start the clock for the `first` content of a request; any other kind (`tools`, `retry`, `end`) stops it."""
         self._kind = kind
         self._restart(self._limits.first if kind == "first" else None)
 
     def enter(self) -> bool:
         """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
-        self._task = task = current_task(self._loop)
+        self._task = task = current_task(self.loop)
         self._before = task.cancelling() if task else 0
         if task is not self._reader:
             self._follow(task)
@@ -99,18 +106,24 @@ class Watchdog:
 
     def leave(self) -> None:
         """The consumer is given a chunk, and nobody waits inside."""
-        assert self._loop is not None
+        assert self.loop is not None
         self._task = None
-        self._left = self._loop.time()
+        self._left = self.loop.time()
+        if self._abandoned:
+            self.interrupt(STOPPED)
 
-    def interrupt(self, reason: str) -> bool:
-        """Stop the run for this reason; returns whether a task was inside. Call it on the run's own loop."""
+    def interrupt(self, reason: str) -> None:
+        """Stop the run for this reason. Call it on the run's own loop."""
         if self.reason is None:
             self.reason = reason
-            # Once, and not beside the caller's own: a second cancellation would be left over, or swallow the first.
-            if self._task is not None and self._task.cancelling() <= self._before:
-                self._cancelled = self._task.cancel()
-        return self._task is not None
+            if self.open:
+                self._deliver()
+
+    def abandon(self) -> None:
+        """Nobody can ask for a chunk after the one that is waited for; may be called from any thread."""
+        self._abandoned = True
+        if self.open and self._task is None and self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._stop_abandoned)
 
     def interrupted(self) -> bool:
         """On CancelledError: whether it was our doing alone. If so it is taken back."""
@@ -119,17 +132,11 @@ class Watchdog:
         return self._task.uncancel() <= self._before
 
     def overrun(self) -> tuple[str, str] | None:
-        """The limit of time that ended the run, and what to say of it; None if it was none."""
+        """The limit of time that ended the run, and what to say of it; None if it was none, or was told already."""
         if self.reason not in TOO_SLOW:
             return None
-        return self.reason, TOO_SLOW[self.reason].format(getattr(self._limits, self.reason))
-
-    async def ended(self) -> None:
-        """Wait until the run has ended."""
-        assert self._loop is not None
-        future = self._loop.create_future()
-        self._waiting.append(future)
-        await future
+        kind, self.reason = self.reason, STOPPED
+        return kind, TOO_SLOW[kind].format(getattr(self._limits, kind))
 
     def close(self) -> None:
         """The run has ended."""
@@ -137,9 +144,45 @@ class Watchdog:
         self._follow(None)
         if self._timer is not None:
             self._timer.cancel()
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._release()
+
+    async def _keep(self, chunks: AsyncGenerator[object, None]) -> None:
+        try:
+            await self._over.wait()
+        except asyncio.CancelledError:  # the loop ends, and with it the task inside, if there is one
+            self.interrupt(STOPPED)
+            await self._over.wait()
+        held = self.reason == "idle" and self._kind != "end"
+        await chunks.aclose()
+        if held:
+            warnings.warn(
+                "a stream that nobody read on was closed: leave its loop and drop it, or use `async with`; "
+                "Timeout(idle=...) sets how long it is kept",
+                RuntimeWarning,
+                stacklevel=1,
+            )
+
+    def _deliver(self) -> None:
+        """Have the run end: again and again, as what it waits for may take a cancellation for its own."""
+        assert self.loop is not None
+        if not self.open:
+            return
+        if self._task is None:
+            self._release()
+            return
+        # Not beside another one, the caller's or an HTTP client's: it would be left over, or swallow that.
+        if self._task.cancelling() <= self._before:
+            self._cancelled = self._task.cancel()
+        self.loop.call_later(AGAIN, self._deliver)
+
+    def _release(self) -> None:
+        """Leave the rest to the keeper."""
+        self.open = False
+        self._over.set()
+
+    def _stop_abandoned(self) -> None:
+        if self._task is None:
+            self.interrupt(STOPPED)
 
     def _follow(self, reader: asyncio.Task[object] | None) -> None:
         """Stop with the task that reads, if that is cancelled while it does something else with a chunk."""
@@ -150,12 +193,9 @@ class Watchdog:
             reader.add_done_callback(self._reader_ended)
 
     def _reader_ended(self, reader: asyncio.Task[object]) -> None:
-        if reader.cancelled() and not self.interrupt(STOPPED):
-            self._abandon()
-
-    def _abandon(self) -> None:
-        if (tell := self._abandoned()) is not None:
-            tell()
+        self._reader = None  # it may hold an exception, whose frames hold the stream
+        if reader.cancelled():
+            self.interrupt(STOPPED)
 
     def _content_came(self) -> None:
         if self._kind == "first":
@@ -164,25 +204,24 @@ class Watchdog:
             self._restart(self._stall)
 
     def _restart(self, limit: float | None) -> None:
-        assert self._loop is not None
-        self._deadline = math.inf if limit is None else self._loop.time() + limit
-        if limit is not None and (self._timer is None or self._timer.when() > self._deadline):
+        assert self.loop is not None
+        self._deadline = math.inf if limit is None else self.loop.time() + limit
+        if self._timer is None or self._timer.when() > self._deadline:
             self._arm(self._deadline)
 
     def _arm(self, when: float) -> None:
-        assert self._loop is not None
+        assert self.loop is not None
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._fire)
+        self._timer = self.loop.call_at(when, self._fire)
 
     def _fire(self) -> None:
-        assert self._loop is not None
-        now, self._timer = self._loop.time(), None
-        idle = math.inf if self._limits.idle is None else self._limits.idle
+        assert self.loop is not None
+        now, self._timer = self.loop.time(), None
+        idle = self._limits.idle or math.inf
         # While a task is inside, no idle time has begun; the timer then only comes by again.
         kind, deadline = (self._kind, self._deadline) if self._task is not None else ("idle", self._left + idle)
         if now >= min(self._total, deadline):
-            if not self.interrupt("total" if now >= self._total else kind):
-                self._abandon()
-        elif (when := min(deadline, self._total, now + idle)) < math.inf:
-            self._arm(when)
+            self.interrupt("total" if now >= self._total else kind)
+        else:
+            self._arm(min(deadline, self._total, now + min(idle, LONGEST_TIMER)))
