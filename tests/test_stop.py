@@ -55,7 +55,7 @@ async def hold(stream: AgentStream) -> None:
 def test_a_stop_may_be_the_last_thing_in_a_loop(
     stage: stop.Stage, wire: Wire, reply: stop.Answer, leave: Callable[[AgentStream], Awaitable[None]]
 ) -> None:
-    """A run that is left, or still held, when its loop ends is closed like any other, and the loop complains of none."""
+    """A run that is left, or still held, when its loop ends is closed like any other, without a complaint."""
     stage.server.begin(reply(wire))
     with asyncio.Runner() as runner, stop.complaints(runner.get_loop()) as told:
         runner.run(leave(wire.agent(stage.server).run_stream("Go")))

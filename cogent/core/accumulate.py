@@ -239,7 +239,7 @@ class Run:
 
     def metadata(self) -> dict[str, Any]:
         """The final chunk's metadata, as things stand."""
-        open_turn = self.turn if self.turn and self.turn.asked else None
+        open_turn = self._open_turn()
         turns = [*self.turns, *([self._summary(open_turn, None)] if open_turn else [])]
         return {
             "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
@@ -265,11 +265,15 @@ class Run:
         metadata = self.metadata()
         now = Run(self.provider, self.model, list(self.messages))
         now.turns, now.calls = list(self.turns), list(self.calls)
-        now.open_calls, now.turn = self.open_calls, self.turn
-        if now.turn is not None and now.turn.asked:
+        now.open_calls, now.turn = self.open_calls, self._open_turn()
+        if now.turn is not None:
             now.end_turn(None)
         now.close_calls()
         return now._response(metadata, None)
+
+    def _open_turn(self) -> Turn | None:
+        """The turn that is coming in, if it costs something."""
+        return self.turn if self.turn is not None and (self.turn.asked or self.turn.began) else None
 
     def _response(self, metadata: dict[str, Any], reason: FinishReason | None) -> Response:
         content = "".join(turn.content for turn in self.turns)

@@ -124,7 +124,7 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
             raise
         except Exception as raised:  # noqa: BLE001  # an SDK's, an HTTP client's, a decoder's: each becomes ours
             error = translate(raised, began=turn.began, client=client)
-        turn.asked = turn.began or error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
+        turn.asked = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
         error.provider, error.model = plan.model.provider, plan.model.name
         error.request_id = error.request_id or turn.request_id
         wait = wait_before(attempt, error)

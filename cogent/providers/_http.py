@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any
 
 from cogent.chunks import TurnUpdate
-from cogent.errors import ServerError, StreamInterrupted
+from cogent.errors import ModelError, ServerError, StreamInterrupted
 from cogent.providers._sdk import provider_error, translate
 from cogent.timeout import Timeout
 
@@ -29,6 +29,7 @@ JSON = "application/json"
 COMPRESSED = ("gzip", "x-gzip", "deflate")  # what the HTTP clients ask for
 
 Unpack = Callable[[bytes], Iterator[bytes]]
+Mend = Callable[[bytes], bytes]
 
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
@@ -47,16 +48,17 @@ def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]
     }
 
 
-async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE) -> None:
+async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, mender: Callable[[], Mend] | None = None) -> None:
     """A response hook: refuses redirects to another host, and limits the size of what is read.
 
-    `ends` are the bytes of which one ends an event, where a stream was asked for.
+    `ends` are the bytes of which one ends an event, where a stream was asked for. `mender` makes what changes the bytes
+    of an answer before the SDK sees them.
     """
     if response.has_redirect_location:
         _check_redirect(response)
     asked = response.request
     streamed = b'"stream":true' in asked.content or asked.url.path.endswith(":streamGenerateContent")
-    _guarded(response, ends if streamed and _kind(response) != JSON else ())
+    _guarded(response, ends if streamed and _kind(response) != JSON else (), mender)
 
 
 def _check_redirect(response: Any) -> None:
@@ -80,30 +82,37 @@ def _kind(response: Any) -> str:
 @lru_cache
 def _stream_class(base: type[Any]) -> type[Any]:
     class Guarded(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
-        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None) -> None:
+        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None) -> None:
             self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-            self.inner, self.ends, self.unpack, self.last = inner, ends, unpack, b""
+            self.inner, self.ends, self.unpack, self.mend, self.last = inner, ends, unpack, mend, b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async with aclosing(_read(self.inner)) as pieces:
+            size, unpack, mend = 0, self.unpack, self.mend
+            async with aclosing(aiter(self.inner)) as pieces:
                 if self.complete():  # one SDK begins anew to read what follows the end
                     await drain(pieces)
                     return
-                async for packed in pieces:
-                    for data in (packed,) if self.unpack is None else self.unpack(packed):
-                        size += len(data)
-                        if size > MB:
-                            size = self.checked(size, data)
-                        self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
-                        yield data
-                    if self.complete():
-                        await drain(pieces)
-                        return
+                try:
+                    async for packed in pieces:
+                        for data in (packed,) if unpack is None else unpack(packed):
+                            size += len(data)
+                            if size > MB:
+                                size = self.checked(size, data)
+                            self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
+                            yield data if mend is None else mend(data)
+                        if self.complete():
+                            break
+                except ModelError:
+                    raise
+                except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
+                    raise translate(error, began=True) from error
+                await drain(pieces)
 
         def complete(self) -> bool:
             """Whether the last event is the one that ends a chat stream."""
-            return self.ends is BLANK_LINE and done(self.last) and self.last.endswith(BLANK_LINE)
+            return (
+                b"[DONE]" in self.last and self.ends is BLANK_LINE and done(self.last) and self.last.endswith(self.ends)
+            )
 
         def checked(self, size: int, data: bytes) -> int:
             """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
@@ -121,15 +130,6 @@ def _stream_class(base: type[Any]) -> type[Any]:
     return Guarded
 
 
-async def _read(stream: Any) -> AsyncGenerator[bytes, None]:
-    async with aclosing(aiter(stream)) as pieces:
-        try:
-            async for data in pieces:
-                yield data
-        except Exception as error:  # an HTTP client's: here, in the middle of an answer, it means an end too early
-            raise translate(error, began=True) from error
-
-
 def done(data: bytes) -> bool:
     """Whether the last line, ended or not, says that the stream is complete."""
     return data.rstrip(b"\r\n").replace(b"\r", b"\n").rpartition(b"\n")[2] in DONE
@@ -143,7 +143,7 @@ async def drain(rest: AsyncIterator[object]) -> None:
                 pass
 
 
-def _guarded(response: Any, ends: tuple[bytes, ...]) -> Any:
+def _guarded(response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] | None = None) -> Any:
     """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such."""
     if hasattr(response.stream, "ends"):
         return response.stream
@@ -152,7 +152,8 @@ def _guarded(response: Any, ends: tuple[bytes, ...]) -> Any:
     unpack = _unpacker() if encoding in COMPRESSED else None
     if unpack is not None:
         del response.headers["content-encoding"]
-    response.stream = _stream_class(base)(response.stream, ends, unpack)
+    mend = mender() if mender is not None and "content-encoding" not in response.headers else None
+    response.stream = _stream_class(base)(response.stream, ends, unpack, mend)
     return response.stream
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +31,8 @@ from cogent.tools import Tool
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
 EXPLAINED = (ConnectionError, httpx.ConnectError, ResponseError, ValidationError, json.JSONDecodeError, TypeError)
 
+LINE_ENDS = str.maketrans({character: f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"})
+
 
 class Client(AsyncClient):
     """The SDK's client, which also knows its key, so that no error shows it."""
@@ -46,7 +47,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         raise ConfigurationError("ollama takes the API key as a string, not as a function")
     check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    settings = client_settings(httpx, timeout, partial(guard, ends=(b"\n",)), _keep_lines_whole)
+    settings = client_settings(httpx, timeout, partial(guard, ends=(b"\n",), mender=whole_lines))
     client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
     return client
@@ -85,27 +86,15 @@ async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
         raise explain(error, request.model.name) from error
 
 
-class _WholeLines(httpx.AsyncByteStream):
-    # JSON has these three as they are in its strings, where the SDK takes them for the end of a line.
-    ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"})
+def whole_lines() -> Callable[[bytes], bytes]:
+    """A function that escapes, in the pieces of an answer, what JSON has in its strings and the SDK ends a line at."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    def mend(data: bytes) -> bytes:
+        plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
+        return data if plain else decoder.decode(data).translate(LINE_ENDS).encode()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        async with aclosing(aiter(self.inner)) as pieces:
-            async for data in pieces:
-                plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
-                yield data if plain else decoder.decode(data).translate(self.ESCAPES).encode()
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-
-async def _keep_lines_whole(response: httpx.Response) -> None:
-    if "content-encoding" not in response.headers:
-        response.stream = _WholeLines(response.stream)
+    return mend
 
 
 def explain(error: Exception, model: str) -> ModelError:
