@@ -31,6 +31,8 @@ class Case:
     theirs: Sample
     times: int = 1
     """How many rounds it needs for each that is asked for, as short samples vary more."""
+    warm: bool = False
+    """Whether it needs no round that does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,9 @@ HEADING = f"{'case':35} {'ours':>10} {'theirs':>10} {'ratio':>7} {'min':>7} {'ma
 
 
 async def compare(case: Case, rounds: int) -> list[Outcome]:
-    """Measure both sides in turns, after one round that does not count."""
-    await case.ours(), await case.theirs()
+    """Measure both sides in turns, after a round that does not count."""
+    if not case.warm:
+        await case.ours(), await case.theirs()
     gc.freeze()  # What the SDK keeps for good would make each collection before a sample slow.
     ours, theirs = [], []
     for number in range(rounds * case.times):

@@ -3,8 +3,8 @@
 The model's name says what the answer is: `text-2000` streams so many deltas of text, `text-2000-1` with so few events
 in a chunk of HTTP, `text-100-4-50` with so many milliseconds between its chunks, `call-1000` calls a tool with its
 arguments in so many pieces. A request that holds the tool's result is answered with the text that ends a round trip,
-and one that asks for no stream with a plain body. `GET /most` tells how many connections were open at once since it was
-last asked.
+and one that asks for no stream with a plain body. `GET /most` tells how many answers were under way at once, each on a
+connection of its own, since it was last asked.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ def answer(path: str, name: str, streamed: bool) -> tuple[list[bytes], float]:
 class Connection(asyncio.Protocol):
     """Any number of requests, one after the other."""
 
-    asking: ClassVar[set["Connection"]] = set()
+    answered: ClassVar[set["Connection"]] = set()
     most: ClassVar[int] = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self.received = b""
 
     def connection_lost(self, _: Exception | None) -> None:
-        Connection.asking.discard(self)
+        Connection.answered.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -91,13 +91,13 @@ class Connection(asyncio.Protocol):
             self.post(path, rest[:length])
         else:
             told = b"%d" % Connection.most
-            Connection.most = len(Connection.asking)
+            Connection.most = len(Connection.answered)
             self.transport.write(PLAIN_HEAD % len(told) + told)
 
     def post(self, path: str, body: bytes) -> None:
         """Answer a question."""
-        Connection.asking.add(self)
-        Connection.most = max(Connection.most, len(Connection.asking))
+        Connection.answered.add(self)
+        Connection.most = max(Connection.most, len(Connection.answered))
         in_path = path.rpartition("/")[2].partition(":")[0]
         name = f"text-{ROUND_TRIP}" if RESULT.encode() in body else json.loads(body).get("model", in_path)
         streamed = STREAMED.search(body) is not None or ":streamGenerateContent" in path
@@ -110,6 +110,8 @@ class Connection(asyncio.Protocol):
         self.transport.write(pieces[place])
         if place + 1 < len(pieces):
             asyncio.get_running_loop().call_later(pause, self.write, pieces, pause, place + 1)
+        else:
+            Connection.answered.discard(self)
 
 
 @contextmanager
@@ -121,8 +123,8 @@ def started() -> Iterator[str]:
         yield process.stdout.readline().strip()
 
 
-def most_connections(url: str) -> int:
-    """How many connections were open at once since this was last asked."""
+def most_at_once(url: str) -> int:
+    """How many answers were under way at once since this was last asked."""
     with urlopen(f"{url}/most") as told:
         return int(told.read())
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import groq
+
 from by_hand.openai_loops import ChatCompletions
 
 
