@@ -24,6 +24,8 @@ def cases(url: str) -> Iterator[Case]:
     yield Case((bare,), partial(import_cpu, "cogent"), partial(import_cpu, "openai"))
     first = Figure("cold", "ms CPU up to the first token of openai", 1.05)
     yield Case((first,), partial(cold, "ours", url), partial(cold, "theirs", url), times=2)
+    chat = Figure("cold, openai-chat", "ms CPU up to the first token", 1.05)
+    yield Case((chat,), *both("cold", url), times=2)
     yield Case(many_figures(f"{STREAMS} streams", (0.30, 1.0, None)), *both("many", url, STREAMS))
     yield Case((Figure("idle agent", "bytes; theirs: a client"),), *both("agents", url))
     yield Case((Figure("open stream", "bytes for each, of openai-chat"),), *both("opened", url, STREAMS))
