@@ -95,12 +95,12 @@ def summary(peers: list[Peer]) -> str:
     """One line for each peer with its ratios to the loop by hand, and whether any is below cogent's."""
     ours = next(peer for peer in peers if peer.name == COGENT)
     kinds = [outcome.name.removeprefix(f"{COGENT}: ") for outcome in ours.outcomes]
-    lines = ["ratio to the loop by hand".ljust(34) + "".join(f"{kind.removeprefix('200 '):>21}" for kind in kinds)]
+    lines = ["ratio to the loop by hand".ljust(40) + "".join(f"{kind.removeprefix('200 '):>21}" for kind in kinds)]
     below = []
     for peer in peers:
         ratios = {outcome.name.removeprefix(f"{peer.name}: "): outcome.ratio for outcome in peer.outcomes}
         cells = "".join(f"{ratios[kind]:21.3f}" if kind in ratios else f"{'-':>21}" for kind in kinds)
-        lines.append(f"{peer.name} {peer.version}".ljust(34) + cells)
+        lines.append(f"{peer.name} {peer.version}".ljust(40) + cells)
         if peer.not_measured:
             lines.append(f"  not measured: {peer.not_measured}")
         least = {outcome.name.removeprefix(f"{COGENT}: "): outcome.ratio for outcome in ours.outcomes}

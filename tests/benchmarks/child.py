@@ -128,7 +128,7 @@ async def kept(who: str, url: str) -> list[float]:
     await ask(url, f"text-{ROUND_TRIP}")
     gc.collect()
     tracemalloc.start()
-    chunks = await ask(url, "text-20000")
+    chunks = await ask(url, "text-5000")
     gc.collect()
     return [tracemalloc.get_traced_memory()[0] / len(chunks)]
 

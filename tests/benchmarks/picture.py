@@ -16,12 +16,12 @@ from matplotlib import pyplot as plt
 OURS, OTHERS, LINE, INK = "#2a6fbb", "#b9bec6", "#444a52", "#22262b"
 PROVIDERS = ("openai", "openai-chat", "azure", "groq", "anthropic", "gemini", "ollama")
 SHOWN = {
-    **{f"{provider}: text": f"{provider}, streamed text" for provider in PROVIDERS},
-    "openai-chat: tool round trip": "openai-chat, tool round trip",
-    "500 streams: CPU": "500 streams at once",
-    "500 streams: peak memory": "500 streams, peak memory",
-    "cold": "first token, cold process",
-    "chunk kept": "memory of a kept chunk",
+    **{f"{provider}: text": f"{provider}: CPU of text" for provider in PROVIDERS},
+    "openai-chat: tool round trip": "openai-chat: CPU of a tool round trip",
+    "500 streams: CPU": "500 streams at once: CPU",
+    "500 streams: peak memory": "500 streams at once: peak memory",
+    "cold": "first token of a cold process: CPU",
+    "chunk kept": "a chunk that is kept: memory",
 }
 PEER_NAMES = {
     "pydantic_ai": "pydantic-ai",
@@ -60,11 +60,11 @@ def panels(outcomes: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, b
     drawn = []
     found = {row["name"]: row["ratio"] for row in outcomes.get("rows", ())}
     if own := [(label, found[name], True) for name, label in SHOWN.items() if name in found]:
-        drawn.append(("cogent: CPU unless it says memory; 1 is a typed loop by hand over the same SDK", own))
+        drawn.append(("cogent beside a typed loop by hand over the same SDK, which is 1; left is less", own))
     for kind, title in (
-        ("text", "CPU per text delta over Chat Completions; 1 is the same loop"),
-        ("200 streams: CPU", "CPU of 200 streams at once; 1 is the same loop"),
-        ("tool round trip", "CPU of a tool round trip; 1 is the same loop"),
+        ("text", "CPU per text delta over Chat Completions; 1 is the loop by hand"),
+        ("200 streams: CPU", "CPU of 200 streams at once; 1 is the loop by hand"),
+        ("tool round trip", "CPU of a tool round trip; 1 is the loop by hand"),
     ):
         ratios = [
             (PEER_NAMES.get(peer["name"], peer["name"]), row["ratio"], peer["name"] == "cogent")
@@ -87,7 +87,7 @@ def draw(source: Path, target: Path) -> None:
     for axes, (title, rows) in zip(all_axes.flat, drawn, strict=True):
         bars(axes, title, rows)
     figure.tight_layout(h_pad=1.6)
-    figure.savefig(target, dpi=150, facecolor="white", metadata={"Software": None})
+    figure.savefig(target, dpi=120, facecolor="white", metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import chain
@@ -20,7 +20,7 @@ from typing import Any
 import against
 import cases
 import children
-from compare import HEADING, Case, compare
+from compare import HEADING, Case, Outcome, compare
 from server import started
 
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-async def _rows(all_cases: Iterator[Case], only: str, rounds: int) -> Any:
+async def _rows(all_cases: Iterator[Case], only: str, rounds: int) -> AsyncIterator[Outcome]:
     for case in all_cases:
         if any(only in figure.name for figure in case.figures):
             for row in await compare(case, rounds):
