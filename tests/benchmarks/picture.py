@@ -20,7 +20,8 @@ SHOWN = {
     "openai-chat: tool round trip": "openai-chat: CPU of a tool round trip",
     "500 streams: CPU": "500 streams at once: CPU",
     "500 streams: peak memory": "500 streams at once: peak memory",
-    "cold": "first token of a cold process: CPU",
+    "cold": "openai: CPU to a cold first token",
+    "cold, openai-chat": "openai-chat: CPU to a cold first token",
     "chunk kept": "a chunk that is kept: memory",
 }
 PEER_NAMES = {
@@ -60,7 +61,7 @@ def panels(outcomes: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, b
     drawn = []
     found = {row["name"]: row["ratio"] for row in outcomes.get("rows", ())}
     if own := [(label, found[name], True) for name, label in SHOWN.items() if name in found]:
-        drawn.append(("cogent beside a typed loop by hand over the same SDK, which is 1; left is less", own))
+        drawn.append(("cogent; 1 is a typed loop by hand over the same SDK", own))
     for kind, title in (
         ("text", "CPU per text delta over Chat Completions; 1 is the loop by hand"),
         ("200 streams: CPU", "CPU of 200 streams at once; 1 is the loop by hand"),
@@ -82,7 +83,7 @@ def draw(source: Path, target: Path) -> None:
     drawn = panels(json.loads(source.read_text()))
     heights = [len(rows) + 1.6 for _, rows in drawn]
     figure, all_axes = plt.subplots(
-        len(drawn), 1, figsize=(8.4, 0.29 * sum(heights)), gridspec_kw={"height_ratios": heights}, squeeze=False
+        len(drawn), 1, figsize=(8.4, 0.25 * sum(heights)), gridspec_kw={"height_ratios": heights}, squeeze=False
     )
     for axes, (title, rows) in zip(all_axes.flat, drawn, strict=True):
         bars(axes, title, rows)
