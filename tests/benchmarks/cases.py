@@ -1,89 +1,121 @@
-"""The cases: each measures cogent and what it is held against, in the same unit."""
+"""The cases that are measured inside this process: what a run costs in CPU, for every protocol."""
 
 import gc
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from pathlib import Path
 from time import process_time
 from typing import Any
 
+from answers import QUESTION, ROUND_TRIP, result, words
 from by_hand import PROTOCOLS
-from server import ROUND_TRIP, result, words
+from compare import Case, Figure, Sample
 
 from cogent import Agent, Message, Model, Tool, tool
 
 DELTAS = 2_000
 LENGTHS = (1_000, 10_000, 100_000)
-NEVER_IMPORTED = ["openai", "anthropic", "groq", "ollama", "google.genai", "xllamacpp", "httpx", "httpx2"]
-QUESTION = "Say something."
+REPEATED = 20  # short runs in one sample
+FEW_EVENTS = 0.20  # the goals where a typed event costs far more than the dict that it is made of
+TEXT_GOALS = {
+    "openai": FEW_EVENTS,
+    "openai-chat": FEW_EVENTS,
+    "azure": FEW_EVENTS,
+    "groq": FEW_EVENTS,
+    "anthropic": 0.60,
+    "gemini": 1.02,
+    "ollama": 1.10,
+}
+ROUND_TRIP_GOALS = {"openai-chat": 0.70}
+FLAT = 1.1
 
 Run = Callable[[], Awaitable[str]]
-Sample = Callable[[], Awaitable[float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """`ours` against `theirs`, which is a loop over the SDK's typed events unless `what` says otherwise."""
-
-    name: str
-    what: str
-    ours: Sample
-    theirs: Sample
-    times: int = 1
-    """How many rounds it needs for each that is asked for, as short samples vary more."""
 
 
 def cases(url: str) -> Iterator[Case]:
-    """All cases; none has begun yet."""
-    bare = "ms CPU above bare Python; theirs: `import openai`"
-    yield Case("import", bare, partial(import_cpu, "cogent"), partial(import_cpu, "openai"))
-    yield Case("cold", "ms CPU up to the first token", partial(cold, "ours", url), partial(cold, "theirs", url))
+    """All of them, protocol by protocol; none has begun yet."""
     for protocol in PROTOCOLS:
-        for case in protocol_cases(protocol, protocol.connect(url), url):
-            yield replace(case, name=f"{protocol.provider}: {case.name}")
+        sides = Sides(protocol, url)
+        yield from text_cases(sides)
+        yield from tool_cases(sides)
+        yield from size_cases(sides)
 
 
-def protocol_cases(protocol: Any, client: Any, url: str) -> Iterator[Case]:
-    """The cases of one protocol, as far as it has the functions for them."""
+class Sides:
+    """The runs of cogent and of a loop written by hand over one protocol."""
 
-    def ours(name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()) -> Run:
-        model = Model(f"{protocol.provider}:{name}", api_key="none", base_url=url)
-        return partial(collect, Agent("benchmark", model, tools=tools), history)
+    def __init__(self, protocol: Any, url: str) -> None:
+        self.protocol, self.url = protocol, url
+        self.client = protocol.connect(url)
+        self.provider = protocol.provider
 
-    def theirs(loop: Any, name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()) -> Run:
+    def ours(self, name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()) -> Run:
+        """Stream a run."""
+        return partial(collect, self.agent(name, tools), history)
+
+    def ours_plain(self, name: str) -> Run:
+        """A run that does not stream."""
+        return partial(whole, self.agent(name))
+
+    def agent(self, name: str, tools: Sequence[Tool[..., Any]] = ()) -> Agent:
+        """An agent whose model says what the server answers."""
+        model = Model(f"{self.provider}:{name}", api_key="none", base_url=self.url)
+        return Agent("benchmark", model, tools=tools)
+
+    def theirs(
+        self, loop: Any, name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()
+    ) -> Run:
+        """The same by hand, with one of the protocol's functions."""
         messages = [{"role": m.role, "content": m.content} for m in (*history, Message("user", QUESTION))]
         functions = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in tools]
-        return partial(loop, client, model=name, **protocol.request(messages, functions))
+        return partial(loop, self.client, model=name, **self.protocol.request(messages, functions))
 
-    text = f"text-{DELTAS}"
-    our_text, typed = ours(text), theirs(protocol.text, text)
-    yield Case("text", "us CPU per delta", *per_delta(DELTAS, our_text, typed), times=3)
-    single = f"{text}-1"
-    one_by_one = per_delta(DELTAS, ours(single), theirs(protocol.text, single))
-    yield Case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", *one_by_one, times=3)
+    def case(self, name: str, what: str, samples: Sequence[Sample], goal: float | None = None, times: int = 1) -> Case:
+        """A case of this protocol with one figure."""
+        return Case((Figure(f"{self.provider}: {name}", what, goal),), *samples, times)
+
+
+def text_cases(sides: Sides) -> Iterator[Case]:
+    """Text, streamed and not."""
+    protocol, text, single = sides.protocol, f"text-{DELTAS}", f"text-{DELTAS}-1"
+    our_text, typed = sides.ours(text), sides.theirs(protocol.text, text)
+    goal = TEXT_GOALS[sides.provider]
+    yield sides.case("text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3)
+    one_by_one = per_delta(DELTAS, sides.ours(single), sides.theirs(protocol.text, single))
+    yield sides.case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", one_by_one, times=3)
     if hasattr(protocol, "floor"):
-        plain = theirs(protocol.floor, text)
-        yield Case("floor", "us CPU per delta; ours: the SDK's dicts", *per_delta(DELTAS, plain, typed))
-        above = per_delta(DELTAS, our_text, plain)
-        yield Case("above floor", "us CPU per delta; theirs: the SDK's dicts", *above, times=3)
-    if not hasattr(protocol, "round_trip"):
-        return
-    for few, many in pairwise(LENGTHS):
-        longer, shorter = per_delta(many, ours(f"text-{many}")), per_delta(few, ours(f"text-{few}"))
-        yield Case(f"{many:,} deltas", f"us CPU per delta; theirs: ours of {few:,}", *longer, *shorter)
+        floor = sides.theirs(protocol.floor, text)
+        yield sides.case("floor", "us CPU per delta; ours: the SDK's dicts", per_delta(DELTAS, floor, typed))
+        above = per_delta(DELTAS, our_text, floor)
+        yield sides.case("above floor", "us CPU per delta; theirs: the SDK's dicts", above, times=3)
+    short = f"text-{ROUND_TRIP}"
+    both = sides.ours_plain(short), sides.theirs(protocol.plain, short)
+    yield sides.case("plain transport", "ms CPU", per_run(*both, repeated=REPEATED), times=2)
 
-    for pieces, name in ((4, "tool round trip"), (1_000, "1,000 argument deltas")):
-        both = ours(f"call-{pieces}", tools=[measure]), theirs(protocol.round_trip, f"call-{pieces}", tools=[measure])
-        yield Case(name, "ms CPU", *per_run(*both))
+
+def tool_cases(sides: Sides) -> Iterator[Case]:
+    """A call, its tool and the answer, with arguments in a few pieces and in many."""
+    goal = ROUND_TRIP_GOALS.get(sides.provider)
+    for pieces, name, repeated in ((4, "tool round trip", REPEATED), (1_000, "1,000 argument deltas", 1)):
+        if pieces == 4 or not sides.protocol.whole_calls:
+            answer = f"call-{pieces}"
+            both = sides.ours(answer, tools=[measure]), sides.theirs(sides.protocol.round_trip, answer, tools=[measure])
+            samples = per_run(*both, repeated=repeated)
+            yield sides.case(name, "ms CPU", samples, goal if pieces == 4 else None, times=2)
+
+
+def size_cases(sides: Sides) -> Iterator[Case]:
+    """What must not cost more than in proportion: a longer answer, a long history, many tools."""
+    fewest, *lengths = LENGTHS
+    for many in lengths:
+        samples = per_delta(many, sides.ours(f"text-{many}")) + per_delta(fewest, sides.ours(f"text-{fewest}"))
+        yield sides.case(f"{many:,} deltas", f"us CPU per delta; theirs: ours of {fewest:,}", samples, FLAT)
     history = [Message("assistant" if n % 2 else "user", f"Message {n}. " * 10) for n in range(200)]
     tools = [tool(name=f"tool_{n}")(measure.function) for n in range(100)]
+    short = f"text-{ROUND_TRIP}"
     for name, given in (("200 messages", {"history": history}), ("100 tools", {"tools": tools})):
-        short = f"text-{ROUND_TRIP}"
-        yield Case(name, "ms CPU", *per_run(ours(short, **given), theirs(protocol.text, short, **given)))
+        both = sides.ours(short, **given), sides.theirs(sides.protocol.text, short, **given)
+        yield sides.case(name, "ms CPU", per_run(*both, repeated=5))
 
 
 def per_delta(deltas: int, *runs: Run) -> list[Sample]:
@@ -91,20 +123,21 @@ def per_delta(deltas: int, *runs: Run) -> list[Sample]:
     return [partial(cpu, run, deltas, 1e-6 * deltas) for run in runs]
 
 
-def per_run(*runs: Run) -> list[Sample]:
+def per_run(*runs: Run, repeated: int) -> list[Sample]:
     """Samples in milliseconds per run with a short answer."""
-    return [partial(cpu, run, ROUND_TRIP, 1e-3) for run in runs]
+    return [partial(cpu, run, ROUND_TRIP, 1e-3, repeated) for run in runs]
 
 
-async def cpu(run: Run, deltas: int, unit: float) -> float:
+async def cpu(run: Run, deltas: int, unit: float, repeated: int = 1) -> tuple[float]:
     """The CPU time of a run in units of so many seconds; its text is checked."""
     gc.collect()
     start = process_time()
-    text = await run()
+    texts = [await run() for _ in range(repeated)]
     spent = process_time() - start
-    if text != "".join(words(deltas)):
+    if wrong := {*texts} - {"".join(words(deltas))}:
+        text = wrong.pop()
         sys.exit(f"{run}: a wrong text of {len(text)} characters: {text[:80]!r}")
-    return spent / unit
+    return (spent / repeated / unit,)
 
 
 async def collect(agent: Agent, history: Sequence[Message]) -> str:
@@ -113,28 +146,12 @@ async def collect(agent: Agent, history: Sequence[Message]) -> str:
         return "".join([chunk.content async for chunk in stream])
 
 
+async def whole(agent: Agent) -> str:
+    """The text of a run that does not stream."""
+    return (await agent.run(QUESTION)).content
+
+
 @tool
 async def measure(asked: str) -> str:
     """Measure a text."""
     return result(asked)
-
-
-async def import_cpu(module: str) -> float:
-    """Milliseconds of CPU that the import costs a new process; cogent alone must bring no SDK and no HTTP client."""
-    spent, *found = _python("-c", f"import {module}, sys, time; print(time.process_time(), *sys.modules)").split()
-    bare = _python("-c", "import sys, time; print(time.process_time())")
-    if module == "cogent" and (brought := set(NEVER_IMPORTED) & set(found)):
-        sys.exit(f"import cogent brings {sorted(brought)}")
-    return 1e3 * (float(spent) - float(bare))
-
-
-async def cold(who: str, url: str) -> float:
-    """Milliseconds of CPU that a new process spends up to the first token."""
-    spent, token = _python(str(Path(__file__).with_name("cold.py")), who, url).split()[:2]
-    if token != words(1)[0].strip():
-        sys.exit(f"cold.py {who}: the first token is {token!r}")
-    return 1e3 * float(spent)
-
-
-def _python(*arguments: str) -> str:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, check=True, text=True).stdout

@@ -1,69 +1,90 @@
 """What cogent costs beside a loop written by hand over the same SDK: `uv run python tests/benchmarks/run.py`.
 
-Both sides of a case run in turns, ours first in one round and theirs first in the next. The ratio is taken pair by
-pair, so that a busy moment of the machine falls on both sides; medians are shown, and the ratio's least and most.
+Both sides of a case run in turns. The ratio is taken pair by pair, so that a busy moment of the machine falls on both
+sides; medians are shown, and the ratio's least and most. A whole run writes the outcomes to `outcomes.json` and draws
+them; `--peers` adds other libraries.
 """
 
 import argparse
 import asyncio
-import gc
 import json
-from dataclasses import asdict, dataclass
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from cases import Case, cases
+import against
+import cases
+import children
+from compare import HEADING, Case, Outcome, compare
 from server import started
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The medians of a case and of its ratios."""
-
-    case: str
-    what: str
-    ours: float
-    theirs: float
-    ratio: float
-    least: float
-    most: float
-
-    def __str__(self) -> str:
-        figures = f"{self.ours:9.2f} {self.theirs:9.2f} {self.ratio:7.3f} {self.least:7.3f} {self.most:7.3f}"
-        return f"{self.case:35} {figures}  {self.what}"
+HERE = Path(__file__).parent
+OUTCOMES, PICTURE = HERE / "outcomes.json", HERE / "picture.png"
+SDKS = ("openai", "anthropic", "google-genai", "groq", "ollama")
 
 
-async def compare(case: Case, rounds: int) -> Outcome:
-    """Measure both sides in turns, after one round that does not count."""
-    await case.ours(), await case.theirs()
-    gc.freeze()  # What the SDK keeps for good would make each collection before a sample slow.
-    ours, theirs = [], []
-    for number in range(rounds * case.times):
-        turns = [(ours, case.ours), (theirs, case.theirs)]
-        for samples, sample in reversed(turns) if number % 2 else turns:
-            samples.append(await sample())
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Outcome(case.name, case.what, median(ours), median(theirs), median(ratios), min(ratios), max(ratios))
-
-
-async def main(only: str, rounds: int) -> list[Outcome]:
-    """Measure and print the cases whose names contain `only`."""
-    outcomes = []
-    print(f"{'case':35} {'ours':>9} {'theirs':>9} {'ratio':>7} {'min':>7} {'max':>7}")
+async def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """All that was asked for, printed as it comes."""
+    found: dict[str, Any] = {}
     with started() as url:
-        for case in cases(url):
-            if only in case.name:
-                outcomes.append(outcome := await compare(case, rounds))
-                print(outcome, flush=True)
-    return outcomes
+        if not options.peers_only:
+            print(HEADING)
+            all_cases = chain(children.cases(url), cases.cases(url))
+            rows = [row async for row in _rows(all_cases, options.only, options.rounds)]
+            versions = {"python": ".".join(map(str, sys.version_info[:3])), **{sdk: version(sdk) for sdk in SDKS}}
+            found |= {"versions": versions, "rounds": options.rounds, "rows": [asdict(row) for row in rows]}
+        if options.peers or options.peers_only:
+            peers = await against.measured(url, min(options.rounds, 3), options.only)
+            print(f"\n{against.summary(peers)}")
+            found["peers"] = [asdict(peer) for peer in peers]
+    return found
+
+
+async def _rows(all_cases: Iterator[Case], only: str, rounds: int) -> AsyncIterator[Outcome]:
+    for case in all_cases:
+        if any(only in figure.name for figure in case.figures):
+            for row in await compare(case, rounds):
+                print(row, flush=True)
+                yield row
+
+
+def missed(rows: list[dict[str, Any]]) -> str:
+    """The rows whose ratio is above the goal."""
+    names = [row["name"] for row in rows if row["goal"] is not None and row["ratio"] > row["goal"]]
+    return f"goals missed: {', '.join(names) or 'none'}"
+
+
+def draw(source: Path, target: Path) -> None:
+    """Draw the outcomes, with matplotlib in an environment that lasts no longer."""
+    command = ["uv", "run", "--quiet", "--no-project", "--with", "matplotlib", "python", str(HERE / "picture.py")]
+    ended = subprocess.run([*command, str(source), str(target)], capture_output=True, text=True, check=False)
+    print(f"drawn: {target.name}" if ended.returncode == 0 else f"not drawn: {ended.stderr.strip()[-300:]}")
+
+
+def main() -> None:
+    """Measure, write and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="NAME", help="only the cases and peers whose names contain this")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--peers", action="store_true", help="other libraries too, three rounds at most")
+    parser.add_argument("--peers-only", action="store_true", help="nothing but the other libraries")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there, not to outcomes.json")
+    options = parser.parse_args()
+    found = asyncio.run(measured(options))
+    if "rows" in found:
+        print(missed(found["rows"]))
+    target = options.json or (OUTCOMES if not options.only else None)
+    if target is not None:
+        # What was not measured now stays as it was: the peers take longer than all the rest.
+        before = json.loads(target.read_text()) if target.exists() else {}
+        target.write_text(json.dumps(before | found, indent=1) + "\n")
+        draw(target, PICTURE if target == OUTCOMES else target.with_suffix(".png"))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="NAME", help="only the cases whose names contain this")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there too")
-    options = parser.parse_args()
-    measured = asyncio.run(main(options.only, options.rounds))
-    if options.json is not None:
-        options.json.write_text(json.dumps([asdict(outcome) for outcome in measured], indent=1))
+    main()

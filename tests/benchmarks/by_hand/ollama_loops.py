@@ -1,0 +1,38 @@
+"""Ollama: its SDK's events are thin, so there is no floor."""
+
+from typing import Any
+
+import ollama
+from answers import result
+
+
+class Ollama:
+    provider = "ollama"
+    whole_calls = True
+    connect = ollama.AsyncClient
+
+    @staticmethod
+    def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
+        functions = [{"type": "function", "function": tool} for tool in tools]
+        return {"messages": messages, **({"tools": functions} if functions else {})}
+
+    @staticmethod
+    async def text(client: ollama.AsyncClient, **request: Any) -> str:
+        text = []
+        async for chunk in await client.chat(stream=True, **request):
+            if chunk.message.content:
+                text.append(chunk.message.content)
+        return "".join(text)
+
+    @staticmethod
+    async def plain(client: ollama.AsyncClient, **request: Any) -> str:
+        return (await client.chat(**request)).message.content or ""
+
+    @staticmethod
+    async def round_trip(client: ollama.AsyncClient, **request: Any) -> str:
+        messages = list(request["messages"])
+        async for chunk in await client.chat(stream=True, **request):
+            for call in chunk.message.tool_calls or ():
+                output = result(call.function.arguments["asked"])
+                messages += [chunk.message, {"role": "tool", "tool_name": call.function.name, "content": output}]
+        return await Ollama.text(client, **{**request, "messages": messages})
