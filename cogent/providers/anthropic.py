@@ -22,7 +22,7 @@ from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._http import answered, client_settings, drain, end_of, guard, leave, opened
-from cogent.providers._sdk import plain, provider_error, without_retries
+from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
@@ -83,7 +83,7 @@ async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any
         client.api_key = await given if inspect.isawaitable(given) else given
         check_key(client.api_key)
     create: Callable[..., Awaitable[Any]] = without_retries(client).messages.with_raw_response.create
-    return await create(**arguments)
+    return await create(**not_looked_through(arguments, "messages", "tools", messages=[]))
 
 
 # Ours to theirs

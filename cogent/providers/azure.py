@@ -16,7 +16,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request, openai, openai_chat
-from cogent.providers.openai import close_client
+from cogent.providers._openai_client import close_client, http_client, key
 from cogent.timeout import Timeout
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -31,12 +31,12 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
         raise ConfigurationError(
             "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
         )
-    key = openai.key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
-    common: dict[str, Any] = {"max_retries": 0, "http_client": openai.http_client(timeout)}
+    secret = key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    common: dict[str, Any] = {"max_retries": 0, "http_client": http_client(timeout)}
     try:
         if model.api_version is None:
-            return AsyncOpenAI(api_key=key or "", base_url=f"{endpoint}{PATH}/", **common)
-        given = {"azure_ad_token_provider": key} if callable(key) else {"api_key": key}
+            return AsyncOpenAI(api_key=secret or "", base_url=f"{endpoint}{PATH}/", **common)
+        given = {"azure_ad_token_provider": secret} if callable(secret) else {"api_key": secret}
         return AsyncAzureOpenAI(azure_endpoint=endpoint, api_version=model.api_version, **common, **given)
     except OpenAIError as error:
         raise ConfigurationError(

@@ -35,6 +35,8 @@ VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini 3 refuses a call without one.
 NO_SIGNATURE = b"skip_thought_signature_validator"
 JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
+NO_CANDIDATE = types.Candidate()
+TEXT_ONLY = {"text"}
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 
 
@@ -215,7 +217,7 @@ class Answer:
 
     def decode_event(self, event: types.GenerateContentResponse) -> Iterator[Part]:
         """The parts that an event stands for; only the first candidate counts."""
-        candidate = next((c for c in event.candidates or () if not c.index), None) or types.Candidate()
+        candidate = next((c for c in event.candidates or () if not c.index), NO_CANDIDATE)
         for part in (candidate.content and candidate.content.parts) or ():
             yield from self._decode_part(part) if part.function_call is None else self._decode_call(part)
         blocked = event.prompt_feedback and event.prompt_feedback.block_reason
@@ -236,6 +238,10 @@ class Answer:
             yield TurnUpdate(item={**item, "text": "".join(item["text"])} if "text" in item else item)
 
     def _decode_part(self, part: types.Part) -> Iterator[Part]:
+        if part.model_fields_set == TEXT_ONLY and part.text and self.items and self.items[-1].keys() == TEXT_ONLY:
+            self.items[-1]["text"].append(part.text)
+            yield StreamChunk(part.text)
+            return
         if not part.model_fields_set <= {"text", "thought"}:
             self.items.append(part.to_json_dict() | ({} if part.text is None else {"text": [part.text]}))
         elif part.text:
@@ -281,11 +287,15 @@ def _put(node: Any, steps: list[Any], value: Any) -> Any:
 
 def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
     """Our counts from theirs, which are running totals; `candidates_token_count` has no thoughts in it."""
-    written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-    counts = {
-        "input_tokens": usage.prompt_token_count,
-        "output_tokens": written if written or usage.prompt_token_count else None,
-        "cache_read_tokens": usage.cached_content_token_count,
-        "reasoning_tokens": usage.thoughts_token_count,
-    }
-    return {name: count for name, count in counts.items() if count is not None}
+    read, thoughts, cached = usage.prompt_token_count, usage.thoughts_token_count, usage.cached_content_token_count
+    written = (usage.candidates_token_count or 0) + (thoughts or 0)
+    counts = {}
+    if read is not None:
+        counts["input_tokens"] = read
+    if written or read:
+        counts["output_tokens"] = written
+    if cached is not None:
+        counts["cache_read_tokens"] = cached
+    if thoughts is not None:
+        counts["reasoning_tokens"] = thoughts
+    return counts

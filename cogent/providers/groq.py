@@ -15,10 +15,8 @@ from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
 from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
-from cogent.providers._sdk import plain, without_retries
+from cogent.providers._sdk import not_looked_through, plain, without_retries
 from cogent.timeout import Timeout
-
-MAX_TOKENS = "max_completion_tokens"
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
@@ -40,7 +38,7 @@ async def close_client(client: AsyncGroq) -> None:
 async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**{**encode_request(request, max_tokens=MAX_TOKENS), "stream": True})
+    raw = await create(**{**_arguments(request), "stream": True})
     check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
     try:
@@ -56,5 +54,10 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**encode_request(request, max_tokens=MAX_TOKENS))
+    raw = await create(**_arguments(request))
     return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    arguments = encode_request(request, max_tokens="max_completion_tokens")
+    return not_looked_through(arguments, "messages", "tools", messages=[])

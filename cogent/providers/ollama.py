@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError
@@ -160,7 +161,12 @@ def _encode_message(message: Message, provider: str) -> dict[str, Any]:
 
 
 def _encode_tool(tool: Tool[..., Any]) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "parameters": encode_schema(tool.parameters)}
+    if tool not in _encoded:
+        _encoded[tool] = encode_schema(tool.parameters)
+    return {"name": tool.name, "description": tool.description, "parameters": _encoded[tool]}
+
+
+_encoded: WeakKeyDictionary[Tool[..., Any], dict[str, Any]] = WeakKeyDictionary()
 
 
 def encode_schema(schema: dict[str, Any]) -> dict[str, Any]:

@@ -6,64 +6,26 @@ documentation of `store=false` asks. Models that do not reason refuse that, so t
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-import httpx2
-from openai import AsyncOpenAI, AsyncStream, BadRequestError, DefaultAsyncHttpxClient, OpenAIError
+from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.errors import ConfigurationError
 from cogent.messages import Message
-from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, client_settings, drain, guard, leave, opened
-from cogent.providers._sdk import plain, provider_error, without_retries
-from cogent.providers._secrets import check_key
-from cogent.timeout import Timeout
+from cogent.providers._http import answered, drain, leave, opened
+from cogent.providers._openai_client import close_client, make_client
+from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
+
+__all__ = ["close_client", "complete", "make_client", "stream"]
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
-
-
-def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
-    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
-    try:
-        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http_client(timeout))
-    except OpenAIError as error:
-        raise ConfigurationError(
-            "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
-        ) from error
-
-
-def http_client(timeout: Timeout) -> DefaultAsyncHttpxClient:
-    """The SDK's default HTTP client with our limits."""
-    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
-
-
-async def close_client(client: AsyncOpenAI) -> None:
-    """Close its connections."""
-    await client.close()
-
-
-def key(model: Model) -> Any:
-    """The key as the SDK takes it: a string, or an async function that returns one."""
-    provide = model.api_key
-    if not callable(provide):
-        return provide
-
-    async def provided() -> str:
-        value = provide()
-        value = await value if inspect.isawaitable(value) else value
-        check_key(value)
-        return str(value)
-
-    return provided
 
 
 async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
@@ -89,6 +51,7 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 
 async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping[str, Any]) -> Any:
     create: Callable[..., Awaitable[Any]] = without_retries(client).responses.with_raw_response.create
+    arguments = not_looked_through(arguments, "input", "tools")
     try:
         return await create(**arguments)
     except BadRequestError as error:

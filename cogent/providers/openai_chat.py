@@ -12,8 +12,8 @@ from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # t
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
 from cogent.providers._http import answered, end_of, leave, opened
-from cogent.providers._sdk import plain, without_retries
-from cogent.providers.openai import close_client, make_client
+from cogent.providers._openai_client import close_client, make_client
+from cogent.providers._sdk import not_looked_through, plain, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
@@ -45,4 +45,5 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 def _arguments(client: AsyncOpenAI, request: Request) -> dict[str, Any]:
     # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers know only that.
     official = isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
-    return encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")
+    arguments = encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")
+    return not_looked_through(arguments, "messages", "tools", messages=[])

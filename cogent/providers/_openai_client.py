@@ -1,0 +1,50 @@
+"""The OpenAI SDK's client, with a key and an address: what all modules share that speak through that SDK."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
+
+from cogent.errors import ConfigurationError
+from cogent.model import Model
+from cogent.providers._http import client_settings, guard
+from cogent.providers._secrets import check_key
+from cogent.timeout import Timeout
+
+
+def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    try:
+        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http_client(timeout))
+    except OpenAIError as error:
+        raise ConfigurationError(
+            "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
+        ) from error
+
+
+def http_client(timeout: Timeout) -> DefaultAsyncHttpxClient:
+    """The SDK's default HTTP client with our limits."""
+    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
+
+
+async def close_client(client: AsyncOpenAI) -> None:
+    """Close its connections."""
+    await client.close()
+
+
+def key(model: Model) -> Any:
+    """The key as the SDK takes it: a string, or an async function that returns one."""
+    provide = model.api_key
+    if not callable(provide):
+        return provide
+
+    async def provided() -> str:
+        value = provide()
+        value = await value if inspect.isawaitable(value) else value
+        check_key(value)
+        return str(value)
+
+    return provided
