@@ -563,11 +563,11 @@ def empty_delta(wire: Wire) -> bytes:
 
 def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
     """Many deltas without text neither add up nor hide the text that follows."""
-    start, number = begun(wire), 2_000 if wire.provider == "gemini" else 10_000
+    start, number = begun(wire), 3_000 if wire.provider == "gemini" else 10_000
     many = [empty_delta(wire) * 100] * (number // 100)
     outcome = bed.measured(wire, Reply(start, content_type=wire.mime, more=[*many, body(wire)[len(start) :]]))
     assert (outcome.error, outcome.text) == (None, TEXT)
-    assert outcome.memory < 0.75 < number * 100 / MB, "less than the least that a delta can leave behind"
+    assert outcome.memory < 0.75 < number * len(empty_delta(wire)) / MB, "less than what was sent"
     assert outcome.seconds < LIMIT / 3
 
 
@@ -609,9 +609,9 @@ def test_ten_thousand_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
                     return chunk.metadata["tool_calls"]
         raise AssertionError("no tool was called")
 
-    started = time.monotonic()
+    started = time.process_time()  # which a busy machine does not lengthen much; it takes one to three seconds
     found = bed.runner.run(asked())
-    assert time.monotonic() - started < LIMIT / 2
+    assert time.process_time() - started < 5
     assert [call["name"] for call in found] == ["look"] * len(calls)
     assert wire.bare or [call["id"] for call in found] == [id for id, _, _ in calls]
 
