@@ -22,10 +22,13 @@ from cogent.timeout import Timeout
 MB = 1024 * 1024
 LARGEST_EVENT = 64 * MB
 LARGEST_ANSWER = 256 * MB  # for what is no stream
+LARGEST_PAGE = MB  # of an error or a redirect: more is not told anyway
+MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 LONGEST_END = 32  # bytes that the last line of a stream takes with what stands around it
 LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
 UNPACKED = MB  # bytes that are unpacked at once
 JSON = "application/json"
+STREAMED = "cogent.streamed"  # whether a request asked for a stream
 COMPRESSED = ("gzip", "x-gzip", "deflate")  # what the HTTP clients ask for
 
 Unpack = Callable[[bytes], Iterator[bytes]]
@@ -43,8 +46,25 @@ def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]
     return {
         "timeout": httpx.Timeout(timeout.silence, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        "event_hooks": {"response": [*hooks]},
+        "event_hooks": {"request": [_refuse_what_was_not_asked_for], "response": [*hooks]},
     }
+
+
+async def _refuse_what_was_not_asked_for(request: Any) -> None:
+    """A request hook: an answer that had come before its question was sent is no answer to that.
+
+    The HTTP clients keep what a server sends after the end of an answer, and take it for the next one. Only then is
+    there an answer as soon as it is waited for, before the event loop has had its turn.
+    """
+    waited: list[bool] = []
+
+    async def trace(event: str, _: Mapping[str, Any]) -> None:
+        if event.endswith("receive_response_headers.started"):
+            asyncio.get_running_loop().call_soon(waited.append, True)
+        elif event.endswith("receive_response_headers.complete") and not waited:
+            raise ServerError("the server had sent an answer before the question", retryable=True)
+
+    request.extensions["trace"] = trace
 
 
 async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE) -> None:
@@ -55,8 +75,11 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE) -> None:
     if response.has_redirect_location:
         _check_redirect(response)
     asked = response.request
-    streamed = b'"stream":true' in asked.content or asked.url.path.endswith(":streamGenerateContent")
-    _guarded(response, ends if streamed and _kind(response) != JSON else ())
+    if STREAMED not in asked.extensions:  # a request that was redirected has these of the one before, and no content
+        asked.extensions[STREAMED] = b'"stream":true' in asked.content or asked.url.path.endswith(
+            ":streamGenerateContent"
+        )
+    _guarded(response, ends if asked.extensions[STREAMED] and _kind(response) != JSON else ())
 
 
 def _check_redirect(response: Any) -> None:
@@ -80,9 +103,11 @@ def _kind(response: Any) -> str:
 @lru_cache
 def _stream_class(base: type[Any]) -> type[Any]:
     class Guarded(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
-        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None) -> None:
+        first, begun = b"", False
+
+        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, page: bool) -> None:
             self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-            self.inner, self.ends, self.unpack, self.last = inner, ends, unpack, b""
+            self.inner, self.ends, self.unpack, self.page, self.last = inner, ends, unpack, page, b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
@@ -92,7 +117,13 @@ def _stream_class(base: type[Any]) -> type[Any]:
                     return
                 async for packed in pieces:
                     for data in (packed,) if self.unpack is None else self.unpack(packed):
+                        if not self.begun:
+                            data = self.unmarked(data)
+                            if not data:
+                                continue
                         size += len(data)
+                        if size > LARGEST_PAGE and self.page:
+                            return
                         if size > MB:
                             size = self.checked(size, data)
                         self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
@@ -100,6 +131,12 @@ def _stream_class(base: type[Any]) -> type[Any]:
                     if self.complete():
                         await drain(pieces)
                         return
+
+        def unmarked(self, data: bytes) -> bytes:
+            """The first bytes without a byte order mark; none as long as they may be a part of such."""
+            self.first += data
+            self.begun = not MARK.startswith(self.first)
+            return self.first.removeprefix(MARK) if self.begun else b""
 
         def complete(self) -> bool:
             """Whether the last event is the one that ends a chat stream."""
@@ -148,25 +185,45 @@ def _guarded(response: Any, ends: tuple[bytes, ...]) -> Any:
     if hasattr(response.stream, "ends"):
         return response.stream
     base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    unpack = _unpacker() if encoding in COMPRESSED else None
-    if unpack is not None:
+    encodings = [coding.strip() for coding in response.headers.get("content-encoding", "").lower().split(",")]
+    unpack: Unpack | None = None
+    if encodings and all(coding in COMPRESSED for coding in encodings):
         del response.headers["content-encoding"]
-    response.stream = _stream_class(base)(response.stream, ends, unpack)
+        for _ in encodings:
+            unpack = _chained(unpack, _unpacker())
+    response.stream = _stream_class(base)(response.stream, ends, unpack, not response.is_success)
     return response.stream
+
+
+def _chained(first: Unpack | None, then: Unpack) -> Unpack:
+    if first is None:
+        return then
+    return lambda packed: (data for piece in first(packed) for data in then(piece))
 
 
 def _unpacker() -> Unpack:
     """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
-    decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
+    formats = [zlib.MAX_WBITS | 32, -zlib.MAX_WBITS]  # gzip or zlib, as its head says; or deflate without a head
+    decompress, began = zlib.decompressobj(formats[0]), False
 
     def unpack(packed: bytes) -> Iterator[bytes]:
-        try:
-            while data := decompress.decompress(packed, UNPACKED):
+        nonlocal decompress, began
+        full = False  # whether there may be more of what was already taken in
+        while packed or full:
+            try:
+                data = decompress.decompress(packed, UNPACKED)
+            except zlib.error as error:
+                if not began:
+                    decompress, began = zlib.decompressobj(formats[1]), True
+                    continue
+                raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
+            if data:
+                began = True
                 yield data
-                packed = decompress.unconsumed_tail
-        except zlib.error as error:
-            raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
+            packed, full = decompress.unconsumed_tail, len(data) == UNPACKED
+            if decompress.eof:  # another member may follow
+                packed = decompress.unused_data
+                decompress = zlib.decompressobj(formats[0])
 
     return unpack
 
