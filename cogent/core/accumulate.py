@@ -23,10 +23,10 @@ CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where
 class PartialCall:
     """A tool call whose arguments are still coming in."""
 
-    __slots__ = ("arguments", "id", "index", "name")
+    __slots__ = ("arguments", "id", "name", "place")
 
-    def __init__(self, index: int | None) -> None:
-        self.index = index
+    def __init__(self, place: int) -> None:
+        self.place = place
         self.id: str | None = None
         self.name = ""
         self.arguments: list[str] = []
@@ -46,6 +46,8 @@ class Turn:
     """One answer of the model as it comes in; `id` tells its calls from those of other turns."""
 
     __slots__ = (
+        "_by_id",
+        "_by_index",
         "_calls",
         "_halves",
         "_items",
@@ -68,6 +70,8 @@ class Turn:
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[PartialCall] = []
+        self._by_id: dict[str, PartialCall] = {}
+        self._by_index: dict[int | None, PartialCall] = {}  # the last call of each index
         self._items: dict[int, dict[str, Any]] = {}
         self._halves: dict[object, str] = {}  # of what, and the half character that its last piece ended with
         self.finish: str | None = None
@@ -108,7 +112,7 @@ class Turn:
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._call_of(delta)
-        delta.index = self._calls.index(call)
+        delta.index = call.place
         if delta.arguments:
             delta.arguments = joined(self._halves, delta.arguments, delta.index)
             call.arguments.append(delta.arguments)
@@ -121,18 +125,21 @@ class Turn:
     def _call_of(self, delta: ToolCallDelta, whole: bool = False) -> PartialCall:
         call = self._find(delta, whole)
         if call is None:
-            call = PartialCall(delta.index)
+            call = PartialCall(len(self._calls))
             self._calls.append(call)
-        call.id = mended(string(delta.id or "")) or call.id
+            self._by_index[delta.index] = call
+        if delta.id and call.id is None:
+            call.id = mended(string(delta.id))
+            self._by_id.setdefault(call.id, call)
         call.name = mended(string(delta.name)) or call.name
         return call
 
     def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
         if delta.id:
-            known = next((call for call in self._calls if call.id == delta.id), None)
+            known = self._by_id.get(delta.id)
             if known is not None:
                 return known
-        last = next((c for c in reversed(self._calls) if delta.index is None or c.index == delta.index), None)
+        last = self._by_index.get(delta.index) if delta.index is not None else self._calls[-1] if self._calls else None
         if last is None or (delta.id and last.id):
             return None
         return last if whole or not delta.name or last.takes_name(delta.name) else None

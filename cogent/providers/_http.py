@@ -1,38 +1,25 @@
-"""What holds for every HTTP answer, whichever SDK reads it: where it may come from, how large it may be, how it ends.
+"""What holds for every HTTP answer, whichever SDK reads it: where it may come from, how it begins and how it is left.
 
-The SDKs take an HTTP client with event hooks, and an answer's byte stream is a public attribute, which is wrapped. All
-this is the same for httpx and httpx2, whose classes the SDKs bring along, so that neither is imported here.
+The SDKs take an HTTP client with event hooks. All this is the same for httpx and httpx2, whose classes the SDKs bring
+along, so that neither is imported here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from cogent.chunks import TurnUpdate
-from cogent.errors import ModelError, ServerError, StreamInterrupted
-from cogent.providers._sdk import provider_error, translate
+from cogent.errors import ServerError, StreamInterrupted
+from cogent.providers._bytes import BLANK_LINE, Mend, done, guarded
+from cogent.providers._sdk import provider_error
 from cogent.timeout import Timeout
 
-MB = 1024 * 1024
-LARGEST_EVENT = 64 * MB
-LARGEST_ANSWER = 256 * MB  # for what is no stream
-LONGEST_END = 32  # bytes that the last line of a stream takes with what stands around it
-LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
-UNPACKED = MB  # bytes that are unpacked at once
 JSON = "application/json"
-COMPRESSED = ("gzip", "x-gzip", "deflate")  # what the HTTP clients ask for
-
-Unpack = Callable[[bytes], Iterator[bytes]]
-Mend = Callable[[bytes], bytes]
-
-DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
-BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
+STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
 def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]:
@@ -44,8 +31,25 @@ def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]
     return {
         "timeout": httpx.Timeout(timeout.silence, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        "event_hooks": {"response": [*hooks]},
+        "event_hooks": {"request": [_refuse_what_was_not_asked_for], "response": [*hooks]},
     }
+
+
+async def _refuse_what_was_not_asked_for(request: Any) -> None:
+    """A request hook: an answer that had come before its question was sent is no answer to that.
+
+    The HTTP clients keep what a server sends after the end of an answer, and take it for the next one. Only then is
+    there an answer as soon as it is waited for, before the event loop has had its turn.
+    """
+    waited: list[bool] = []
+
+    async def trace(event: str, _: Mapping[str, Any]) -> None:
+        if event.endswith("receive_response_headers.started"):
+            asyncio.get_running_loop().call_soon(waited.append, True)
+        elif event.endswith("receive_response_headers.complete") and not waited:
+            raise ServerError("the server had sent an answer before the question", retryable=True)
+
+    request.extensions["trace"] = trace
 
 
 async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, mender: Callable[[], Mend] | None = None) -> None:
@@ -57,8 +61,10 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, mender: Cal
     if response.has_redirect_location:
         _check_redirect(response)
     asked = response.request
-    streamed = b'"stream":true' in asked.content or asked.url.path.endswith(":streamGenerateContent")
-    _guarded(response, ends if streamed and _kind(response) != JSON else (), mender)
+    if STREAMED not in asked.extensions:  # a request that was redirected has those of the one before, but no content
+        in_path = asked.url.path.endswith(":streamGenerateContent")
+        asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
+    guarded(response, ends if asked.extensions[STREAMED] and _kind(response) != JSON else (), mender)
 
 
 def _check_redirect(response: Any) -> None:
@@ -77,99 +83,6 @@ def _check_redirect(response: Any) -> None:
 
 def _kind(response: Any) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-@lru_cache
-def _stream_class(base: type[Any]) -> type[Any]:
-    class Guarded(base):  # type: ignore[misc]  # the byte-stream class of whichever HTTP client the SDK uses
-        def __init__(self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None) -> None:
-            self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-            self.inner, self.ends, self.unpack, self.mend, self.last = inner, ends, unpack, mend, b""
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size, unpack, mend = 0, self.unpack, self.mend
-            async with aclosing(aiter(self.inner)) as pieces:
-                if self.complete():  # one SDK begins anew to read what follows the end
-                    await drain(pieces)
-                    return
-                try:
-                    async for packed in pieces:
-                        for data in (packed,) if unpack is None else unpack(packed):
-                            size += len(data)
-                            if size > MB:
-                                size = self.checked(size, data)
-                            self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
-                            yield data if mend is None else mend(data)
-                        if self.complete():
-                            break
-                except ModelError:
-                    raise
-                except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
-                    raise translate(error, began=True) from error
-                await drain(pieces)
-
-        def complete(self) -> bool:
-            """Whether the last event is the one that ends a chat stream."""
-            return (
-                b"[DONE]" in self.last and self.ends is BLANK_LINE and done(self.last) and self.last.endswith(self.ends)
-            )
-
-        def checked(self, size: int, data: bytes) -> int:
-            """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
-            edge = self.last[-3:] + data[:3]
-            if any(end in data or end in edge for end in self.ends):
-                return 0
-            limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
-            if size > limit:
-                raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200)
-            return size
-
-        async def aclose(self) -> None:
-            await self.inner.aclose()
-
-    return Guarded
-
-
-def done(data: bytes) -> bool:
-    """Whether the last line, ended or not, says that the stream is complete."""
-    return data.rstrip(b"\r\n").replace(b"\r", b"\n").rpartition(b"\n")[2] in DONE
-
-
-async def drain(rest: AsyncIterator[object]) -> None:
-    """Read what follows the end of an answer, whatever it is, only for its connection to be used again."""
-    with suppress(Exception):
-        async with asyncio.timeout(LONGEST_CLOSING):
-            async for _ in rest:
-                pass
-
-
-def _guarded(response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] | None = None) -> Any:
-    """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such."""
-    if hasattr(response.stream, "ends"):
-        return response.stream
-    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    unpack = _unpacker() if encoding in COMPRESSED else None
-    if unpack is not None:
-        del response.headers["content-encoding"]
-    mend = mender() if mender is not None and "content-encoding" not in response.headers else None
-    response.stream = _stream_class(base)(response.stream, ends, unpack, mend)
-    return response.stream
-
-
-def _unpacker() -> Unpack:
-    """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
-    decompress = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
-
-    def unpack(packed: bytes) -> Iterator[bytes]:
-        try:
-            while data := decompress.decompress(packed, UNPACKED):
-                yield data
-                packed = decompress.unconsumed_tail
-        except zlib.error as error:
-            raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
-
-    return unpack
 
 
 async def opened(response: Any) -> TurnUpdate:
@@ -196,7 +109,7 @@ def end_of(response: Any) -> Callable[[], None]:
     A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
     last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
     """
-    stream = _guarded(response, BLANK_LINE)
+    stream = guarded(response, BLANK_LINE)
 
     def check() -> None:
         readable = "content-encoding" not in response.headers

@@ -21,7 +21,8 @@ from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, client_settings, drain, end_of, guard, leave, opened
+from cogent.providers._bytes import drain
+from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout

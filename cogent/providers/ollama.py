@@ -23,7 +23,8 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._http import client_settings, cut, drain, guard
+from cogent.providers._bytes import drain
+from cogent.providers._http import client_settings, cut, guard
 from cogent.providers._sdk import broken_off, provider_error, retry_after
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout

@@ -18,7 +18,8 @@ from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK i
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message
 from cogent.providers import Part, Request
-from cogent.providers._http import answered, drain, leave, opened
+from cogent.providers._bytes import drain
+from cogent.providers._http import answered, leave, opened
 from cogent.providers._openai_client import close_client, make_client
 from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
 

@@ -41,10 +41,16 @@ class Reply:
     """Repeat the last piece until the client leaves."""
     framing: Literal["chunked", "length"] | None = None
     """By default a content-length for JSON and for every status but 200, else chunks."""
+    raw: bytes | None = None
+    """Sent instead of a head, whatever it is; the body then goes out as it stands, in no chunks."""
+    more: Iterable[bytes] = ()
+    """Pieces that follow the body without a pause and are made as they are sent; no content-length counts them."""
 
     @property
     def chunked(self) -> bool:
         """Whether the body goes out in chunks rather than under a content-length."""
+        if self.raw is not None:
+            return False
         if self.framing is None:
             return self.forever or (self.status == 200 and "json" not in self.content_type)
         return self.framing == "chunked"
@@ -66,6 +72,8 @@ class Reply:
 
     def head(self) -> bytes:
         """The status line and the headers."""
+        if self.raw is not None:
+            return self.raw
         fields = {"content-type": self.content_type, **self.headers}
         if self.chunked:
             fields["transfer-encoding"] = "chunked"
@@ -252,8 +260,8 @@ async def _send(request: Recorded, reply: Reply, writer: asyncio.StreamWriter) -
     pieces = reply.pieces()
     endless = repeat(pieces[-1]) if reply.forever else ()
     pause = reply.pause or (_FOREVER_PAUSE if reply.forever else 0)
-    for index, piece in enumerate(chain(pieces, endless)):
-        if index:
+    for index, piece in enumerate(chain(pieces, endless, reply.more)):
+        if 0 < index < len(pieces) or reply.forever:
             await asyncio.sleep(pause)
         # Counted first, so that a client that has read it all never finds a smaller number.
         request.sent += len(piece)

@@ -1,0 +1,655 @@
+"""Hostile servers: whatever they send is the right text or an error of ours, in bounded memory and time."""
+
+import asyncio
+import gzip
+import json
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
+
+import pytest
+from conftest import WIRES, Wire
+from support.loopback import Loopback, Reply
+from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire.common import Answer, encode, event
+from test_time import Scene, Stage, begun, ends, play, warm_up
+
+from cogent import Agent, ModelError, ServerError, StreamInterrupted, Timeout, tool
+
+LIMIT = 20.0  # seconds in which any run here must end; each takes less than one
+MB = 1024 * 1024
+WORDS = ("Grüße, ", "日本", "!")
+TEXT = "".join(WORDS)
+SAID = ("Hel", "lo")  # the text of an answer that is not whole
+LIMITLESS = 2**40  # bytes
+JSON = "application/json"
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate: it unpacks to nothing
+
+both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
+# One for each of the two HTTP clients, httpx2 and httpx, where what is tried costs too much to be tried on all.
+two_wires = pytest.mark.parametrize(
+    "wire", [wire for wire in WIRES if wire.name in ("openai-chat", "ollama")], ids=lambda wire: wire.name
+)
+
+
+@tool
+def look(query: Any = None) -> str:
+    """Look."""
+    return "Seen."
+
+
+@dataclass
+class Outcome:
+    """What a run gave, and what it took."""
+
+    text: str = ""
+    error: Any = None
+    reasoning: str = ""
+    tokens: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0
+    memory: float = 0
+    """Megabytes at the peak, where that was measured."""
+
+
+@dataclass
+class Bed:
+    """A server, a loop and agents that all tests share: what one server does to a client, the next test finds."""
+
+    server: Loopback
+    runner: asyncio.Runner
+    agents: dict[str, Agent] = field(default_factory=dict)
+
+    def attempt(self, wire: Wire, *replies: Reply, streaming: bool = True) -> Outcome:
+        """What comes of one question."""
+        self.server.requests.clear()
+        self.server.reply(*replies)
+        return self.runner.run(_attempt(self.agents[wire.name], streaming))
+
+    def measured(self, wire: Wire, *replies: Reply, streaming: bool = True) -> Outcome:
+        """The same, with the memory that it took, the server's included."""
+        assert self.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT  # what an SDK builds once
+        tracemalloc.start()
+        try:
+            outcome = self.attempt(wire, *replies, streaming=streaming)
+            outcome.memory = tracemalloc.get_traced_memory()[1] / MB
+        finally:
+            tracemalloc.stop()
+        return outcome
+
+    def goes_on(self, wire: Wire) -> bool:
+        """Whether the agent is as good as before; a connection that the server has spoilt may fail once more."""
+        outcome = self.attempt(wire, good(wire))
+        if outcome.error is not None and outcome.error.retryable:
+            deadline = time.monotonic() + LIMIT
+            while self.server._replies:  # The question was sent all the same, and takes its answer with it.
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            outcome = self.attempt(wire, good(wire))
+        return (outcome.error, outcome.text) == (None, TEXT)
+
+
+async def _attempt(agent: Agent, streaming: bool) -> Outcome:
+    """Run the agent; only errors of a provider are caught, so that any other fails the test, and so does a hang."""
+    outcome, started = Outcome(), time.monotonic()
+    try:
+        async with asyncio.timeout(LIMIT):
+            if streaming:
+                async for chunk in agent.run_stream("Hi"):
+                    outcome.text += chunk.content
+                    outcome.reasoning += chunk.reasoning
+                    outcome.tokens = (chunk.metadata or {}).get("tokens", {})
+            else:
+                outcome.text = (await agent.run("Hi")).content
+    except ModelError as error:
+        outcome.error = error
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    with Loopback() as loopback, asyncio.Runner() as runner:
+        shared = Bed(loopback, runner, {wire.name: wire.agent(loopback, tools=[look]) for wire in WIRES})
+        yield shared
+        for agent in shared.agents.values():
+            runner.run(agent.aclose())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_over(bed: Bed) -> Iterator[None]:
+    yield
+    bed.server._replies.clear()
+
+
+def body(wire: Wire, streaming: bool = True) -> bytes:
+    """A right answer."""
+    return b"".join(wire.send.text(*WORDS)) if streaming else wire.send.plain_text(*WORDS)
+
+
+def good(wire: Wire, streaming: bool = True) -> Reply:
+    return Reply(body(wire, streaming), content_type=wire.mime if streaming else JSON)
+
+
+def head(*lines: str, status: str = "HTTP/1.1 200 OK", kind: str = "text/event-stream") -> bytes:
+    """The head of an answer, for what the loopback server would not send by itself."""
+    named = () if any(line.lower().startswith("content-type") for line in lines) else (f"content-type: {kind}",)
+    return "\r\n".join([status, *named, *lines, "", ""]).encode("latin-1")
+
+
+def chunk(data: bytes, extension: str = "") -> bytes:
+    return b"%x%b\r\n%b\r\n" % (len(data), extension.encode(), data)
+
+
+def deflated(data: bytes, wbits: int = 31) -> bytes:
+    packer = zlib.compressobj(9, wbits=wbits)
+    return packer.compress(data) + packer.flush()
+
+
+# Odd, and right
+
+Make = Callable[[bytes, str], Reply]
+
+
+def packed(data: bytes, *codings: str, **how: Any) -> Make:
+    """A compressed answer that says so, in one header for each of the codings."""
+    lines = [f"content-encoding: {coding}" for coding in codings]
+    return lambda _, kind: Reply(data, raw=head(*lines, f"content-length: {len(data)}", kind=kind), **how)
+
+
+def with_body(make: Callable[[bytes], Make]) -> Make:
+    return lambda data, kind: make(data)(data, kind)
+
+
+def closed(*lines: str, status: str = "HTTP/1.1 200 OK", before: bytes = b"") -> Make:
+    """An answer that the end of the connection ends."""
+    return lambda data, kind: Reply(data, raw=before + head(*lines, status=status, kind=kind), end="close")
+
+
+def chunks(*lines: str, extension: str = "", trailer: bytes = b"") -> Make:
+    def make(data: bytes, kind: str) -> Reply:
+        pieces = [chunk(data[:50], extension), chunk(data[50:], extension), b"0\r\n", trailer + b"\r\n"]
+        return Reply(pieces, raw=head("transfer-encoding: chunked", *lines, kind=kind))
+
+    return make
+
+
+ODD: dict[str, Make] = {
+    "HTTP/1.0": closed(status="HTTP/1.0 200 OK"),
+    "no length": closed(),
+    "no reason": closed(status="HTTP/1.1 200 "),
+    "299": closed(status="HTTP/1.1 299 Fine"),
+    "odd names": lambda data, kind: Reply(
+        chunk(data) + chunk(b""), raw=head(f"CoNtEnT-tYpE: {kind}", "TRANSFER-encoding: Chunked")
+    ),
+    "no content type": closed("content-type:"),
+    "another content type": closed("content-type: application/octet-stream"),
+    "letters in a header": closed("x-request-id: \xe4\xf6\xfc"),
+    "1xx before": closed(before=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+    "trailers": chunks(trailer=b"x-checksum: 1\r\ncontent-type: text/html\r\n"),
+    "chunk extensions": chunks(extension=';name="value"'),
+    "gzip": with_body(lambda data: packed(deflated(data), "gzip")),
+    "gzip byte by byte": with_body(lambda data: packed(deflated(data), "GZip", split=1)),
+    "gzip in members": with_body(lambda data: packed(deflated(data[:99]) + deflated(data[99:]), "x-gzip")),
+    "gzip twice": with_body(lambda data: packed(deflated(deflated(data)), "gzip, gzip")),
+    "gzip twice in two headers": with_body(lambda data: packed(deflated(deflated(data)), "gzip", "gzip")),
+    "deflate in gzip": with_body(lambda data: packed(deflated(deflated(data, 15)), "deflate, gzip")),
+    "deflate": with_body(lambda data: packed(deflated(data, 15), "deflate")),
+    "bare deflate": with_body(lambda data: packed(deflated(data, -15), "deflate")),
+    "identity": with_body(lambda data: packed(data, "identity")),
+}
+
+
+def refused_by_the_sdk(wire: Wire, streaming: bool, case: str) -> bool:
+    """Whether the SDK itself takes the answer for none: it is then an error of ours that says so."""
+    return ("content type" in case and not streaming) or (case == "299" and wire.provider == "gemini")
+
+
+@both_ways
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_answer_is_read(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+    """What HTTP allows, however rare, gives the right text, or an error where an SDK does not take it."""
+    reply = ODD[case](body(wire, streaming), wire.mime if streaming else JSON)
+    outcome = bed.attempt(wire, reply, streaming=streaming)
+    if refused_by_the_sdk(wire, streaming, case) and outcome.error is not None:
+        assert type(outcome.error) is ServerError
+    else:
+        assert (outcome.error, outcome.text) == (None, TEXT)
+    assert bed.goes_on(wire)
+
+
+LINES: dict[str, Callable[[bytes], bytes]] = {
+    "CRLF": lambda data: data.replace(b"\n", b"\r\n"),
+    "CR": lambda data: data.replace(b"\n", b"\r"),
+    "a mark before": lambda data: b"\xef\xbb\xbf" + data,
+}
+
+
+@pytest.mark.parametrize("split", [None, 1, 7])
+@pytest.mark.parametrize("case", LINES)
+def test_lines_may_end_in_any_way(bed: Bed, wire: Wire, case: str, split: int | None) -> None:
+    """CR LF, CR and a byte order mark before the first event lose nothing, wherever the network cuts."""
+    events = wire.send.text(*WORDS)
+    data = b"".join(events[wire.send is chat_completions :])  # so that there is something to lose in the first event
+    data = LINES[case](data.replace(b"\r\n", b"\n"))
+    outcome = bed.attempt(wire, Reply(data, split=split, content_type=wire.mime))
+    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+
+
+# What no event stream of today has
+
+NEW: dict[Any, bytes] = {
+    openai_responses: event({"type": "response.new.delta", "delta": "x", "text": "x"}, name="response.new.delta"),
+    chat_completions: event({"object": "chat.completion.new", "delta": {"content": "x"}}),
+    anthropic_messages: event({"type": "content_block_new", "index": 0, "delta": {"text": "x"}}, "content_block_new"),
+    gemini_generate: event({"newThing": {"text": "x"}}),
+    ollama_chat: encode({"model": "m", "message": {"role": "assistant"}, "new": "x", "done": False}) + b"\n",
+}
+IN_A_STREAM = {
+    "a comment": b": x\n\n",
+    "a new field": b"x-new: x\nnew\n\n",
+    "an id": b"id: 7\n\n",
+    "an id and a comment": b"id: 7\n: x\n\n",
+    "a time": b"retry: 10\n\n",
+    "a name": b"event: new\n\n",
+    "no data": b"data:\n\n",
+    "blank lines": b"\n\n\n",
+}
+EVENTS = ("an id", "an id and a comment", "a time", "a name", "no data")
+
+
+def between(wire: Wire, more: bytes) -> Reply:
+    """A right answer with this before and after each of its events."""
+    return Reply(more + b"".join(one + more for one in wire.send.text(*WORDS)), content_type=wire.mime)
+
+
+def test_a_new_kind_of_event_is_skipped(bed: Bed, wire: Wire) -> None:
+    """An event of a type that nobody knows yet says nothing."""
+    outcome = bed.attempt(wire, between(wire, NEW[wire.send]))
+    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+
+
+@pytest.mark.parametrize("case", IN_A_STREAM)
+def test_an_event_without_data_is_skipped(bed: Bed, wire: Wire, case: str) -> None:
+    """Comments, unknown fields and events without data are skipped, or an error where an SDK cannot read them."""
+    if wire.bare:
+        pytest.skip("lines of JSON have no such")
+    outcome = bed.attempt(wire, between(wire, IN_A_STREAM[case]))
+    # The standard drops an event without data; most SDKs take it for JSON. Gemini's knows no line but data.
+    refused = wire.provider == "gemini" or (case in EVENTS and wire.provider != "anthropic")
+    if refused and outcome.error is not None:
+        assert isinstance(outcome.error, ServerError | StreamInterrupted)
+        assert TEXT.startswith(outcome.text)
+    else:
+        assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+
+
+def grown(value: Any) -> Any:
+    """The JSON value with a field more in each of its objects."""
+    if isinstance(value, list):
+        return [grown(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: grown(inner) for name, inner in value.items()} | {"x_new": {"y": [None, "x"]}, "Ä": "x"}
+    return value
+
+
+@both_ways
+def test_a_new_field_is_skipped(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """An answer each of whose objects has fields that nobody knows yet is read all the same."""
+    lines = body(wire, streaming).splitlines(keepends=True)
+    for place, line in enumerate(lines):
+        name, brace, data = line.partition(b"{")
+        if brace:
+            lines[place] = name + encode(grown(json.loads(brace + data))) + b"\n"
+    reply = Reply(b"".join(lines), content_type=wire.mime if streaming else JSON)
+    outcome = bed.attempt(wire, reply, streaming=streaming)
+    assert (outcome.error, outcome.text) == (None, TEXT)
+
+
+# Letters that are none
+
+HALF, OTHER = "\\ud83d", "\\ude00"  # as JSON has them
+LETTERS = {
+    "NUL": (("a\\u0000b", "\\u0000"), "a\0b\0"),
+    "controls": (("\\u001b[31m", "\\u0085\\u2028", "\\u001e"), "\x1b[31m\x85\u2028\x1e"),
+    "a pair": ((HALF + OTHER,), "\U0001f600"),
+    "a pair in two": (("a" + HALF, OTHER + "b"), "a\U0001f600b"),
+    "half": (("a" + HALF, "b", OTHER + "c", HALF), "a\ufffdb\ufffdc"),
+    "the wrong way": ((OTHER + HALF, "a"), "\ufffd\ufffda"),
+}
+
+
+@pytest.mark.parametrize("part", ["text", "reasoning"])
+@pytest.mark.parametrize("case", LETTERS)
+def test_every_letter_can_be_sent_on(bed: Bed, wire: Wire, case: str, part: str) -> None:
+    """NUL and controls arrive as they are; a half finds its other, becomes U+FFFD, or is dropped at the very end."""
+    pieces, expected = LETTERS[case]
+    marks = [f"<{place}>" for place in range(len(pieces))]
+    events = wire.send.text(*marks) if part == "text" else wire.send.reasoning("".join(marks), "!", pieces=len(marks))
+    data = b"".join(events)
+    for mark, piece in zip(marks, pieces, strict=True):
+        data = data.replace(mark.encode(), piece.encode())
+    outcome = bed.attempt(wire, Reply(data, content_type=wire.mime))
+    assert outcome.error is None
+    assert getattr(outcome, part) == expected
+    expected.encode()
+
+
+@both_ways
+def test_bytes_that_are_no_letters(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """Bytes that are no UTF-8 are an error, or U+FFFD in their place."""
+    data = body(wire, streaming).replace("日本".encode(), b"\xff\xfe\xc3(")
+    outcome = bed.attempt(wire, Reply(data, content_type=wire.mime if streaming else JSON), streaming=streaming)
+    assert isinstance(outcome.error, ServerError) or (outcome.error is None and "\ufffd" in outcome.text)
+    outcome.text.encode()
+
+
+# Broken answers
+
+
+def broken(status: str = "HTTP/1.1 200 OK", *lines: str, more: bytes = b"", end: Any = "close") -> Make:
+    return lambda data, kind: Reply(data + more, raw=head(*lines, status=status, kind=kind), end=end)
+
+
+BROKEN: dict[str, Make] = {
+    "no HTTP": lambda data, kind: Reply(b"SSH-2.0-OpenSSH_9.6\r\n", raw=b"", end="close"),
+    "no head": lambda data, kind: Reply(data, raw=b"", end="close"),
+    "600": broken("HTTP/1.1 600 Odd"),
+    "999": broken("HTTP/1.1 999 Odd"),
+    "099": broken("HTTP/1.1 099 Odd"),
+    "20": broken("HTTP/1.1 20 Odd"),
+    "101": broken("HTTP/1.1 101 Switching Protocols", "upgrade: websocket", "connection: upgrade"),
+    "204": broken("HTTP/1.1 204 No Content", end="clean"),
+    "304": broken("HTTP/1.1 304 Not Modified", end="clean"),
+    "300": broken("HTTP/1.1 300 Multiple Choices"),
+    "only 1xx": lambda data, kind: Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n", end="close"),
+    "NUL in a header": broken("HTTP/1.1 200 OK", "x-odd: a\0b"),
+    "NUL in a name": broken("HTTP/1.1 200 OK", "x-o\0d: ab"),
+    "a name with a blank": broken("HTTP/1.1 200 OK", "x-odd : ab"),
+    "two lengths": broken("HTTP/1.1 200 OK", "content-length: 9", "content-length: 8"),
+    "a negative length": broken("HTTP/1.1 200 OK", "content-length: -9"),
+    "an endless length": broken("HTTP/1.1 200 OK", f"content-length: {'9' * 40}"),
+    "an odd encoding": broken("HTTP/1.1 200 OK", "transfer-encoding: gzip, chunked"),
+    "a chunk of no size": broken("HTTP/1.1 200 OK", "transfer-encoding: chunked", more=b"xyz\r\n"),
+    "a length too long": lambda data, kind: broken("HTTP/1.1 200 OK", f"content-length: {len(data) + 9}")(data, kind),
+    "a length too short": lambda data, kind: broken(
+        "HTTP/1.1 200 OK", f"content-length: {len(data) // 2}", end="clean"
+    )(data, kind),
+    "gzip that is none": broken("HTTP/1.1 200 OK", "content-encoding: gzip"),
+    "deflate that is none": broken("HTTP/1.1 200 OK", "content-encoding: deflate"),
+    "gzip cut off": with_body(lambda data: packed(deflated(data)[:-20], "gzip")),
+    "gzip once, said twice": with_body(lambda data: packed(deflated(data), "gzip", "gzip")),
+    "gzip unsaid": with_body(lambda data: packed(deflated(data))),
+    "an unknown coding": with_body(lambda data: packed(deflated(data), "x-new")),
+}
+# What comes whole before the fault is found: where the answer itself says that it is complete, it is.
+WHOLE = ("a length too long", "no HTTP")
+
+
+@both_ways
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_answer_is_an_error_of_ours(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+    """What is no HTTP, or not what its head says, is an error after at most what was right, and spoils nothing."""
+    reply = BROKEN[case](body(wire, streaming), wire.mime if streaming else JSON)
+    outcome = bed.attempt(wire, reply, streaming=streaming)
+    assert TEXT.startswith(outcome.text)
+    if case == "a length too long" and streaming and outcome.error is None:
+        assert outcome.text == TEXT, "an answer that says itself that it is complete is so"
+    else:
+        assert isinstance(outcome.error, ModelError), outcome.text
+        assert outcome.error.partial.content == outcome.text
+    assert outcome.seconds < LIMIT / 2
+    assert bed.goes_on(wire)
+
+
+STRAY = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
+
+
+@both_ways
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "later"])
+def test_a_second_answer_is_not_the_next_ones(bed: Bed, wire: Wire, streaming: bool, pause: float) -> None:
+    """An answer that nobody asked for is never taken for that to the next question."""
+    data, kind = body(wire, streaming), wire.mime if streaming else JSON
+    wrong = data.replace("日本".encode(), b"WRONG")
+    second = STRAY % (kind.encode(), len(wrong), wrong)
+    whole = head(f"content-length: {len(data)}", kind=kind) + data
+    reply = Reply([whole, second] if pause else whole + second, raw=b"", pause=pause)
+    assert bed.attempt(wire, reply, streaming=streaming).text == TEXT
+    bed.runner.run(asyncio.sleep(2 * pause))
+    outcome = bed.attempt(wire, good(wire, streaming), streaming=streaming)
+    assert "WRONG" not in outcome.text
+    assert outcome.text == TEXT if outcome.error is None else outcome.error.retryable
+    assert bed.goes_on(wire)
+
+
+@both_ways
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_within_the_server_is_followed(bed: Bed, wire: Wire, streaming: bool, status: int) -> None:
+    """A question that is sent on to another path of the same server is asked there, with its key."""
+    assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
+    target = "/moved" + bed.server.requests[0].path
+    away = Reply(b"", status, "text/plain", {"location": target})
+    outcome = bed.attempt(wire, away, good(wire, streaming), streaming=streaming)
+    assert (outcome.error, outcome.text) == (None, TEXT)
+    first, second = bed.server.requests
+    assert (second.path, second.body) == (target, first.body)
+    assert "key" in str(second.headers.values())
+
+
+@both_ways
+def test_redirects_without_end(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A server that sends the question round in a circle is given up."""
+    outcome = bed.attempt(wire, *[Reply(b"", 307, "text/plain", {"location": "/x"})] * 100, streaming=streaming)
+    assert isinstance(outcome.error, ModelError)
+    assert len(bed.server.requests) < 50
+
+
+# Too much
+
+
+def flood(*pieces: bytes, raw: bytes | None = None, size: int = 350 * MB) -> Reply:
+    """An answer whose last piece is sent again and again, as fast as it is taken, up to more than anybody takes."""
+    return Reply(pieces[:-1], raw=raw, more=repeat(pieces[-1], size // len(pieces[-1])), end="close")
+
+
+def member(data: bytes = b"") -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+ENDLESS: dict[str, Callable[[str], Reply]] = {
+    "a status line": lambda kind: flood(b"a" * 9999, raw=b"HTTP/1.1 200 "),
+    "a header": lambda kind: flood(b"a" * 9999, raw=b"HTTP/1.1 200 OK\r\nx-long: "),
+    "headers": lambda kind: flood(b"x-long: a\r\n" * 999, raw=b"HTTP/1.1 200 OK\r\n"),
+    "a chunk's size": lambda kind: flood(b"0" * 9999, raw=head("transfer-encoding: chunked", kind=kind)),
+    "a chunk's extension": lambda kind: flood(b"1;", b"a" * 9999, raw=head("transfer-encoding: chunked", kind=kind)),
+    "trailers": lambda kind: flood(b"0\r\n", b"x: a\r\n" * 999, raw=head("transfer-encoding: chunked", kind=kind)),
+}
+
+
+@both_ways
+@pytest.mark.parametrize("case", ENDLESS)
+def test_a_head_without_end(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+    """What belongs to no body is given up before it has filled the memory."""
+    outcome = bed.measured(wire, ENDLESS[case](wire.mime if streaming else JSON), streaming=streaming)
+    assert isinstance(outcome.error, ModelError)
+    assert outcome.memory < 16
+    assert bed.server.requests[0].sent < 32 * MB
+
+
+FULL = {"stream": 64 * MB, "plain": 256 * MB}
+
+
+def zeros(size: int, times: int) -> bytes:
+    """So many zeros compressed so many times."""
+    packer = zlib.compressobj(1, wbits=31)
+    data = b"".join([*(packer.compress(bytes(MB)) for _ in range(size // MB)), packer.flush()])
+    return data if times == 1 else deflated(data)
+
+
+@pytest.fixture(scope="module")
+def bombs() -> dict[str, bytes]:
+    """A body of a few bytes that hold 300 MB, for each content-encoding."""
+    return {"gzip": zeros(300 * MB, 1), "gzip, gzip": zeros(300 * MB, 2)}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
+def test_a_bomb_is_not_unpacked(bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str) -> None:
+    """An event of 300 MB in a few bytes is given up when it has reached its limit of 64 MB."""
+    assert len(bombs[coding]) < 2 * MB
+    outcome = bed.measured(wire, packed(bombs[coding], coding)(b"", wire.mime))
+    assert type(outcome.error) is ServerError and "more than 64 MB" in str(outcome.error)
+    assert outcome.memory < 64 * 5
+    assert bed.goes_on(wire)
+
+
+@two_wires
+@pytest.mark.parametrize("coding", [None, "gzip, gzip"])
+def test_a_plain_answer_may_be_too_large(bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str | None) -> None:
+    """A plain answer of 300 MB, whether sent or unpacked, is given up when it has reached its limit of 256 MB."""
+    reply = packed(bombs[coding], coding)("", JSON) if coding else flood(b" " * MB, raw=head(kind=JSON))
+    outcome = bed.measured(wire, reply, streaming=False)
+    assert type(outcome.error) is ServerError and "more than 256 MB" in str(outcome.error)
+    assert outcome.memory < 256 * 1.25
+    assert bed.server.requests[0].sent < 300 * MB
+
+
+@two_wires
+def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
+    """A line that never ends is given up when it has reached the limit of 64 MB."""
+    start = b'{"x": "' if wire.bare else b'data: {"x": "'
+    outcome = bed.measured(wire, flood(start, b"a" * MB, raw=head(kind=wire.mime)))
+    assert type(outcome.error) is ServerError and "more than 64 MB" in str(outcome.error)
+    assert outcome.memory < 64 * 5
+    assert bed.server.requests[0].sent < 80 * MB
+
+
+def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
+    """Text of 8 MB in one event arrives whole and in time."""
+    data = b"".join(wire.send.text("<big>")).replace(b"<big>", b"a" * 8 * MB)
+    outcome = bed.measured(wire, Reply(data, content_type=wire.mime))
+    assert outcome.error is None and outcome.text == "a" * 8 * MB
+    assert outcome.memory < 8 * 16
+    assert outcome.seconds < LIMIT / 3
+
+
+@two_wires
+@both_ways
+@pytest.mark.parametrize("status", [307, 500])
+def test_an_error_page_without_end(bed: Bed, wire: Wire, streaming: bool, status: int) -> None:
+    """Of the page of an error or of a redirect no more is read than can be told, even if it looks like events."""
+    raw = head("location: /x", status=f"HTTP/1.1 {status} Odd", kind="text/plain")
+    page = flood(b"a" * (MB - 2) + b"\n\n", raw=raw, size=64 * MB)
+    outcome = bed.measured(wire, page, streaming=streaming)
+    assert isinstance(outcome.error, ModelError)
+    assert outcome.memory < 48
+    assert bed.server.requests[0].sent < 32 * MB
+
+
+def test_what_follows_gzip_is_not_kept(bed: Bed, wire: Wire) -> None:
+    """Bytes after the end of what was compressed are an error or are dropped, and do not fill the memory."""
+    reply = flood(member(begun(wire, *SAID)), bytes(MB), raw=head("content-encoding: gzip"), size=32 * MB)
+    outcome = bed.measured(wire, reply)
+    assert isinstance(outcome.error, ServerError | StreamInterrupted)
+    assert outcome.text == "".join(SAID)
+    assert outcome.memory < 16
+
+
+def empty_delta(wire: Wire) -> bytes:
+    return next(one for one in wire.send.text("xyz") if b'"xyz"' in one).replace(b'"xyz"', b'""')
+
+
+def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
+    """Many deltas without text neither add up nor hide the text that follows."""
+    start, number = begun(wire), 3_000 if wire.provider == "gemini" else 10_000
+    many = [empty_delta(wire) * 100] * (number // 100)
+    outcome = bed.measured(wire, Reply(start, content_type=wire.mime, more=[*many, body(wire)[len(start) :]]))
+    assert (outcome.error, outcome.text) == (None, TEXT)
+    assert outcome.memory < 0.75 < number * len(empty_delta(wire)) / MB, "less than what was sent"
+    assert outcome.seconds < LIMIT / 3
+
+
+DEPTHS = (200, 400, 900, 990, 5_000, 100_000)
+
+
+@both_ways
+def test_arguments_may_be_nested_deeply(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """However deep the arguments of a call are, the tool runs, the model is told, or it is an error of ours."""
+    for depth in DEPTHS:
+        call = ("c1", "look", '{"query": "<deep>"}')
+        data = b"".join(wire.send.tool_calls(call, pieces=1)) if streaming else wire.send.plain_tool_calls(call)
+        for mark in (b'"<deep>"', b'\\"<deep>\\"'):
+            data = data.replace(mark, b"[" * depth + b"]" * depth)
+        first = Reply(data, content_type=wire.mime if streaming else JSON)
+        outcome = bed.attempt(wire, first, good(wire, streaming), streaming=streaming)
+        assert isinstance(outcome.error, ModelError) or outcome.text == TEXT, depth
+        bed.server._replies.clear()
+
+
+class Many(tuple[Any, ...]):
+    """Calls whose text is short: the builders make their ids of it, anew for each event."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} calls"
+
+
+@pytest.mark.parametrize("interleaved", [True, False], ids=["in turn", "one by one"])
+def test_ten_thousand_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
+    """The time that the calls of a turn take grows with their number, and not with its square."""
+    calls = Many((f"c{place}", "look", "{}") for place in range(10_000))
+    events = wire.send._stream(Answer(calls=calls, pieces=1, interleaved=interleaved))
+    bed.server.reply(Reply(b"".join(events), content_type=wire.mime))
+
+    async def asked() -> list[dict[str, Any]]:
+        async with asyncio.timeout(LIMIT), bed.agents[wire.name].run_stream("Hi") as stream:
+            async for chunk in stream:
+                if chunk.finish_reason == "tool_calls":
+                    return chunk.metadata["tool_calls"]
+        raise AssertionError("no tool was called")
+
+    started = time.process_time()  # which a busy machine does not lengthen much; it takes one to three seconds
+    found = bed.runner.run(asked())
+    assert time.process_time() - started < 5
+    assert [call["name"] for call in found] == ["look"] * len(calls)
+    assert wire.bare or [call["id"] for call in found] == [id for id, _, _ in calls]
+
+
+# Too slow
+
+
+def trickles(wire: Wire, *said: str) -> dict[str, Reply]:
+    """Answers that keep coming, byte by byte, without anything in them."""
+    start = begun(wire, *said)
+    packer = zlib.compressobj(wbits=31)
+    first = packer.compress(start) + packer.flush(zlib.Z_SYNC_FLUSH)
+    kind = f"content-type: {wire.mime}"
+    after = {
+        "a line": Reply([start + b'{"x": "' if wire.bare else start + b": ", b"a"], forever=True),
+        "a chunk's size": Reply([chunk(start or b" "), b"0"], raw=head("transfer-encoding: chunked"), forever=True),
+        "empty blocks": Reply([first, EMPTY_BLOCK], raw=head("content-encoding: gzip"), forever=True),
+        "many empty blocks": flood(first, EMPTY_BLOCK * 9999, raw=head("content-encoding: gzip"), size=LIMITLESS),
+        "empty members": flood(member(start), member() * 999, raw=head("content-encoding: gzip"), size=LIMITLESS),
+        "empty deltas": flood(start, empty_delta(wire) * 99, raw=head(), size=LIMITLESS),
+    }
+    if said:
+        return after
+    return after | {
+        "a header": Reply([b"a"], raw=f"HTTP/1.1 200 OK\r\n{kind}\r\nx: ".encode(), forever=True),
+        "1xx": Reply([b"HTTP/1.1 103 Early Hints\r\n\r\n"], raw=b"", forever=True),
+        "many 1xx": flood(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99, raw=b"", size=LIMITLESS),
+        "an error page": Reply([b"a"], 500, "text/html", forever=True),
+        "a page": Reply([b"a"], 200, JSON, forever=True, framing="chunked"),
+    }
+
+
+@pytest.mark.parametrize("said", [(), SAID], ids=["first", "stall"])
+def test_a_trickle_holds_nothing(wire: Wire, said: tuple[str, ...]) -> None:
+    """Bytes that bring no content, one now and then or more than can be read, do not put the time limits off."""
+    warm_up(wire.name)
+    kind = "stall" if said else "first"
+    with Stage() as stage:
+        scenes = {name: Scene([reply]) for name, reply in trickles(wire, *said).items()}
+        seen = play(stage, wire, scenes, timeout=Timeout(**{kind: 0.3}))
+    assert ends(seen) == dict.fromkeys(scenes, (kind, "".join(said)))
