@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import groupby
 from traceback import clear_frames
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 from google import genai
@@ -38,6 +38,12 @@ JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
 TEXT_ONLY = {"text"}
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
+
+
+class Config(types.GenerateContentConfig):
+    """The SDK's settings, with what it looks for in them at each event: a miss costs 3 µs."""
+
+    include_all_fields: ClassVar[None] = None
 
 
 class Client(genai.Client):
@@ -163,7 +169,7 @@ def encode_request(request: Request) -> dict[str, Any]:
     if tools:
         config["tools"] = [{"function_declarations": tools}, *model.extra.get("tools", ())]
     try:
-        checked = types.GenerateContentConfig(**config)
+        checked = Config(**config)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise ConfigurationError(f"the Gemini SDK does not take these settings: {'; '.join(wrong)}") from None
