@@ -1,0 +1,71 @@
+"""The Gemini SDK's client, with a key and an address, and with an HTTP client of ours."""
+
+from __future__ import annotations
+
+import os
+
+import httpx2
+from google import genai
+from google.auth.exceptions import GoogleAuthError
+from google.genai import types
+
+from cogent.errors import ConfigurationError
+from cogent.model import Model
+from cogent.providers._http import client_settings, guard, opened
+from cogent.providers._sdk import plain, provider_error
+from cogent.timeout import Timeout
+
+KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
+
+
+class Client(genai.Client):
+    """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK retries with that by itself."""
+
+    def __init__(self, model: Model, timeout: Timeout) -> None:
+        vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
+        # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
+        default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
+        self.http = httpx2.AsyncClient(follow_redirects=True, **client_settings(httpx2, timeout, guard, _check))
+        self.http.event_hooks["request"].append(self._limit)
+        options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
+        options.httpx_async_client = self.http
+        key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+        self.api_key = key if isinstance(key, str) else None
+        super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below
+
+    async def _limit(self, request: httpx2.Request) -> None:
+        # The SDK sets a time-out of its own for each request: none, unless the user set one.
+        if not any(request.extensions["timeout"].values()):
+            request.extensions["timeout"] = self.http.timeout.as_dict()
+
+
+async def _check(response: httpx2.Response) -> None:
+    """Raise for what the SDK would take for an empty answer: something else, or an error, with status 200."""
+    if response.status_code != 200:
+        return
+    if response.url.path.endswith(":streamGenerateContent"):
+        await opened(response)
+    else:
+        await response.aread()
+        answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)
+        if answer.get("error"):
+            raise provider_error(answer["error"])
+
+
+def make_client(model: Model, timeout: Timeout) -> Client:
+    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    if callable(model.api_key):
+        raise ConfigurationError("the Gemini SDK takes no function as api_key: give the key, or a client of your own")
+    try:
+        return Client(model, timeout)
+    except (ValueError, GoogleAuthError) as error:
+        raise ConfigurationError(
+            f"no API key: set GEMINI_API_KEY or GOOGLE_API_KEY, or give Model(..., api_key=...) ({error})"
+        ) from error
+
+
+async def close_client(client: Client) -> None:
+    """Close its connections."""
+    client.close()
+    await client.http.aclose()
