@@ -33,12 +33,12 @@ from cogent import (
 )
 from cogent.chunks import ToolCallDelta, TurnUpdate
 from cogent.messages import ToolCall
-from cogent.providers import Request, gemini
+from cogent.providers import Request, _gemini_client, gemini
 
 KEY = "key-0123456789"
 JSON = "application/json"
 SIGNATURE = gemini_generate.SIGNATURE
-VARIABLES = [*gemini.KEYS, *gemini.VERTEX, "GOOGLE_GEMINI_BASE_URL", "GOOGLE_GENAI_API_VERSION"]
+VARIABLES = [*_gemini_client.KEYS, *_gemini_client.VERTEX, "GOOGLE_GEMINI_BASE_URL", "GOOGLE_GENAI_API_VERSION"]
 
 
 @pytest.fixture(autouse=True)

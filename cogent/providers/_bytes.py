@@ -7,6 +7,7 @@ classes the SDKs bring along, so that neither is imported here.
 from __future__ import annotations
 
 import asyncio
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
@@ -39,11 +40,11 @@ class AnswerBytes:
     first, begun = b"", False  # of what may be a byte order mark
 
     def __init__(
-        self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None, page: bool
+        self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None, page: bool, most: int
     ) -> None:
         self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
         self.inner, self.ends, self.unpack, self.mend, self.page = inner, ends, unpack, mend, page
-        self.last = b""
+        self.most, self.last = most, b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size, unpack, mend = 0, self.unpack, self.mend
@@ -59,7 +60,11 @@ class AnswerBytes:
                                 return
                             size = self.checked(size, whole)
                         self.last = whole if len(whole) > LONGEST_END else (self.last + whole)[-LONGEST_END:]
-                        yield whole if mend is None else mend(whole)
+                        whole = whole if mend is None else mend(whole)
+                        for start in range(0, len(whole), self.most):
+                            if start:
+                                await asyncio.sleep(0)
+                            yield whole[start : start + self.most]
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
@@ -95,8 +100,14 @@ def _class_over(base: type[Any]) -> type[AnswerBytes]:
     return type("AnswerBytes", (AnswerBytes, base), {})
 
 
-def guarded(response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] | None = None) -> AnswerBytes:
-    """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such."""
+def guarded(
+    response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] | None = None, most: int = sys.maxsize
+) -> AnswerBytes:
+    """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
+
+    `mender` makes what changes the bytes before the SDK sees them. `most` at a time are for an SDK whose stream can be
+    left only where it waits for more: about as many as it reads in 2 ms.
+    """
     if isinstance(response.stream, AnswerBytes):
         return response.stream
     base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
@@ -107,7 +118,7 @@ def guarded(response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] |
         for _ in codings:
             unpack = _chained(unpack, _unpacker())
     mend = mender() if mender is not None and "content-encoding" not in response.headers else None
-    response.stream = wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success)
+    response.stream = wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
     return wrapped
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import httpx2
 from google import genai
@@ -26,7 +27,9 @@ class Client(genai.Client):
         vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
-        self.http = httpx2.AsyncClient(follow_redirects=True, **client_settings(httpx2, timeout, guard, _check))
+        self.http = httpx2.AsyncClient(
+            follow_redirects=True, **client_settings(httpx2, timeout, partial(guard, most=4096), _check)
+        )
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
         options.httpx_async_client = self.http

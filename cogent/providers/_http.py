@@ -14,7 +14,7 @@ from typing import Any
 
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
-from cogent.providers._bytes import BLANK_LINE, Mend, done, guarded
+from cogent.providers._bytes import BLANK_LINE, done, guarded
 from cogent.providers._sdk import provider_error
 from cogent.timeout import Timeout
 
@@ -52,11 +52,10 @@ async def _refuse_what_was_not_asked_for(request: Any) -> None:
     request.extensions["trace"] = trace
 
 
-async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, mender: Callable[[], Mend] | None = None) -> None:
+async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any) -> None:
     """A response hook: refuses redirects to another host, and limits the size of what is read.
 
-    `ends` are the bytes of which one ends an event, where a stream was asked for. `mender` makes what changes the bytes
-    of an answer before the SDK sees them.
+    `ends` are the bytes of which one ends an event, where a stream was asked for; `how` goes to `guarded`.
     """
     if response.has_redirect_location:
         _check_redirect(response)
@@ -64,7 +63,7 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, mender: Cal
     if STREAMED not in asked.extensions:  # a request that was redirected has those of the one before, but no content
         in_path = asked.url.path.endswith(":streamGenerateContent")
         asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
-    guarded(response, ends if asked.extensions[STREAMED] and _kind(response) != JSON else (), mender)
+    guarded(response, ends if asked.extensions[STREAMED] and _kind(response) != JSON else (), **how)
 
 
 def _check_redirect(response: Any) -> None:
