@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from time import process_time
 from typing import Any
 
@@ -83,6 +84,10 @@ def text_cases(sides: Sides) -> Iterator[Case]:
     yield sides.case("text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3)
     one_by_one = per_delta(DELTAS, sides.ours(single), sides.theirs(protocol.text, single))
     yield sides.case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", one_by_one, times=3)
+    if hasattr(protocol, "other_http") and find_spec("aiohttp"):
+        _, theirs = one_by_one
+        samples = [partial(over_aiohttp, protocol, sides.url, single), theirs]
+        yield sides.case("text over aiohttp", "us CPU per delta; one event in a chunk of HTTP", samples, times=3)
     if hasattr(protocol, "floor"):
         floor = sides.theirs(protocol.floor, text)
         yield sides.case("floor", "us CPU per delta; ours: the SDK's dicts", per_delta(DELTAS, floor, typed))
@@ -144,6 +149,14 @@ async def collect(agent: Agent, history: Sequence[Message]) -> str:
     """The text of a run, as users put it together."""
     async with agent.run_stream(QUESTION, history=history) as stream:
         return "".join([chunk.content async for chunk in stream])
+
+
+async def over_aiohttp(protocol: Any, url: str, name: str) -> tuple[float]:
+    """A sample of a run over the SDK's other HTTP client, which is made, used once before, and closed."""
+    async with protocol.connect(url, http_client=protocol.other_http()) as client:
+        run = partial(collect, Agent("benchmark", Model(f"{protocol.provider}:{name}", client=client)), ())
+        await run()
+        return await cpu(run, DELTAS, 1e-6 * DELTAS)
 
 
 async def whole(agent: Agent) -> str:

@@ -4,16 +4,17 @@ import json
 from typing import Any
 
 from answers import result
-from anthropic import AsyncAnthropic, AsyncStream
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 
 
 class Anthropic:
     provider = "anthropic"
+    other_http = DefaultAioHttpClient
     whole_calls = False
 
     @staticmethod
-    def connect(url: str) -> AsyncAnthropic:
-        return AsyncAnthropic(api_key="none", base_url=url, max_retries=0)
+    def connect(url: str, **more: Any) -> AsyncAnthropic:
+        return AsyncAnthropic(api_key="none", base_url=url, max_retries=0, **more)
 
     @staticmethod
     def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:

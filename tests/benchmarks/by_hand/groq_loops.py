@@ -9,11 +9,12 @@ from by_hand.openai_loops import ChatCompletions
 
 class Groq(ChatCompletions):
     provider = "groq"
+    other_http = groq.DefaultAioHttpClient
     options: dict[str, Any] = {}  # noqa: RUF012  # nobody changes it
 
     @staticmethod
-    def connect(url: str) -> groq.AsyncGroq:
-        return groq.AsyncGroq(api_key="none", base_url=url, max_retries=0)
+    def connect(url: str, **more: Any) -> groq.AsyncGroq:
+        return groq.AsyncGroq(api_key="none", base_url=url, max_retries=0, **more)
 
     @classmethod
     async def floor(cls, client: groq.AsyncGroq, **request: Any) -> str:

@@ -4,16 +4,17 @@ import json
 from typing import Any
 
 from answers import result
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 
 
 class Responses:
     provider = "openai"
+    other_http = DefaultAioHttpClient
     whole_calls = False
 
     @staticmethod
-    def connect(url: str) -> AsyncOpenAI:
-        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
+    def connect(url: str, **more: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0, **more)
 
     @staticmethod
     def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
@@ -53,12 +54,13 @@ class Responses:
 
 class ChatCompletions:
     provider = "openai-chat"
+    other_http: Any = DefaultAioHttpClient
     whole_calls = False
     options: dict[str, Any] = {"stream_options": {"include_usage": True}}  # noqa: RUF012  # nobody changes it
 
     @staticmethod
-    def connect(url: str) -> AsyncOpenAI:
-        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
+    def connect(url: str, **more: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0, **more)
 
     @staticmethod
     def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
@@ -103,5 +105,5 @@ class Azure(Responses):
     provider = "azure"
 
     @staticmethod
-    def connect(url: str) -> AsyncOpenAI:
-        return AsyncOpenAI(api_key="none", base_url=f"{url}/openai/v1/", max_retries=0)
+    def connect(url: str, **more: Any) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=f"{url}/openai/v1/", max_retries=0, **more)
