@@ -45,24 +45,6 @@ class PartialCall:
 class Turn:
     """One answer of the model as it comes in; `id` tells its calls from those of other turns."""
 
-    __slots__ = (
-        "_by_id",
-        "_by_index",
-        "_calls",
-        "_halves",
-        "_items",
-        "_text",
-        "_thoughts",
-        "asked",
-        "began",
-        "finish",
-        "id",
-        "model",
-        "refused",
-        "request_id",
-        "usage",
-    )
-
     def __init__(self, id: str) -> None:
         self.id = id
         self.asked = False  # whether the provider may have taken the question, which costs

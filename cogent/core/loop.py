@@ -56,6 +56,7 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
                             watchdog.leave()
                             yield chunk
                             if watchdog.enter():
+                                check_time(run, watchdog)
                                 return
         except asyncio.CancelledError:
             if not watchdog.interrupted():

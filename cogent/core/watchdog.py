@@ -35,26 +35,6 @@ class Watchdog:
     tasks and waits for them, finds every run closed before it comes to the generators.
     """
 
-    __slots__ = (
-        "_abandoned",
-        "_before",
-        "_cancelled",
-        "_deadline",
-        "_kind",
-        "_left",
-        "_limits",
-        "_over",
-        "_reader",
-        "_stall",
-        "_task",
-        "_timer",
-        "_total",
-        "keeper",
-        "loop",
-        "open",
-        "reason",
-    )
-
     def __init__(self, limits: Timeout) -> None:
         self._limits = limits
         self._stall = limits.stall
