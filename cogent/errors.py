@@ -123,8 +123,8 @@ class ConnectionFailed(ModelError):
 class ModelTimeout(ModelError):
     """A limit of time was reached.
 
-    `kind` is `"first"` (no content yet), `"stall"` (content stopped coming), `"total"` (the whole run) or
-    `"request"` (a limit of the SDK or the server).
+    `kind` is `"connect"`, `"first"` (no content yet), `"stall"` (content stopped coming), `"total"` (the whole run),
+    `"idle"` (nobody asked for the next chunk) or `"request"` (a limit of the SDK or the server).
     """
 
     may_retry = True

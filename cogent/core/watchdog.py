@@ -12,6 +12,7 @@ import math
 import warnings
 from asyncio import current_task
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from cogent.timeout import Timeout
 
@@ -102,8 +103,9 @@ class Watchdog:
     def abandon(self) -> None:
         """Nobody can ask for a chunk after the one that is waited for; may be called from any thread."""
         self._abandoned = True
-        if self.open and self._task is None and self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._stop_abandoned)
+        if self.open and self._task is None and self.loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(self._stop_abandoned)
 
     def interrupted(self) -> bool:
         """On CancelledError: whether it was our doing alone. If so it is taken back."""
