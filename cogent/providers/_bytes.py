@@ -47,11 +47,13 @@ class AnswerBytes:
         self.most, self.last = most, b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, unpack, mend = 0, self.unpack, self.mend
+        size, unpack, mend, most = 0, self.unpack, self.mend, self.most
         async with aclosing(aiter(self.inner)) as pieces:
+            if self.complete():  # one SDK begins anew to read what follows the end
+                await drain(pieces)
+                return
             try:
-                # One SDK begins anew to read what follows the end.
-                while not self.complete() and (packed := await anext(pieces, None)) is not None:
+                async for packed in pieces:
                     for data in (packed,) if unpack is None else unpack(packed):
                         whole = data if self.begun else self.unmarked(data)
                         size += len(whole)
@@ -61,10 +63,12 @@ class AnswerBytes:
                             size = self.checked(size, whole)
                         self.last = whole if len(whole) > LONGEST_END else (self.last + whole)[-LONGEST_END:]
                         whole = whole if mend is None else mend(whole)
-                        for start in range(0, len(whole), self.most):
-                            if start:
-                                await asyncio.sleep(0)
-                            yield whole[start : start + self.most]
+                        yield whole[:most]
+                        for start in range(most, len(whole), most):
+                            await asyncio.sleep(0)
+                            yield whole[start : start + most]
+                    if self.complete():
+                        break
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
