@@ -61,11 +61,7 @@ class AgentStream:
 
     def cancel(self) -> None:
         """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
-        loop = self._watchdog.loop
-        if loop is None or loop is _running():
-            self._watchdog.interrupt(STOPPED)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(self._watchdog.interrupt, STOPPED)
+        self._watchdog.stop()
 
     def __del__(self) -> None:
         self._watchdog.abandon()
@@ -78,10 +74,3 @@ class AgentStream:
             error.partial = self.response
             raise
         raise StopAsyncIteration
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

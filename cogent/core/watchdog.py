@@ -11,7 +11,7 @@ import asyncio
 import math
 import warnings
 from asyncio import current_task
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 from cogent.timeout import Timeout
@@ -100,12 +100,15 @@ class Watchdog:
             if self.open:
                 self._deliver()
 
+    def stop(self) -> None:
+        """Stop the run, from any task or thread."""
+        self._on_loop(self.interrupt, STOPPED)
+
     def abandon(self) -> None:
         """Nobody can ask for a chunk after the one that is waited for; may be called from any thread."""
         self._abandoned = True
-        if self.open and self._task is None and self.loop is not None:
-            with suppress(RuntimeError):  # the loop is closed
-                self.loop.call_soon_threadsafe(self._stop_abandoned)
+        if self.open:
+            self._on_loop(self._stop_abandoned)
 
     def interrupted(self) -> bool:
         """On CancelledError: whether it was our doing alone. If so it is taken back."""
@@ -162,6 +165,13 @@ class Watchdog:
         self.open = False
         self._over.set()
 
+    def _on_loop(self, do: Callable[..., None], *arguments: str) -> None:
+        if self.loop is None or self.loop is _running():
+            do(*arguments)
+        else:
+            with suppress(RuntimeError):  # that loop is closed
+                self.loop.call_soon_threadsafe(do, *arguments)
+
     def _stop_abandoned(self) -> None:
         if self._task is None:
             self.interrupt(STOPPED)
@@ -188,7 +198,7 @@ class Watchdog:
     def _restart(self, limit: float | None) -> None:
         assert self.loop is not None
         self._deadline = math.inf if limit is None else self.loop.time() + limit
-        if self._timer is None or self._timer.when() > self._deadline:
+        if limit is not None and (self._timer is None or self._timer.when() > self._deadline):
             self._arm(self._deadline)
 
     def _arm(self, when: float) -> None:
@@ -207,3 +217,10 @@ class Watchdog:
             self.interrupt("total" if now >= self._total else kind)
         else:
             self._arm(min(deadline, self._total, now + min(idle, LONGEST_TIMER)))
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
