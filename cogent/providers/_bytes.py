@@ -110,7 +110,7 @@ def guarded(
     """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
 
     `mender` makes what changes the bytes before the SDK sees them. `most` at a time are for an SDK whose stream can be
-    left only where it waits for more: about as many as it reads in 2 ms.
+    left only where it waits for more: about as many as it reads in some milliseconds.
     """
     if isinstance(response.stream, AnswerBytes):
         return response.stream

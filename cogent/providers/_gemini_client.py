@@ -28,7 +28,7 @@ class Client(genai.Client):
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
         self.http = httpx2.AsyncClient(
-            follow_redirects=True, **client_settings(httpx2, timeout, partial(guard, most=4096), _check)
+            follow_redirects=True, **client_settings(httpx2, timeout, partial(guard, most=8192), _check)
         )
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)

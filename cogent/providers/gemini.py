@@ -164,17 +164,25 @@ class Answer:
         self.items: list[dict[str, Any]] = []
         self.calls = 0
         self.open: dict[str, Any] | None = None
+        self.request_id: str | None = None
 
     def decode_event(self, event: types.GenerateContentResponse) -> Iterator[Part]:
         """The parts that an event stands for; only the first candidate counts."""
-        candidate = next((c for c in event.candidates or () if not c.index), NO_CANDIDATE)
+        candidate = _first(event.candidates or ())
         for part in (candidate.content and candidate.content.parts) or ():
-            yield from self._decode_part(part) if part.function_call is None else self._decode_call(part)
+            if part.function_call is not None:
+                yield from self._decode_call(part)
+            elif self._goes_on(part):
+                yield StreamChunk(part.text or "")
+            else:
+                yield from self._decode_part(part)
         blocked = event.prompt_feedback and event.prompt_feedback.block_reason
-        headers = (event.sdk_http_response and event.sdk_http_response.headers) or {}
+        if self.request_id is None:
+            headers = (event.sdk_http_response and event.sdk_http_response.headers) or {}
+            self.request_id = headers.get("x-request-id") or event.response_id
         yield TurnUpdate(
             model=event.model_version,
-            request_id=headers.get("x-request-id") or event.response_id,
+            request_id=self.request_id,
             finish=f"blocked:{blocked.value}" if blocked else candidate.finish_reason and candidate.finish_reason.value,
             usage=decode_usage(event.usage_metadata) if event.usage_metadata else {},
         )
@@ -187,11 +195,14 @@ class Answer:
         for item in self.items:
             yield TurnUpdate(item={**item, "text": "".join(item["text"])} if "text" in item else item)
 
+    def _goes_on(self, part: types.Part) -> bool:
+        """Whether this is but more of the text before, to which it is then added."""
+        if part.model_fields_set != TEXT_ONLY or not part.text or not self.items or self.items[-1].keys() != TEXT_ONLY:
+            return False
+        self.items[-1]["text"].append(part.text)
+        return True
+
     def _decode_part(self, part: types.Part) -> Iterator[Part]:
-        if part.model_fields_set == TEXT_ONLY and part.text and self.items and self.items[-1].keys() == TEXT_ONLY:
-            self.items[-1]["text"].append(part.text)
-            yield StreamChunk(part.text)
-            return
         if not part.model_fields_set <= {"text", "thought"}:
             self.items.append(part.to_json_dict() | ({} if part.text is None else {"text": [part.text]}))
         elif part.text:
@@ -221,6 +232,13 @@ class Answer:
             yield StreamChunk(tool_call=ToolCallDelta(self.calls - 1, call.id, call.name or "", arguments))
         if arguments:
             self.open = None
+
+
+def _first(candidates: Iterable[types.Candidate]) -> types.Candidate:
+    for candidate in candidates:
+        if not candidate.index:
+            return candidate
+    return NO_CANDIDATE
 
 
 def _put(node: Any, steps: list[Any], value: Any) -> Any:
