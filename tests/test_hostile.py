@@ -522,6 +522,7 @@ def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
     start = b'{"x": "' if wire.bare else b'data: {"x": "'
     outcome = bed.measured(wire, flood(start, b"a" * MB, raw=head(kind=wire.mime)))
     assert type(outcome.error) is ServerError and "more than 64 MB" in str(outcome.error)
+    assert not outcome.error.retryable
     assert outcome.memory < 64 * 5
     assert bed.server.requests[0].sent < 80 * MB
 

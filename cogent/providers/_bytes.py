@@ -92,7 +92,7 @@ class AnswerBytes:
             return 0
         limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
         if size > limit:
-            raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200)
+            raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200, retryable=False)
         return size
 
     async def aclose(self) -> None:
