@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from cogent import Agent, CogentError
+from cogent import Agent, CogentError, Model
 
 
 async def main() -> None:
@@ -12,7 +12,8 @@ async def main() -> None:
     parser.add_argument("--model", default="local", help='such as "gpt-5.4" or "anthropic:claude-sonnet-4-5"')
     arguments = parser.parse_args()
 
-    agent = Agent(name="writer", model=arguments.model)
+    # The embedded model is so small that it does not always find an end.
+    agent = Agent(name="writer", model=Model(arguments.model, max_tokens=200))
     async for chunk in agent.run_stream(arguments.question):
         print(chunk.content, end="", flush=True)
         if chunk.is_final and chunk.metadata:
