@@ -57,9 +57,9 @@ class AnswerBytes:
                     for data in (packed,) if unpack is None else unpack(packed):
                         whole = data if self.begun else self.unmarked(data)
                         size += len(whole)
+                        if size > LARGEST_PAGE and self.page:
+                            return
                         if size > MB:
-                            if self.page:
-                                return
                             size = self.checked(size, whole)
                         self.last = whole if len(whole) > LONGEST_END else (self.last + whole)[-LONGEST_END:]
                         whole = whole if mend is None else mend(whole)
