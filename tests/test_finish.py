@@ -2,14 +2,19 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+import re
+import warnings
+from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
+from conftest import Wire
 from support.loopback import Loopback, Reply
 from support.wire import chat_completions
 
-from cogent import Agent, Model, StreamInterrupted, tool
+from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
+from cogent.chunks import TurnUpdate
+from cogent.core.accumulate import Turn
 from cogent.core.finish import ENDINGS, Ending, ending, finish_reason
 from cogent.messages import FinishReason
 
@@ -85,29 +90,52 @@ def test_every_word_of_the_sdks_is_in_the_table(words: Callable[[], set[str]], a
 
 
 def test_the_table_holds_nothing_but_endings() -> None:
-    """Every word is written in lower case and stands for one of the five endings."""
-    assert set(ENDINGS.values()) <= set(get_args(Ending))
+    """Every word is written in lower case and stands for one of the five endings that are known."""
+    assert set(ENDINGS.values()) == set(get_args(Ending)) - {"unknown"}
     assert [word for word in ENDINGS if word != word.lower()] == []
 
 
-MEANINGS: dict[Ending, Iterable[str]] = {
-    "stop": ["stop", "tool_calls", "function_call", "completed", "end_turn", "stop_sequence", "tool_use", "STOP"],
-    "length": ["length", "max_output_tokens", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded"],
-    "content_filter": ["content_filter", "refusal", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "blocked:JAILBREAK"],
-    "continue": ["pause_turn", "compaction"],
-    "error": ["failed", "cancelled", "incomplete", "MALFORMED_FUNCTION_CALL", "OTHER", "error"],
+MEANINGS: dict[Ending, str] = {
+    "stop": "stop tool_calls tool_call function_call completed end_turn stop_sequence tool_use STOP TOOL_CALLS"
+    " tool-calls toolUse endTurn eos EOS eos_token COMPLETE TOOL_CALL STOP_SEQUENCE message_stop REASON_STOP"
+    " FINISH_REASON_STOP Stop REASON_TOOL_CALLS FINISHED",
+    "length": "length max_output_tokens max_tokens MAX_TOKENS maxTokens model_context_window_exceeded model_length"
+    " FINISH_REASON_MAX_TOKENS ERROR_LIMIT",
+    "content_filter": "content_filter content-filter content_filtered refusal SAFETY RECITATION PROHIBITED_CONTENT"
+    " sensitive ERROR_TOXIC blocked:JAILBREAK blocked:A_NEW_REASON content_filter:PROHIBITED_CONTENT",
+    "continue": "pause_turn compaction",
+    "error": "failed cancelled incomplete MALFORMED_FUNCTION_CALL OTHER error abort ERROR USER_CANCEL"
+    " function_call_filter:MALFORMED_FUNCTION_CALL FINISH_REASON_UNSPECIFIED malformed_tool_use",
+    "unknown": "brand_new_word guardrail_intervened reason stop_now nothing",
 }
 
 
-@pytest.mark.parametrize(("word", "end"), [(word, end) for end, words in MEANINGS.items() for word in words])
+@pytest.mark.parametrize(("word", "end"), [(word, end) for end, words in MEANINGS.items() for word in words.split()])
 def test_a_word_means_what_its_provider_says(word: str, end: Ending) -> None:
     """The words that matter mean what the providers' documentation says, in capitals too."""
     assert ending(word) == end
 
 
-def test_an_unknown_word_is_a_normal_end() -> None:
-    """A word that nobody has told us does not break a run."""
-    assert ending("brand_new_word") == "stop"
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        (["stop", "length"], "length"),
+        (["length", "stop"], "length"),
+        (["stop", "brand_new_word"], "brand_new_word"),
+        (["brand_new_word", "stop"], "brand_new_word"),
+        (["brand_new_word", "content_filter"], "content_filter"),
+        (["error", "brand_new_word"], "error"),
+        (["null", "", "stop", "null"], "stop"),
+        (["none"], None),
+    ],
+    ids=str,
+)
+def test_of_two_words_the_worse_one_counts(words: list[str], counts: str | None) -> None:
+    """A normal word hides no other one, and what says nothing about the end is left out."""
+    turn = Turn("1")
+    for word in words:
+        turn.update(TurnUpdate(finish=word))
+    assert turn.finish == counts
 
 
 EVERY_CASE = list(itertools.product(get_args(Ending), [False, True], [False, True]))
@@ -116,7 +144,7 @@ EVERY_CASE = list(itertools.product(get_args(Ending), [False, True], [False, Tru
 @pytest.mark.parametrize(("end", "refused", "calls"), EVERY_CASE)
 def test_the_rule_of_finish_reasons(end: Ending, refused: bool, calls: bool) -> None:
     """A refusal comes first, then a limit or a filter, and only then do calls make it a turn that asks for tools."""
-    bad: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+    bad: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter", "unknown": "stop"}
     expected = "content_filter" if refused else bad.get(end, "tool_calls" if calls else "stop")
     assert finish_reason(end, refused=refused, calls=calls) == expected
 
@@ -135,7 +163,7 @@ def _run(*answers: list[bytes]) -> tuple[Any, int]:
         return response, len(server.requests)
 
 
-@pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos", "brand_new_word"])
+@pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos", "tool_use", "STOP", "tool-calls"])
 def test_calls_decide_and_not_the_word(word: Any) -> None:
     """Complete calls are run whichever good word ends their turn."""
     response, requests = _run(
@@ -165,3 +193,62 @@ def test_a_turn_that_the_provider_gave_up_is_an_error(word: Any) -> None:
         _run(chat_completions.tool_calls(("c1", "ping", "{}"), text="Let me see.", finish=word))
     assert (caught.value.code, caught.value.partial.content) == (word, "Let me see.")
     assert [call.result for call in caught.value.partial.tool_calls] == [None]
+
+
+STREAMED = pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "plain"])
+WORD = re.compile(rb'(:\s*)"(length|max_tokens|MAX_TOKENS|max_output_tokens)"')
+NEW_WORDS = ["guardrail_intervened", "BRAND_NEW_WORD"]
+
+
+def _with_word(wire: Wire, word: str, streamed: bool, *, calls: bool) -> Reply:
+    """An answer of this provider that ends with this word."""
+    kind = ("" if streamed else "plain_") + ("tool_calls" if calls else "text")
+    said = [("c1", "ping", "{}"), ("c2", "ping", "{}")] if calls else ["Hello."]
+    made = getattr(wire.send, kind)(*said, finish="length")
+    body, found = WORD.subn(lambda match: match[1] + f'"{word}"'.encode(), b"".join(made) if streamed else made)
+    assert found
+    return Reply(body, content_type=wire.mime if streamed else "application/json")
+
+
+def _ask(server: Loopback, wire: Wire, streamed: bool, seen: list[StreamChunk]) -> Any:
+    """The response of an agent that has a tool, and in `seen` its chunks if it streams."""
+
+    async def ask() -> Any:
+        async with wire.agent(server, tools=[ping]) as agent:
+            if not streamed:
+                return await agent.run("Hi")
+            stream = agent.run_stream("Hi")
+            async for chunk in stream:
+                seen.append(chunk)
+            return stream.response
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is not a valid")  # Gemini's SDK says so of a new word
+        return asyncio.run(ask())
+
+
+@STREAMED
+@pytest.mark.parametrize("word", NEW_WORDS)
+def test_calls_with_an_unknown_word_are_an_error(server: Loopback, wire: Wire, word: str, streamed: bool) -> None:
+    """Nobody knows what a new word means, so that no tool runs: the error names it and lists the calls."""
+    server.reply(_with_word(wire, word, streamed, calls=True))
+    seen: list[StreamChunk] = []
+    with pytest.raises(ModelError, match=word) as caught:
+        _ask(server, wire, streamed, seen)
+    error = caught.value
+    assert (error.retryable, error.code, error.provider) == (False, word, wire.provider)
+    assert [call["executed"] for call in error.partial.metadata["tool_calls"]] == [False, False]
+    assert (error.partial.metadata["raw_finish_reason"], error.partial.finish_reason) == (word, None)
+    assert not any(chunk.tool_result or chunk.finish_reason for chunk in seen)
+    assert [message.role for message in error.partial.messages] == ["user"]
+    assert len(server.requests) == 1
+
+
+@STREAMED
+@pytest.mark.parametrize("word", NEW_WORDS)
+def test_text_with_an_unknown_word_has_ended(server: Loopback, wire: Wire, word: str, streamed: bool) -> None:
+    """A text whose finish word is new is an answer: it ends as a stop that shows the word."""
+    server.reply(_with_word(wire, word, streamed, calls=False))
+    response = _ask(server, wire, streamed, [])
+    assert (response.content, response.finish_reason) == ("Hello.", "stop")
+    assert response.metadata["raw_finish_reason"] == word

@@ -84,8 +84,8 @@ class Turn:
         self.request_id = update.request_id or self.request_id
         self.refused = self.refused or update.refused
         self.usage.update(update.usage)
-        if update.finish and (self.finish is None or finish.ending(self.finish) == "stop"):
-            self.finish = update.finish
+        if update.finish and finish.is_word(update.finish):
+            self.finish = finish.decisive(self.finish, update.finish)
         if update.item is not None:
             self._items[len(self._items) if update.position is None else update.position] = update.item
         if update.call is not None:

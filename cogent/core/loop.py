@@ -18,7 +18,7 @@ from cogent.core.clients import Clients
 from cogent.core.dispatch import dispatch
 from cogent.core.retry import wait_before
 from cogent.core.watchdog import Watchdog
-from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelTimeout, StreamInterrupted
+from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelError, ModelTimeout, StreamInterrupted
 from cogent.messages import FinishReason
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request
@@ -27,6 +27,8 @@ from cogent.timeout import Timeout
 from cogent.tools import Tool
 
 Chunks = AsyncGenerator[StreamChunk, None]
+
+MAX_WORD_CHARS = 100  # of a finish reason, where an error names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,24 @@ async def _complete(provider: Provider, client: Any, request: Request) -> AsyncG
 
 
 def _check_end(turn: Turn, strict: bool) -> None:
-    """Raise StreamInterrupted unless the provider said that the answer is complete."""
+    """Raise StreamInterrupted unless the provider said that the answer is complete.
+
+    Raises ModelError for tool calls that ended with a word that says nothing to us: nobody knows whether they may run.
+    """
     if turn.finish is None:
         if strict:
             raise StreamInterrupted("the answer ended without the provider's word that it is complete")
-    elif finish.ending(turn.finish) == "error":
+        return
+    end = finish.ending(turn.finish)
+    if end == "error":
         raise StreamInterrupted("the provider gave up on the answer", code=turn.finish)
+    if end == "unknown" and not turn.refused and turn.calls():
+        word = turn.finish[:MAX_WORD_CHARS]
+        raise ModelError(
+            f"the answer asks for tools and ends with the unknown finish reason {word!r}: the tools were not run",
+            status=200,
+            code=word,
+        )
 
 
 def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
