@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import sys
 
 from cogent import Agent, CogentError, Model
 
@@ -17,11 +19,16 @@ async def main() -> None:
     async for chunk in agent.run_stream(arguments.question):
         print(chunk.content, end="", flush=True)
         if chunk.is_final and chunk.metadata:
-            print(f"\n\n{chunk.metadata['model']}: {chunk.metadata['tokens']}")
+            print(f"\n\n{chunk.metadata['model']}: {chunk.metadata['tokens']}", flush=True)
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
     except CogentError as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell expects after Ctrl-C
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has enough; Python must not try to write the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import sys
 from datetime import datetime, timedelta, timezone
 
 from cogent import Agent, CogentError, tool
@@ -26,11 +28,16 @@ async def main() -> None:
             print("\n[Tool calling...]")
         if chunk.tool_result:
             print(f"[{chunk.tool_result.name}: {chunk.tool_result.content}]")
-    print()
+    print(flush=True)
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
     except CogentError as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell expects after Ctrl-C
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has enough; Python must not try to write the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

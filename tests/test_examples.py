@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +127,50 @@ def test_tools_asks_gpt_by_default(server: Loopback) -> None:
     done = run("tools.py", server=server)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Noon.\n", "")
     assert server.requests[0].json["model"] == "gpt-5.4"
+
+
+@contextmanager
+def started(name: str, *arguments: str, server: Loopback) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an example whose output is read while it writes; it is killed if it has not ended by itself."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command(name, *arguments), env=environment(server), **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
+@pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
+def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
+    """After Ctrl-C the text so far is on the screen and nothing else, the exit code is 130 and the model stops."""
+    server.reply(Reply(openai_responses.error_event("", None, "", after=("Waves ", "roll"))[:-1], end="stall"))
+    with started(name, "--model", "openai:gpt-test", server=server) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(10) == b"Waves roll"
+        process.send_signal(signal.SIGINT)
+        rest, complaints = process.communicate(timeout=LIMIT)
+    assert (process.returncode, rest, complaints) == (130, b"", b"")
+    assert server.requests[0].wait_disconnected(LIMIT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
+@pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
+def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
+    """In a pipe to `head`, which closes it early, a program ends quietly though it still has a line to write."""
+    events = openai_responses.text("Waves\n", "roll.\n")
+    after = 1 + next(place for place, event in enumerate(events) if b"roll" in event)
+    gate = threading.Semaphore(0)
+    server.reply(Reply([b"".join(events[:after]), b"".join(events[after:])], gate=gate))
+    with started(name, "--model", "openai:gpt-test", server=server) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"Waves\n"
+        assert process.stdout.readline() == b"roll.\n"
+        process.stdout.close()
+        gate.release()
+        complaints = process.stderr.read()
+        process.wait(LIMIT)
+    assert (process.returncode, complaints) == (0, b"")
 
 
 def test_tools_without_a_key_names_the_variable_to_set() -> None:

@@ -15,6 +15,7 @@ from itertools import accumulate, chain, count, pairwise, repeat
 from typing import Any, Literal, Self
 
 _GRACE = 0.02  # Seconds from the last byte to a reset, which may overtake bytes that the client has not read.
+_GATE_POLL = 0.005  # Seconds between two looks at a gate.
 _FOREVER_PAUSE = 0.01  # Seconds between the pieces of an endless body whose reply names no pause.
 
 
@@ -45,6 +46,8 @@ class Reply:
     """Sent instead of a head, whatever it is; the body then goes out as it stands, in no chunks."""
     more: Iterable[bytes] = ()
     """Pieces that follow the body without a pause and are made as they are sent; no content-length counts them."""
+    gate: threading.Semaphore | None = None
+    """Each piece but the first is sent when the test has released this once more."""
 
     @property
     def chunked(self) -> bool:
@@ -253,6 +256,12 @@ async def _answer(inbox: asyncio.Queue[tuple[Recorded, Reply]], writer: asyncio.
         await asyncio.Event().wait()
 
 
+async def _pass(gate: threading.Semaphore) -> None:
+    """Wait until another thread releases the gate; a task can be cancelled meanwhile, unlike a thread."""
+    while not gate.acquire(blocking=False):  # noqa: ASYNC110 (it is released in another thread)
+        await asyncio.sleep(_GATE_POLL)
+
+
 async def _send(request: Recorded, reply: Reply, writer: asyncio.StreamWriter) -> None:
     """Send one reply, up to the point where it ends the connection if it does."""
     await asyncio.sleep(reply.delay)
@@ -263,6 +272,8 @@ async def _send(request: Recorded, reply: Reply, writer: asyncio.StreamWriter) -
     for index, piece in enumerate(chain(pieces, endless, reply.more)):
         if 0 < index < len(pieces) or reply.forever:
             await asyncio.sleep(pause)
+        if index > 0 and reply.gate is not None:
+            await _pass(reply.gate)
         # Counted first, so that a client that has read it all never finds a smaller number.
         request.sent += len(piece)
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if reply.chunked else piece)
