@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from cogent.providers import load
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
+from cogent.validation import UnsendableError, check_text, is_number, is_whole, shown
 
 
 class Agent:
@@ -38,18 +40,20 @@ class Agent:
         timeout: float | Timeout | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise ConfigurationError(f"an agent's name is a string that is not empty; got {name!r}")
-        if instructions is not None and not isinstance(instructions, str):
-            raise ConfigurationError(f"instructions are a string; got {type(instructions).__name__}")
-        if not isinstance(max_steps, int) or max_steps < 1:
-            raise ConfigurationError(f"max_steps is a whole number of at least 1; got {max_steps!r}")
+            raise ConfigurationError(f"an agent's name is a string that is not empty; got {shown(name)}")
+        if instructions is not None:
+            _check_text(instructions, "instructions")
+        if not isinstance(stream, bool):
+            raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
+        if not is_whole(max_steps) or max_steps < 1:
+            raise ConfigurationError(f"max_steps is a whole number of at least 1; got {shown(max_steps)}")
         self.name = name
         self.model = model if isinstance(model, Model) else Model(model)
         self.instructions = instructions
         self.tools = _named(tools)
         self.stream = stream
         self.max_steps = max_steps
-        self.timeout = timeout if isinstance(timeout, Timeout) else Timeout(total=timeout)
+        self.timeout = _timeout(timeout)
         self._plan = self._make_plan()
 
     def run_stream(
@@ -109,23 +113,44 @@ class Agent:
         return Plan(self.model, provider, clients, self.instructions, self.tools, self.max_steps, self.timeout)
 
     def _begin(self, message: str, history: Sequence[Message | Mapping[str, Any]] | None) -> Run:
-        if not isinstance(message, str):
-            raise ConfigurationError(f"a message is a string; got {type(message).__name__}")
+        _check_text(message, "the message")
         if not message.strip():
             raise ConfigurationError("the message is empty")
-        if isinstance(history, Response):
-            raise ConfigurationError("history is a list of messages: pass response.messages")
+        return Run(self.model.provider, self.model.name, [*_messages(history), Message("user", message)])
+
+
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{name} must be a string; got {type(text).__name__}")
+    try:
+        check_text(text)
+    except UnsendableError as error:
+        raise ConfigurationError(f"{name} cannot be sent: the text {error}") from None
+
+
+def _messages(history: Sequence[Message | Mapping[str, Any]] | None) -> list[Message]:
+    """The history as messages, each of them checked. Raises ConfigurationError, which says which one is wrong."""
+    if history is None:
+        return []
+    if isinstance(history, Response):
+        raise ConfigurationError("history is a list of messages: pass response.messages")
+    if isinstance(history, str | bytes | Message | Mapping) or not isinstance(history, Iterable):
+        raise ConfigurationError(f"history is a list of messages, as in response.messages; got {shown(history)}")
+    messages: list[Message] = []
+    for place, entry in enumerate(history):
         try:
-            earlier = [m if isinstance(m, Message) else Message.from_dict(m) for m in history or ()]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"the history cannot be read: {error}") from error
-        return Run(self.model.provider, self.model.name, [*earlier, Message("user", message)])
+            if isinstance(entry, Message):
+                entry.check()
+            messages.append(entry if isinstance(entry, Message) else Message.from_dict(entry))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the history cannot be read: entry {place}: {error}") from None
+    return messages
 
 
 def _named(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, Tool[..., Any]]:
     named: dict[str, Tool[..., Any]] = {}
-    for given in tools:
-        made = given if isinstance(given, Tool) else Tool(given)
+    for given in _listed(tools):
+        made = _tool(given)
         if made.name in named:
             raise ConfigurationError(f"two tools are named {made.name!r}: give one another name by tool(name=...)")
         if made.parameters is not None:  # builds the schema now, where a bad signature is easy to see
@@ -133,7 +158,36 @@ def _named(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, To
     return named
 
 
+def _listed(tools: Any) -> Iterable[Any]:
+    if isinstance(tools, Tool) or inspect.isroutine(tools):
+        name = getattr(tools, "__name__", "my_function")
+        raise ConfigurationError(f"tools is a list, also for one tool: write tools=[{name}]")
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise ConfigurationError(f"tools is a list of functions, like tools=[search]; got {shown(tools)}")
+    return tools
+
+
+def _tool(given: Any) -> Tool[..., Any]:
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, Mapping):
+        raise ConfigurationError(
+            'a tool is a function; one that the provider runs itself goes into Model(..., extra={"tools": [...]})'
+        )
+    return Tool(given)
+
+
+def _timeout(given: object) -> Timeout:
+    if isinstance(given, Timeout):
+        return given
+    if given is None or is_number(given):
+        return Timeout(total=given)  # type: ignore[arg-type]  # a number, which mypy does not see
+    raise ConfigurationError(
+        f"timeout is a number of seconds for the whole run (the total time-out), or a Timeout; got {shown(given)}"
+    )
+
+
 def _checked(context: dict[str, Any] | None) -> dict[str, Any]:
     if context is not None and not isinstance(context, dict):
-        raise ConfigurationError(f"context is a dict; got {type(context).__name__}")
+        raise ConfigurationError(f"context is a dict, which tools receive; got {type(context).__name__}")
     return {} if context is None else context

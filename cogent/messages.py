@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from cogent.errors import ConfigurationError
+from cogent.validation import UnsendableError, check_json, check_text, shown, wrong_field
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -115,13 +118,53 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ValueError or TypeError."""
-        unknown = set(data) - {f.name for f in fields(cls)}
+        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ConfigurationError."""
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(
+                f'a message is a dict like {{"role": "user", "content": "..."}}; got {shown(data)}'
+            )
+        unknown = data.keys() - {f.name for f in fields(cls)}
         if unknown or "role" not in data:
-            wrong = f"unknown keys {sorted(unknown)}" if unknown else "no role"
-            raise ValueError(f"not a message: {wrong}")
-        calls = [ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ())]
-        return cls(**{**data, "tool_calls": calls})
+            wrong = f"unknown keys {', '.join(map(shown, unknown))}" if unknown else "no role"
+            raise ConfigurationError(f"not a message: {wrong}")
+        calls = data.get("tool_calls", [])
+        if isinstance(calls, list | tuple):
+            calls = [_tool_call(call, f"tool_calls[{place}]") for place, call in enumerate(calls)]
+        try:
+            message = cls(**{**data, "tool_calls": calls})
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"not a message: {error}") from None
+        message.check()
+        return message
+
+    def check(self) -> None:
+        """Raise ConfigurationError if a field has another type than it says, or holds what JSON cannot."""
+        problem = wrong_field(self)
+        if problem is not None:
+            raise ConfigurationError(f"not a message: {problem}")
+        name = "content"
+        try:
+            for name in ("content", "reasoning"):
+                check_text(getattr(self, name))
+            for place, call in enumerate(self.tool_calls):
+                name = f"tool_calls[{place}].arguments"
+                check_json(call.arguments)
+            name = "items"
+            check_json(self.items)
+        except UnsendableError as error:
+            raise ConfigurationError(f"this message cannot be sent: {error.at(name)}") from None
+
+
+def _tool_call(data: object, path: str) -> ToolCall:
+    """The call that `ToolCall.to_dict` wrote."""
+    if isinstance(data, ToolCall):
+        return data
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"not a message: {path} is a dict with id, name and arguments; got {shown(data)}")
+    missing = [name for name in ("id", "name", "arguments") if name not in data]
+    if missing:
+        raise ConfigurationError(f"not a message: {path} has no {', '.join(missing)}")
+    return ToolCall(data["id"], data["name"], data["arguments"])
 
 
 @dataclass(slots=True)

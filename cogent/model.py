@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
+from cogent.model_names import parse, prefixes
+from cogent.validation import is_number, is_whole, shown
 
-# Names so well known that they need no prefix.
-BARE_NAMES = (
-    (re.compile(r"(chat)?gpt-|o\d"), "openai"),
-    (re.compile(r"claude-"), "anthropic"),
-    (re.compile(r"gemini-"), "gemini"),
-)
+__all__ = ["Model", "prefixes"]
 
-
-def prefixes() -> list[str]:
-    """The prefixes of model strings: one for each module in `cogent/providers`, found by its name."""
-    rooms = os.listdir(os.path.join(os.path.dirname(__file__), "providers"))
-    return sorted(room[:-3].replace("_", "-") for room in rooms if room.endswith(".py") and not room.startswith("_"))
+# What a run fills in by itself, under the names of all providers, and what sets it instead.
+FILLED_IN = {
+    "model": "it is the first argument of Model",
+    "stream": "ask by run_stream(), or give the agent stream=True",
+    **dict.fromkeys(("input", "messages", "contents"), "give the run a message and history="),
+    **dict.fromkeys(
+        ("instructions", "system", "system_instruction", "systemInstruction"), "give the agent instructions="
+    ),
+}
+CACHED_INSTRUCTIONS = ("anthropic", "system")  # where only blocks can ask for the cache
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +34,8 @@ class Model:
     is None is not sent, and the SDK's own default or environment variable holds. `client` is an SDK client of yours,
     which stays yours to close. `api_key` may be a function (sync or async) that returns the key, where the SDK takes
     one. `max_retries` counts further attempts before the first visible output. `strict_end=False` accepts a stream
-    that ends without saying that it is complete. `extra` goes to the SDK call untouched.
+    that ends without saying that it is complete. `extra` goes to the SDK call untouched: further settings, `tools` of
+    the provider's own, `extra_headers`; not what a run fills in itself (`messages`, `stream`, ...).
 
     The key is in no repr and no pickle; an unpickled model reads it from the environment. Raises ConfigurationError.
     """
@@ -52,13 +55,11 @@ class Model:
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        provider, name = _parse(self.id)
+        provider, name = parse(self.id)
         object.__setattr__(self, "provider", provider)
         object.__setattr__(self, "name", name)
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigurationError(f"max_tokens is at least 1; got {self.max_tokens}")
-        if self.max_retries < 0:
-            raise ConfigurationError(f"max_retries is at least 0; got {self.max_retries}")
+        for check in (_check_address, _check_key, _check_numbers, _check_others, _check_extra):
+            check(self)
 
     def __repr__(self) -> str:
         hidden = {"id", "api_key", "client", "extra", "provider", "name"}
@@ -79,22 +80,62 @@ class Model:
         return self
 
 
-def _parse(text: object) -> tuple[str, str]:
-    if not isinstance(text, str) or not text.strip():
-        raise ConfigurationError(f'a model is a string like "openai:gpt-5.4" or a Model; got {text!r}')
-    provider, colon, name = text.partition(":")
-    if colon:
-        if provider not in prefixes():
-            known = ", ".join(prefixes())
-            raise ConfigurationError(f"unknown provider {provider!r} in {text!r}; the known prefixes are {known}")
-        if not name and provider != "local":
-            raise ConfigurationError(f'no model name after the colon in {text!r}; write "{provider}:NAME"')
-        return provider, name
-    if text == "local":
-        return "local", ""
-    for pattern, known_provider in BARE_NAMES:
-        if pattern.match(text):
-            return known_provider, text
-    raise ConfigurationError(
-        f'cannot tell who serves {text!r}; write it as "PROVIDER:{text}" with one of {", ".join(prefixes())}'
-    )
+def _check_address(model: Model) -> None:
+    """An address without `http://` fails only in the HTTP client, and looks like a server that is not there."""
+    address = model.base_url
+    if address is None:
+        return
+    if not isinstance(address, str):
+        raise ConfigurationError(f"base_url is a string; got {type(address).__name__}")
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        usable = False
+    if not usable or any(character.isspace() for character in address):
+        hint = f"http://{address.strip()}" if "://" not in address else "https://HOST/PATH"
+        text = f'base_url is a whole address like "{hint}"; got {shown(address)}'
+        raise ConfigurationError(re.sub(r"[^/'\"]*@", "…@", text))  # a password, also where `//` is missing
+
+
+def _check_key(model: Model) -> None:
+    key = model.api_key
+    if key is not None and not isinstance(key, str) and not callable(key):
+        raise ConfigurationError(f"api_key is a string or a function that returns one; got {type(key).__name__}")
+
+
+def _check_numbers(model: Model) -> None:
+    if model.temperature is not None and not is_number(model.temperature):
+        raise ConfigurationError(f"temperature is a finite number; got {shown(model.temperature)}")
+    if model.max_tokens is not None and (not is_whole(model.max_tokens) or model.max_tokens < 1):
+        raise ConfigurationError(f"max_tokens is a whole number of at least 1; got {shown(model.max_tokens)}")
+    if not is_whole(model.max_retries) or model.max_retries < 0:
+        raise ConfigurationError(f"max_retries is a whole number of at least 0; got {shown(model.max_retries)}")
+
+
+def _check_others(model: Model) -> None:
+    if not isinstance(model.strict_end, bool):
+        raise ConfigurationError(f"strict_end is True or False; got {shown(model.strict_end)}")
+    if model.api_version is not None and not isinstance(model.api_version, str):
+        raise ConfigurationError(f"api_version is a string; got {shown(model.api_version)}")
+
+
+def _check_extra(model: Model) -> None:
+    """`extra` holds settings; what a run fills in itself would be replaced by it, and the run would not know."""
+    _check_settings(model.extra, "extra", model.provider)
+    tools = model.extra.get("tools", ())
+    if not isinstance(tools, list | tuple):
+        raise ConfigurationError(f'extra["tools"] is a list; got {type(tools).__name__}')
+    body = model.extra.get("extra_body")
+    if body is not None:
+        _check_settings(body, 'extra["extra_body"]', model.provider)
+
+
+def _check_settings(settings: Mapping[str, Any], path: str, provider: str) -> None:
+    if not isinstance(settings, Mapping):
+        raise ConfigurationError(f"{path} is a dict; got {type(settings).__name__}")
+    for name in settings:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{path} has the key {shown(name)}, and a key is a string")
+        if name in FILLED_IN and (provider, name) != CACHED_INSTRUCTIONS:
+            raise ConfigurationError(f"{path} cannot set {name!r}: {FILLED_IN[name]}")

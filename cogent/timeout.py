@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from cogent.errors import ConfigurationError
+from cogent.validation import is_number, shown
 
 SILENCE = (
     600.0  # seconds without a byte after which a connection counts as dead, unless a limit of the user's is longer
@@ -31,8 +32,10 @@ class Timeout:
     def __post_init__(self) -> None:
         for f in fields(self):
             limit = getattr(self, f.name)
-            if limit is not None and (not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0):
-                raise ConfigurationError(f"the {f.name} time-out is a number of seconds above 0; got {limit!r}")
+            if limit is not None and (not is_number(limit) or limit <= 0):
+                raise ConfigurationError(
+                    f"the {f.name} time-out is a number of seconds above 0, or None for no limit; got {shown(limit)}"
+                )
 
     @property
     def silence(self) -> float:

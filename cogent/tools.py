@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, NewType, ParamSpec, TypeVar, cast, overload
 
 from cogent.errors import ConfigurationError
+from cogent.validation import shown
 
 if typing.TYPE_CHECKING:
     from pydantic import BaseModel
@@ -47,7 +48,7 @@ class Tool(Generic[P, R]):
         run_in_thread: bool = True,
     ) -> None:
         if isinstance(function, Tool) or not callable(function) or inspect.isclass(function):
-            raise ConfigurationError(f"a tool is made from a function or method; got {function!r}")
+            raise ConfigurationError(f"a tool is made from a function or method; {_instead(function)}")
         functools.update_wrapper(self, function, updated=())
         self.function = function
         own_name: str = getattr(getattr(function, "func", function), "__name__", type(function).__name__)
@@ -243,6 +244,16 @@ def to_text(value: object) -> str:
         value = to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64")
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return value.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+
+
+def _instead(given: object) -> str:
+    """What was given instead of a function, and what to give."""
+    if inspect.isclass(given):
+        return f"got {shown(given)}: give a method of an object of it"
+    if inspect.iscoroutine(given):
+        given.close()  # it would complain that it was never awaited
+        return f"got what {given.__name__}() gives: write {given.__name__} without ()"
+    return f"got {shown(given)}"
 
 
 def _rebuild(function: Any, options: dict[str, Any]) -> Tool[..., Any]:

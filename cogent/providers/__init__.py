@@ -15,14 +15,18 @@ A new provider is one new file here and one extra of the same name: nothing else
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cogent.chunks import StreamChunk, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
+from cogent.model_names import check_prefix
 
 if TYPE_CHECKING:
     from cogent.model import Model
@@ -63,29 +67,65 @@ class Provider(Protocol):
 
 def load(name: str) -> Provider:
     """The provider module for a prefix; imports its SDK. Raises ConfigurationError if that is missing or too old."""
-    module = f"{__name__}.{name.replace('-', '_')}"
+    check_prefix(name)
     try:
-        provider = importlib.import_module(module)
+        provider = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
         for client, transport in LAZY.items():
             if client in sys.modules:
                 importlib.import_module(transport)
         return cast(Provider, provider)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if (error.name or "").startswith(__name__):
             raise
-        raise ConfigurationError(
-            f'models of {name!r} need the package {error.name!r}: pip install "cogent-ai[{name}]"'
-        ) from error
-    except ImportError as error:
+        # A package of a namespace that is there, as `google` often is, is missing by an ImportError.
+        if isinstance(error, ModuleNotFoundError) or not all(map(_is_there, _packages(name))):
+            raise ConfigurationError(_missing(name, error)) from error
         raise ConfigurationError(
             f'models of {name!r} need a newer SDK ({error}): pip install --upgrade "cogent-ai[{name}]"'
         ) from error
 
 
+def _missing(name: str, error: ImportError) -> str:
+    """What to install: the SDK, and, in parentheses, what is missing of the packages that an SDK needs."""
+    missing = error.name or ""
+    packages = _packages(name)
+    sdk = next((package for package in packages if _provides(package, missing)), None)
+    below = ""
+    if sdk is None:
+        sdk = next((package for package in packages if not _is_there(package)), None)
+    if sdk is None:
+        sdk, below = packages[0], f" ({missing!r}, which it needs, is missing)"
+    return f'models of {name!r} need the package {sdk!r}{below}: pip install "cogent-ai[{name}]"'
+
+
+def _packages(extra: str) -> list[str]:
+    """The packages of an extra, from the metadata of this library where it is installed."""
+    try:
+        lines = metadata.requires("cogent-ai") or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    wanted = re.compile(rf"extra\s*==\s*['\"]{extra}['\"]")
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines if wanted.search(line)] or [extra]
+
+
+def _provides(package: str, module: str) -> bool:
+    """Whether a module belongs to a package: `google` and `google.genai.types` to `google-genai`."""
+    path = package.split("-")
+    return all(a == b for a, b in zip(path, module.split("."), strict=False))
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package.replace("-", ".")) is not None
+    except (ImportError, ValueError):  # of the namespace that it is in, or of one that hides it
+        return False
+
+
 def preload(*providers: str) -> None:
     """Import the SDKs of these providers now, by their prefixes: for a server's start, as it can take seconds.
 
-    Building an agent does the same for its model. Raises ConfigurationError if an SDK is missing or too old.
+    Building an agent does the same for its model. Raises ConfigurationError for a prefix that does not exist, and if
+    an SDK is missing or too old.
     """
     for name in providers:
         load(name)
