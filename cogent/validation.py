@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_SHOWN_CHARS = 80
 MAX_SHOWN_STEPS = 8
 BITS_PER_DIGIT = 3.32
-MAX_DEPTH = 500  # Python's own JSON encoder gives up somewhat later, depending on where it is called
+MAX_LOOKED_THROUGH = 100  # levels; what is deeper is left to Python's own JSON encoder
 
 NAMES: dict[object, str] = {
     bool: "True or False",
@@ -78,20 +79,31 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _wrong(value: object, hint: Any, path: str) -> str | None:
-    if hint is Any:
-        return None
     origin = get_origin(hint)
     if origin in (Union, UnionType):
-        problems = [_wrong(value, option, path) for option in get_args(hint)]
-        if None in problems:
-            return None
-        deeper = next((p for p in problems if p is not None and not p.startswith(f"{path} is")), None)
-        return deeper or _is_not(value, hint, path)
-    if origin is Literal:
-        return None if value in get_args(hint) else _is_not(value, hint, path)
-    kind = origin or hint
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        return None if kind is float and is_number(value) else _is_not(value, hint, path)
+        return _wrong_choice(value, hint, path)
+    if hint is Any or (origin is Literal and value in get_args(hint)):
+        return None
+    if origin is Literal or not _is_of(value, origin or hint):
+        return f"{path} is {_named(hint)}; got {shown(value)}"
+    return _wrong_inside(value, hint, path)
+
+
+def _wrong_choice(value: object, hint: Any, path: str) -> str | None:
+    """The same for a union; of one that fits but for what is inside of it, that is what is wrong."""
+    options = [option for option in get_args(hint) if _is_of(value, get_origin(option) or option)]
+    if not options:
+        return f"{path} is {_named(hint)}; got {shown(value)}"
+    return _wrong(value, options[0], path)
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _wrong_inside(value: object, hint: Any, path: str) -> str | None:
     if isinstance(value, list):
         return _first_wrong(value, get_args(hint), path)
     if isinstance(value, dict):
@@ -107,10 +119,6 @@ def _first_wrong(values: Iterable[object], hints: tuple[Any, ...], path: str) ->
 def _wrong_key(value: Mapping[object, object], path: str) -> str | None:
     wrong = next((key for key in value if not isinstance(key, str)), None)
     return None if wrong is None else f"{path} has the key {shown(wrong)}, and a key is a string"
-
-
-def _is_not(value: object, hint: Any, path: str) -> str:
-    return f"{path} is {_named(hint)}; got {shown(value)}"
 
 
 def _named(hint: Any) -> str:
@@ -145,10 +153,12 @@ def check_json(value: object, depth: int = 0) -> None:
     """Raise UnsendableError unless JSON can hold the value.
 
     That is: strings without half characters, finite numbers that Python can write, keys that are strings, and no other
-    types. What contains itself is found by its depth.
+    types.
     """
     kind = type(value)
-    if kind is str:
+    if depth > MAX_LOOKED_THROUGH:
+        _check_deep(value)
+    elif kind is str:
         check_text(value)  # type: ignore[arg-type]  # mypy does not see that it is one
     elif kind is dict:
         _check_items(value.items(), depth)  # type: ignore[attr-defined]
@@ -167,8 +177,6 @@ def check_text(text: str) -> None:
 
 
 def _check_items(items: Iterable[tuple[Any, object]], depth: int, keyed: bool = True) -> None:
-    if depth > MAX_DEPTH:
-        raise UnsendableError(f"is nested more than {MAX_DEPTH} deep, or contains itself")
     for key, value in items:
         if keyed and not isinstance(key, str):
             raise UnsendableError(f"has the key {shown(key)}, and a key is a string")
@@ -180,8 +188,15 @@ def _check_items(items: Iterable[tuple[Any, object]], depth: int, keyed: bool = 
         except UnsendableError as error:
             error.steps.append(f"[{key!r}]")
             raise
-        except RecursionError as error:
-            raise UnsendableError("is nested too deeply, or contains itself") from error
+
+
+def _check_deep(value: object) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except RecursionError:
+        raise UnsendableError("is nested too deeply") from None
+    except (TypeError, ValueError) as error:  # among them: it contains itself
+        raise UnsendableError(f"cannot be written as JSON: {error}") from None
 
 
 def _check_number(number: float) -> None:
