@@ -66,6 +66,6 @@ async def read(deltas: AsyncIterator[str]) -> str:
     try:
         async for delta in deltas:
             text += delta
-    except Exception as error:  # which one is the finding
+    except Exception as error:  # noqa: BLE001  # which one is the finding
         return f"{text}[{type(error).__name__}]"
     return f"{text}|"
