@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import json
@@ -110,13 +109,14 @@ class Tool(Generic[P, R]):
         """The function's keyword arguments: checked, coerced, and with the context. Raises ArgumentsError."""
         from pydantic import ValidationError
 
+        from cogent.tool_arguments import validate
+
         if isinstance(arguments, str):
             if arguments.strip() not in ("", "null"):
                 raise ArgumentsError(f"The arguments are not a JSON object: {_json_error(arguments)}")
             arguments = {}
         try:
-            # A copy: the function may change what it is given, the conversation stays as it was.
-            values = self._schema[0].model_validate(copy.deepcopy(arguments))
+            values = validate(self._schema[0], arguments)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False, include_input=False)
             told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in problems)
@@ -232,18 +232,6 @@ def _schema_of(
     schema = model.model_json_schema(schema_generator=Untitled)
     schema.pop("title", None)
     return model, schema
-
-
-def to_text(value: object) -> str:
-    """What the model reads of a tool's return value: a string as it is, anything else as JSON."""
-    if isinstance(value, types.GeneratorType):
-        raise TypeError("a generator was returned, and a model can only read a value")
-    if not isinstance(value, str):
-        from pydantic_core import to_jsonable_python
-
-        value = to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64")
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return value.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
 
 
 def _instead(given: object) -> str:

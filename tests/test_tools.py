@@ -16,7 +16,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from cogent import Agent, ConfigurationError, RunContext, Tool, tool
-from cogent.tools import ArgumentsError, to_text
+from cogent.tool_results import to_text
+from cogent.tools import ArgumentsError
 
 MODEL = "openai-chat:gpt-test"
 
@@ -692,7 +693,7 @@ def test_a_partial_pickles() -> None:
         ({3}, "[3]"),
         (Color.RED, '"red"'),
         (datetime(2026, 1, 2, 3, 4), '"2026-01-02T03:04:00"'),
-        (float("nan"), "NaN"),
+        (float("nan"), "null"),
     ],
     ids=lambda value: type(value).__name__,
 )

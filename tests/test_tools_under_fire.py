@@ -459,7 +459,7 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "a set": (lambda: {7}, "[7]"),
     "bytes": (lambda: b"a\xff", '"Yf8="'),
     "an array": (lambda: Array(), '"array([1, 2])"'),
-    "no number": (lambda: [float("nan"), float("inf")], "[NaN,Infinity]"),
+    "no number": (lambda: [float("nan"), float("inf")], "[null,null]"),
     "a coroutine": (later, '{"later":1}'),
     "odd keys": (lambda: {1: "a", None: "b"}, '{"1":"a","None":"b"}'),
     "nothing": (lambda: None, "null"),

@@ -6,16 +6,15 @@ import asyncio
 import inspect
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
-from threading import Thread
 from time import perf_counter
 from typing import Any
 
+from cogent.core.threads import ToolThreads
 from cogent.errors import ToolError
 from cogent.messages import ToolCall, ToolResult
-from cogent.tools import ArgumentsError, Tool, to_text
+from cogent.tool_results import to_text
+from cogent.tools import ArgumentsError, Tool
 
 Tools = Mapping[str, Tool[..., Any]]
 
@@ -32,9 +31,10 @@ async def dispatch(
     Calls run concurrently, but one of a `sequential` tool waits for those before it and runs alone. Raises ToolError
     for a tool with `on_error="raise"`. What still runs when the generator is closed is cancelled.
     """
+    threads = ToolThreads()
     for group in _groups(calls, tools):
         ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
-        tasks = [asyncio.create_task(_answer(call, tools, context, limit), name=call.name) for call in group]
+        tasks = [asyncio.create_task(_answer(call, tools, context, limit, threads), name=call.name) for call in group]
         for task in tasks:
             task.add_done_callback(ended.put_nowait)
         try:
@@ -66,85 +66,85 @@ def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
     return groups
 
 
-async def _answer(call: ToolCall, tools: Tools, context: dict[str, Any], limit: float | None) -> ToolResult:
-    started = perf_counter()
+class _Clock:
+    """When a tool began, and the time-out that counts from then; a tool that waits for a thread has not begun."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.began = perf_counter()
+        self.limit = asyncio.timeout(None)
+
+    def start(self) -> None:
+        self.began = perf_counter()
+        if self.seconds is not None:
+            self.limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
+
+
+async def _answer(
+    call: ToolCall, tools: Tools, context: dict[str, Any], limit: float | None, threads: ToolThreads
+) -> ToolResult:
     tool = tools.get(call.name)
+    clock = _Clock(limit if tool is None or tool.timeout is None else tool.timeout)
     if tool is None:
-        content, is_error = f"There is no tool {call.name!r}. The tools are: {', '.join(tools) or 'none'}.", True
+        content = to_text(f"There is no tool {call.name!r}. The tools are: {', '.join(tools) or 'none'}.")
+        is_error = True
     else:
-        seconds = limit if tool.timeout is None else tool.timeout
-        content, is_error = await _run(tool, call, context, seconds)
-    call.result = ToolResult(call.id, call.name, to_text(content), is_error, perf_counter() - started)
+        content, is_error = await _run(tool, call, context, clock, threads)
+    call.result = ToolResult(call.id, call.name, content, is_error, perf_counter() - clock.began)
     return call.result
 
 
 async def _run(
-    tool: Tool[..., Any], call: ToolCall, context: dict[str, Any], seconds: float | None
+    tool: Tool[..., Any], call: ToolCall, context: dict[str, Any], clock: _Clock, threads: ToolThreads
 ) -> tuple[str, bool]:
-    clock = asyncio.timeout(seconds)
+    """The text for the model, and whether it is an error."""
     try:
         arguments = tool.bind(call.arguments, context)
-        async with clock:
-            value = await _call(tool, arguments)
-        return to_text(value), False
+        async with clock.limit:
+            return await _call(tool, arguments, clock, threads), False
     except ArgumentsError as error:
-        return str(error), True
+        return to_text(str(error)), True
     except (
         Exception,
         SystemExit,
     ) as error:  # whatever a tool raises is the model's to see, or by on_error the caller's
-        if clock.expired() and isinstance(error, TimeoutError):
-            text = f"did not end within {seconds:g} seconds"
+        if clock.limit.expired() and isinstance(error, TimeoutError):
+            text = f"did not end within {clock.seconds:g} seconds"
         else:
             text = f"failed: {_told(error)}"
         if tool.on_error == "raise":
             raise ToolError(f"the tool {call.name!r} {text}") from error
-        return f"The tool {call.name!r} {text}.", True
+        return to_text(f"The tool {call.name!r} {text}."), True
 
 
-async def _call(tool: Tool[..., Any], arguments: dict[str, Any]) -> Any:
-    function: Callable[..., Any] = tool.function
-    is_async = any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
-    if tool.run_in_thread and not is_async:
-        value = await _in_thread(partial(function, **arguments), tool.name)
+async def _call(tool: Tool[..., Any], arguments: dict[str, Any], clock: _Clock, threads: ToolThreads) -> str:
+    """Run the tool, and return the text of its result."""
+    function: Callable[..., Any] = partial(tool.function, **arguments)
+    if tool.run_in_thread and not _is_async(tool.function):
+        value, text = await threads.call(partial(_call_to_text, function), tool.name, clock.start)
+        if text is not None:
+            return str(text)
     else:
-        value = function(**arguments)
+        clock.start()
+        value = function()
     while inspect.isawaitable(value):
         value = await value
-    return value
+    # In the loop's thread: another thread would hold the loop up just as long, since pydantic writes all of it in one
+    # piece, and tasks of the loop might change the value meanwhile.
+    return to_text(value)
 
 
-async def _in_thread(function: Callable[[], Any], name: str) -> Any:
-    """Call the function in a thread of its own, with the caller's context variables.
+def _is_async(function: Callable[..., Any]) -> bool:
+    return any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
 
-    The loop's threads are few, name resolution needs them, and the end of the loop waits for them: a tool that hangs
-    would stop all of it. Nothing waits for a daemon thread.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Any] = loop.create_future()
 
-    def settle(value: Any, error: BaseException | None) -> None:
-        if answer.cancelled():  # nobody waits any more
-            return
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
-
-    def run() -> None:
-        value: Any = None
-        failure: BaseException | None = None
-        try:
-            value = function()
-        except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:  # these mean something else to a loop
-            failure = RuntimeError(_told(error))
-        except BaseException as error:  # noqa: BLE001  # handed over to the task that waits
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, value, failure)
-
-    Thread(target=copy_context().run, args=(run,), name=f"tool {name}", daemon=True).start()
-    return await answer
+def _call_to_text(function: Callable[[], Any]) -> tuple[Any, str | None]:
+    """In a tool's thread: what the function returned, and its text unless it is to be awaited in the loop."""
+    try:
+        value = function()
+        return value, None if inspect.isawaitable(value) else to_text(value)
+    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:  # these mean something else to a loop
+        raise RuntimeError(_told(error)) from None
 
 
 def _told(error: BaseException) -> str:
