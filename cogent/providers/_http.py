@@ -102,6 +102,11 @@ def answered(headers: Mapping[str, str]) -> TurnUpdate:
     return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
 
 
+def is_event_stream(response: Any) -> bool:
+    """Whether a response that was read whole is a stream of events, whatever it says it is."""
+    return _kind(response) == "text/event-stream" or response.content.lstrip().startswith((b"data:", b"event:"))
+
+
 def end_of(response: Any) -> Callable[[], None]:
     """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
 

@@ -22,7 +22,7 @@ from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._bytes import drain
-from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
+from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
@@ -74,7 +74,12 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
 async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     # Given its time-out as an argument, the SDK does not refuse a large `max_tokens`.
-    raw = await _create(client, request.model, {"timeout": client.timeout, **encode_request(request)})
+    arguments = {"timeout": client.timeout, "stream": False, **encode_request(request)}
+    raw = await _create(client, request.model, arguments)
+    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
+        answer = Answer()
+        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
+        return [part async for event in events for part in decode_event(event, answer)]
     return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
 
 

@@ -14,7 +14,7 @@ from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._http import answered, client_settings, end_of, guard, leave, opened
+from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, without_retries
 from cogent.timeout import Timeout
 
@@ -54,7 +54,10 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**_arguments(request))
+    raw = await create(**{"stream": False, **_arguments(request)})
+    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
+        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
+        return [part async for event in events for part in decode_event(event)]
     return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
 
 

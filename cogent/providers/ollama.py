@@ -84,6 +84,11 @@ async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
     answer = chat(**encode_request(request))
     try:
         return decode_event(await answer)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise explain(error, request.model.name) from error
+        lines = error.doc.splitlines()  # a server that streams whatever it is asked for
+        return [part for line in lines for part in decode_event(ChatResponse.model_validate_json(line))]
     except EXPLAINED as error:
         raise explain(error, request.model.name) from error
 

@@ -11,7 +11,7 @@ from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # t
 
 from cogent.providers import Part, Request
 from cogent.providers._chat_completions import decode_event, decode_response, encode_request
-from cogent.providers._http import answered, end_of, leave, opened
+from cogent.providers._http import answered, end_of, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
 from cogent.providers._sdk import not_looked_through, plain, without_retries
 
@@ -38,7 +38,10 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**_arguments(client, request))
+    raw = await create(**{"stream": False, **_arguments(client, request)})
+    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
+        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
+        return [part async for event in events for part in decode_event(event)]
     return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
 

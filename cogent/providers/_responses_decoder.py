@@ -1,0 +1,518 @@
+"""Decode OpenAI Responses, streamed or whole, into what cogent knows.
+
+A text, a refusal, a summary, a call or its arguments may come in deltas, only in a `done` event, only in the end event
+of its item, or only in `response.completed`. So what was streamed is remembered, and these rules hold:
+
+- What was streamed is never given twice.
+- An end event that goes on where the stream stopped gives the rest.
+- An end event that holds less, or something else, changes nothing: what was streamed is what is sent back later.
+- Neither does one in a stream whose sequence numbers have a gap (shortened recordings do): a text that began stays.
+
+Servers do not agree on how an event names its item: by `item_id`, by `output_index` or not at all; some give every item
+the index 0, some send a new id with each event. An item is found by its type with its id, else by its type with its
+index, else it is the last one of its type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.core.text import json_object, mended
+from cogent.providers import Part
+from cogent.providers._sdk import provider_error
+
+Json = dict[str, Any]
+
+ENDS = ("response.completed", "response.incomplete", "response.cancelled")
+LISTS = ("summary", "content")  # the fields of an item that are lists of parts
+REASONING = ("summary_text", "reasoning_text")
+
+
+@dataclass(frozen=True, slots=True)
+class TextKind:
+    """Where a text belongs: the type of its item, the field there, the type of its part, the index in its events."""
+
+    item: str
+    field: str
+    part: str
+    index: str = ""
+
+
+TEXT = TextKind("message", "content", "output_text", "content_index")
+REFUSAL = TextKind("message", "content", "refusal", "content_index")
+THOUGHT = TextKind("reasoning", "content", "reasoning_text", "content_index")
+SUMMARY = TextKind("reasoning", "summary", "summary_text", "summary_index")
+ARGUMENTS = TextKind("function_call", "arguments", "arguments")
+TEXT_EVENTS = {
+    "response.output_text": TEXT,
+    "response.refusal": REFUSAL,
+    "response.reasoning_text": THOUGHT,
+    "response.reasoning_summary_text": SUMMARY,
+    "response.function_call_arguments": ARGUMENTS,
+    "response.custom_tool_call_input": TextKind("custom_tool_call", "input", "input"),
+    "response.mcp_call_arguments": TextKind("mcp_call", "arguments", "arguments"),
+    "response.code_interpreter_call_code": TextKind("code_interpreter_call", "code", "code"),
+}
+STRING_FIELDS = {kind.item: kind for kind in TEXT_EVENTS.values() if kind.field not in LISTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that an end event holds; `index` is its place in the list of its field."""
+
+    kind: TextKind
+    index: int
+    text: str
+
+
+@dataclass(slots=True)
+class TextPart:
+    """One text of an item as far as it was given."""
+
+    kind: TextKind
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return mended("".join(self.pieces))
+
+
+@dataclass(slots=True)
+class OutputItem:
+    """One item of the output as far as it came.
+
+    `opened` and `closed` are the item as its first and its last event hold it. `index` is what the server said,
+    `place` a number that no other item has: that of a call's pieces.
+    """
+
+    type: str
+    place: int
+    id: str | None = None
+    index: int | None = None
+    call_id: str = ""
+    name: str = ""
+    opened: Json | None = None
+    closed: Json | None = None
+    parts: dict[tuple[str, int], TextPart] = field(default_factory=dict)
+
+    def part(self, kind: TextKind, index: int) -> TextPart:
+        """The part at this place, a new one if there is none yet."""
+        return self.parts.setdefault((kind.field, index), TextPart(kind))
+
+    def in_order(self, *fields: str) -> list[tuple[int, TextPart]]:
+        """The parts of these fields with their indexes, as the fields are named and then by index."""
+        return [(key[1], self.parts[key]) for name in fields for key in sorted(self.parts) if key[0] == name]
+
+    def given(self) -> str:
+        """The text of the item that was given."""
+        fields = [STRING_FIELDS[self.type].field] if self.type in STRING_FIELDS else LISTS
+        return "".join(part.text for _, part in self.in_order(*fields))
+
+
+class StreamDecoder:
+    """Decodes the events of one response, in order; a whole response is its own end event."""
+
+    def __init__(self) -> None:
+        self._items: list[OutputItem] = []
+        self._places: set[int] = set()
+        self._registry: dict[tuple[str, str | int], OutputItem] = {}
+        self._ended = False
+        self._open: tuple[object, object] | None = None  # the part that the last text delta belonged to
+        self._append: Callable[[str], None] = list[str]().append
+        self._last: Json = {}  # the event before
+        self._has_gaps = False
+
+    def decode(self, event: Any) -> Iterable[Part]:
+        """What the event gives that was not given before."""
+        kind = event["type"]
+        before, self._last = self._last, event
+        if kind == "response.output_text.delta":
+            place = event.get("item_id"), event.get("content_index")
+            if place != self._open:
+                self._append = self._part(TEXT, event).pieces.append
+                self._open = place
+            delta = event["delta"]
+            if delta:
+                self._append(delta)
+            return (StreamChunk(delta),)
+        decode = DECODERS.get(kind)
+        if decode is None:
+            return ()
+        self._open = None  # the event may begin another item
+        self._has_gaps = self._has_gaps or _number(event) > _number(before) + 1 > 0
+        return decode(self, event)
+
+    def close(self) -> Iterator[Part]:
+        """What is to be sent back of a response whose stream ended without an end event."""
+        if not self._ended:
+            yield from self._finish([])
+
+    # One event
+
+    def text_delta(self, event: Json, kind: TextKind) -> Iterator[Part]:
+        """The next piece of a text."""
+        delta = event["delta"]
+        if delta:
+            item = self._item(kind.item, event)
+            item.part(kind, event.get(kind.index) or 0).pieces.append(delta)
+            yield from _give(item, kind, delta)
+
+    def text_done(self, event: Json, kind: TextKind) -> Iterator[Part]:
+        """A whole text."""
+        text = event.get("refusal" if kind is REFUSAL else kind.field if kind.field not in LISTS else "text")
+        if isinstance(text, str) and text:
+            yield from self._whole_part(self._item(kind.item, event), Text(kind, event.get(kind.index) or 0, text))
+
+    def part_done(self, event: Json) -> Iterator[Part]:
+        """A whole part of a message, of reasoning, or of a summary."""
+        part = event.get("part") or {}
+        if event["type"] == "response.reasoning_summary_part.done":
+            kind = SUMMARY
+            yield TurnUpdate(unseen=True)
+        elif event["type"] == "response.reasoning_part.done" or part.get("type") == "reasoning_text":
+            kind = THOUGHT
+        else:
+            kind = REFUSAL if part.get("type") == "refusal" else TEXT
+        text = part.get("refusal" if kind is REFUSAL else "text")
+        if isinstance(text, str) and text:
+            yield from self._whole_part(self._item(kind.item, event), Text(kind, event.get(kind.index) or 0, text))
+
+    def item_added(self, event: Json) -> Iterator[Part]:
+        """An item begins."""
+        body = event["item"]
+        item = self._item_of(body, event, "opened")
+        item.opened = body
+        yield from _announce(item, body)
+        if item.type not in ("message", "function_call"):
+            yield TurnUpdate(unseen=True)
+
+    def item_done(self, event: Json) -> Iterator[Part]:
+        """An item is whole."""
+        body = event["item"]
+        item = self._item_of(body, event, "closed")
+        item.closed = body
+        yield from self._whole_item(item, body)
+
+    def response(self, event: Json) -> Iterator[Part]:
+        """The response itself: its beginning, its end or its failure. Raises ModelError for that."""
+        response = event["response"]
+        status = response.get("status")
+        if status == "failed" or event["type"] == "response.failed":
+            raise provider_error(response.get("error"))
+        update = TurnUpdate(model=response.get("model"), usage=decode_usage(response.get("usage") or {}))
+        if event["type"] in ENDS:
+            update.finish = (response.get("incomplete_details") or {}).get("reason") or status
+            yield from self._finish(response.get("output") or [])
+        yield update
+
+    # What an end event holds beyond what was streamed
+
+    def _whole_part(self, item: OutputItem, whole: Text) -> Iterator[Part]:
+        known = (whole.kind.field, whole.index) in item.parts
+        if not known and any(whole.text == part.text for _, part in item.in_order(whole.kind.field)):
+            return  # the same part: its events do not agree on the index
+        if known and self._has_gaps:
+            return
+        (rest,) = _unsent([whole.text], item.part(whole.kind, whole.index).text) or [""]
+        yield from _give_rest(item, whole, rest)
+
+    def _whole_item(self, item: OutputItem, body: Json) -> Iterator[Part]:
+        yield from _announce(item, body)
+        texts = list(_texts(body))
+        begun = item.parts and self._has_gaps
+        rests = None if begun else _unsent([text.text for text in texts], item.given())
+        if rests is None:
+            rests = ["" if self._was_given(item, text) else text.text for text in texts]
+            yield from _replace_broken_arguments(item, texts)
+        for text, rest in zip(texts, rests, strict=True):
+            yield from _give_rest(item, text, rest)
+
+    def _was_given(self, item: OutputItem, text: Text) -> bool:
+        return (text.kind.field, text.index) in item.parts or text.text.strip() in self._given(text.kind.item)
+
+    def _given(self, type: str) -> str:
+        """The text of all items of this type."""
+        items = sorted(self._items, key=lambda item: item.place)
+        return "".join(item.given() for item in items if item.type == type)
+
+    def _finish(self, output: list[Json]) -> Iterator[Part]:
+        """What only the output of the end event holds, and then all items as they are to be sent back."""
+        self._ended = True
+        items = self._match(output)
+        repeated = {type: self._is_repeated(type, output) for type in ("message", "reasoning")}
+        for item, body in zip(items, output, strict=True):
+            if not (item.type in repeated and repeated[item.type](item, body)):
+                yield from self._whole_item(item, body)
+            item.closed = body if item.closed is None else body | {k: v for k, v in item.closed.items() if v}
+        for item in self._items:
+            if item.closed is None and item.opened is not None:
+                yield from self._whole_item(item, item.opened)
+        for position, item in enumerate(self._ordered(items)):
+            kept = _to_send_back(item)
+            if kept is not None:
+                yield TurnUpdate(item=kept, position=position)
+
+    def _is_repeated(self, type: str, output: list[Json]) -> Callable[[OutputItem, Json], bool]:
+        """Whether an item of the output holds nothing new, whichever item its text was given with.
+
+        Some servers put into the output other items than those that they streamed, with the same text.
+        """
+        whole = "".join(text.text for body in output if _type(body) == type for text in _texts(body))
+        given = self._given(type)
+        if given.startswith(whole):
+            return lambda item, body: True
+        if whole.startswith(given):
+            return lambda item, body: False
+        return lambda item, body: all(self._was_given(item, text) for text in _texts(body))
+
+    def _ordered(self, items: list[OutputItem]) -> list[OutputItem]:
+        """All items, in the order of the end event if that has them all."""
+        others = [item for item in sorted(self._items, key=lambda item: item.place) if item not in items]
+        if any(item.closed is not None for item in others):
+            return sorted(self._items, key=lambda item: item.place)
+        return [*items, *others]
+
+    # Which item is meant
+
+    def _part(self, kind: TextKind, event: Json) -> TextPart:
+        return self._item(kind.item, event).part(kind, event.get(kind.index) or 0)
+
+    def _item(self, type: str, event: Json) -> OutputItem:
+        id, index = event.get("item_id") or None, event.get("output_index")
+        return self._find(type, id, index) or self._new(type, id, index)
+
+    def _item_of(self, body: Json, event: Json, state: str) -> OutputItem:
+        """The item that an event holds; a new one if the one that is known was `opened` or `closed` before."""
+        type, id, index = _type(body), body.get("id") or None, event.get("output_index")
+        item = self._find(type, id, index)
+        if item is None:
+            return self._new(type, id, index)
+        same = id is not None and (item.id, item.index) == (id, index)
+        return item if same or getattr(item, state) is None else self._new(type, id, index)
+
+    def _find(self, type: str, id: str | None, index: int | None) -> OutputItem | None:
+        for key in (id, index):
+            if key is not None and (type, key) in self._registry:
+                return self._registry[type, key]
+        if id is None and index is None:
+            return next((item for item in reversed(self._items) if item.type == type), None)
+        return None
+
+    def _new(self, type: str, id: str | None, index: int | None) -> OutputItem:
+        place = index
+        if place is None or place in self._places:
+            place = max(self._places, default=-1) + 1
+        item = OutputItem(type, place, id, index)
+        self._items.append(item)
+        self._places.add(place)
+        for key in (id, index):
+            if key is not None:
+                self._registry[type, key] = item
+        return item
+
+    def _match(self, output: list[Json]) -> list[OutputItem]:
+        """The item that each of the output is: by id, else by place, else the next one of its type, else a new one."""
+        free = {item.place: item for item in self._items}
+        found: dict[int, OutputItem] = {}
+
+        def claim(place: int, item: OutputItem | None) -> None:
+            if item is not None and place not in found and item.place in free:
+                found[place] = free.pop(item.place)
+
+        by_id: dict[tuple[str, object], OutputItem]
+        by_id = {(item.type, id): item for item in reversed(self._items) for id in (item.id, item.call_id) if id}
+        by_place = {(item.type, item.place): item for item in self._items}
+        for place, body in enumerate(output):
+            claim(place, by_id.get((_type(body), body.get("id"))))
+            claim(place, by_id.get((_type(body), body.get("call_id"))))
+        for place, body in enumerate(output):
+            claim(place, by_place.get((_type(body), place)))
+        for place, body in enumerate(output):
+            claim(place, next((item for item in free.values() if _may_be(item, body)), None))
+        return [
+            found.get(place) or self._new(_type(body), body.get("id") or None, place)
+            for place, body in enumerate(output)
+        ]
+
+
+def _may_be(item: OutputItem, body: Json) -> bool:
+    """Whether the item is of this type, and no call with another id."""
+    return item.type == _type(body) and not (item.call_id and body.get("call_id"))
+
+
+def _number(event: Json) -> int:
+    """The place of the event in its stream, below zero if it has none."""
+    number = event.get("sequence_number")
+    return number if isinstance(number, int) else -2
+
+
+def _type(body: Json) -> str:
+    return str(body.get("type") or "message")
+
+
+# Texts
+
+
+def _texts(body: Json) -> Iterator[Text]:
+    """The texts of a whole item, in order. All text of a reasoning item is reasoning, whatever its parts are called."""
+    kind = STRING_FIELDS.get(_type(body))
+    if kind is not None:
+        text = body.get(kind.field)
+        if text:
+            yield Text(kind, 0, text if isinstance(text, str) else json.dumps(text))
+    if _type(body) not in ("message", "reasoning"):
+        return
+    for name in LISTS:
+        parts = body.get(name) or ()
+        for index, part in enumerate([{"text": parts}] if isinstance(parts, str) else parts):
+            kind = _kind_of(body, name, part)
+            text = part.get("refusal" if kind is REFUSAL else "text")
+            if isinstance(text, str) and text:
+                yield Text(kind, index, text)
+
+
+def _kind_of(body: Json, name: str, part: Json) -> TextKind:
+    if _type(body) == "reasoning":
+        return SUMMARY if name == "summary" else THOUGHT
+    return REFUSAL if part.get("type") == "refusal" else TEXT
+
+
+def _unsent(texts: list[str], given: str) -> list[str] | None:
+    """What of each of these texts, which follow one another, was not given yet; None if they hold something else."""
+    whole = "".join(texts)
+    if given.startswith(whole):
+        return [""] * len(texts)
+    if not whole.startswith(given):
+        return None
+    rests, skip = [], len(given)
+    for text in texts:
+        rests.append(text[skip:])
+        skip = max(0, skip - len(text))
+    return rests
+
+
+def _give_rest(item: OutputItem, text: Text, rest: str) -> Iterator[Part]:
+    if rest:
+        item.part(text.kind, text.index).pieces.append(rest)
+        yield from _give(item, text.kind, rest)
+
+
+def _give(item: OutputItem, kind: TextKind, text: str) -> Iterator[Part]:
+    if kind is ARGUMENTS:
+        yield StreamChunk(tool_call=ToolCallDelta(item.place, arguments=text))
+    elif kind.part in REASONING:
+        yield StreamChunk(reasoning=text)
+    elif kind.field == "content":
+        yield StreamChunk(text)
+    if kind is REFUSAL:
+        yield TurnUpdate(refused=True)
+
+
+def _announce(item: OutputItem, body: Json) -> Iterator[Part]:
+    """The id and the name of a call, as soon as they are known; neither changes after that."""
+    if item.type != "function_call":
+        return
+    call_id = "" if item.call_id else body.get("call_id") or ""
+    name = "" if item.name else body.get("name") or ""
+    if call_id or name:
+        item.call_id = item.call_id or call_id
+        item.name = item.name or name
+        yield StreamChunk(tool_call=ToolCallDelta(item.place, call_id or None, name))
+
+
+def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[Part]:
+    """The whole arguments of a call whose pieces make up no JSON object."""
+    if item.type == "function_call" and texts and json_object(item.given()) is None:
+        whole = texts[0].text
+        if json_object(whole) is not None:
+            item.part(ARGUMENTS, 0).pieces[:] = [whole]
+            yield TurnUpdate(call=ToolCallDelta(item.place, item.call_id or None, item.name, whole))
+
+
+# What is sent back
+
+
+def _to_send_back(item: OutputItem) -> Json | None:
+    """The item for the next request: as it came, with the texts that were given; None if no such item ever came."""
+    body = item.closed
+    if body is None:
+        if item.type not in (
+            "message",
+            "function_call",
+        ):  # while reasoning comes in, its encrypted content is not whole
+            return None
+        body = {"type": item.type, **({"role": "assistant"} if item.type == "message" else {}), **(item.opened or {})}
+        body |= {"status": "completed"} if "status" in body else {}
+    if item.call_id:
+        body = body | {"call_id": item.call_id, "name": item.name}
+    given = item.given()
+    if "".join(text.text for text in _texts(body)) == given:
+        return body
+    if item.type in STRING_FIELDS:
+        return body | {STRING_FIELDS[item.type].field: given}
+    return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
+
+
+def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
+    mended_parts = list(parts) if isinstance(parts, list) else []
+    for index, part in item.in_order(name):
+        key = "refusal" if part.kind is REFUSAL else "text"
+        if index < len(mended_parts) and isinstance(mended_parts[index].get(key), str):
+            mended_parts[index] = mended_parts[index] | {key: part.text}
+        else:
+            more: Json = {"annotations": []} if part.kind is TEXT else {}
+            mended_parts.append({"type": part.kind.part, key: part.text, **more})
+    return mended_parts
+
+
+# The rest
+
+
+def _error(_: StreamDecoder, event: Json) -> Iterable[Part]:
+    raise provider_error(event.get("error") or {**event, "type": None})
+
+
+def decode_response(response: Json) -> Iterator[Part]:
+    """The parts of a whole response, in the order of its items."""
+    if response.get("error"):
+        raise provider_error(response["error"])
+    yield from StreamDecoder().decode({"type": "response.completed", "response": response})
+
+
+def decode_usage(usage: Json) -> dict[str, int]:
+    """The counts of a `usage` object; `input_tokens` includes cached ones and `output_tokens` includes reasoning."""
+    read = usage.get("input_tokens_details") or {}
+    written = usage.get("output_tokens_details") or {}
+    counts = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cache_read_tokens": read.get("cached_tokens"),
+        "cache_write_tokens": read.get("cache_write_tokens"),
+        "reasoning_tokens": written.get("reasoning_tokens"),
+    }
+    return {name: int(count) for name, count in counts.items() if count is not None}
+
+
+def _text_decoders() -> Iterator[tuple[str, Callable[[StreamDecoder, Json], Iterable[Part]]]]:
+    for name, kind in TEXT_EVENTS.items():
+        yield f"{name}.delta", partial(StreamDecoder.text_delta, kind=kind)
+        yield f"{name}.done", partial(StreamDecoder.text_done, kind=kind)
+
+
+DECODERS: dict[str, Callable[[StreamDecoder, Json], Iterable[Part]]] = {
+    **dict(_text_decoders()),
+    "response.content_part.done": StreamDecoder.part_done,
+    "response.reasoning_part.done": StreamDecoder.part_done,
+    "response.reasoning_summary_part.done": StreamDecoder.part_done,
+    "response.output_item.added": StreamDecoder.item_added,
+    "response.output_item.done": StreamDecoder.item_done,
+    "response.created": StreamDecoder.response,
+    "response.failed": StreamDecoder.response,
+    **dict.fromkeys(ENDS, StreamDecoder.response),
+    "error": _error,
+}
