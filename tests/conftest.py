@@ -1,7 +1,9 @@
 """Fixtures that most tests share: a loopback server, and each wire format that a provider speaks."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,10 @@ from support.loopback import Loopback
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 
 from cogent import Agent, Model
+
+# Each new client of an SDK reads all authorities that this file names. Of the usual hundred and fifty that takes longer
+# than most tests; the loopback server has no certificate, so that one authority, whose key nobody has, is enough.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
 
 
 @dataclass(frozen=True)

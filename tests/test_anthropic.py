@@ -647,7 +647,7 @@ ENDS: dict[str, Reply] = {
 def test_nothing_after_the_end_matters(server: Loopback, reply: Reply) -> None:
     """An answer is whole at message_stop, or with a stop reason at a clean end, whatever follows."""
     server.reply(reply)
-    response = asyncio.run(answer(model(server), timeout=20))
+    response = asyncio.run(answer(model(server), timeout=60))
     assert (response.content, response.finish_reason) == ("Yes.", "stop")
 
 

@@ -17,7 +17,7 @@ from support.wire.common import Call
 from cogent import Agent, MaxStepsExceeded, Response, StreamChunk, Timeout, ToolError, ToolResult, tool
 
 CHAT = Wire("openai-chat", chat_completions)
-LONG = 20.0  # seconds that nothing here takes unless it hangs
+LONG = 60.0  # seconds that nothing here takes unless it hangs
 SHORT = 0.05
 
 BOTH = pytest.mark.parametrize("wire", [CHAT, Wire("openai", openai_responses)], ids=lambda wire: wire.name)

@@ -147,7 +147,7 @@ def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
                 async for _ in stream:
                     break
             # Blocks the loop on purpose: the connection is closed by now, not only when the loop gets to it.
-            return server.requests[0].wait_disconnected(10)
+            return server.requests[0].wait_disconnected(30)
 
     gc.disable()
     try:

@@ -14,18 +14,20 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.pace import pace
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 from support.wire.common import Answer, encode, event
 from test_time import Scene, Stage, begun, ends, play, warm_up
 
 from cogent import Agent, ModelError, ServerError, StreamInterrupted, Timeout, tool
 
-LIMIT = 20.0  # seconds in which any run here must end; each takes less than one
+LIMIT = 60.0  # seconds after which a run hangs; each takes less than one
 MB = 1024 * 1024
 WORDS = ("Grüße, ", "日本", "!")
 TEXT = "".join(WORDS)
 SAID = ("Hel", "lo")  # the text of an answer that is not whole
 LIMITLESS = 2**40  # bytes
+HEAD_ROOM = 3  # how much more work than its share a part of a test may take in one run than in another
 JSON = "application/json"
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate: it unpacks to nothing
 
@@ -50,7 +52,8 @@ class Outcome:
     error: Any = None
     reasoning: str = ""
     tokens: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0
+    cpu: float = 0
+    """Seconds of the processor, the server's included."""
     memory: float = 0
     """Megabytes at the peak, where that was measured."""
 
@@ -94,7 +97,7 @@ class Bed:
 
 async def _attempt(agent: Agent, streaming: bool) -> Outcome:
     """Run the agent; only errors of a provider are caught, so that any other fails the test, and so does a hang."""
-    outcome, started = Outcome(), time.monotonic()
+    outcome, started = Outcome(), time.process_time()
     try:
         async with asyncio.timeout(LIMIT):
             if streaming:
@@ -106,7 +109,7 @@ async def _attempt(agent: Agent, streaming: bool) -> Outcome:
                 outcome.text = (await agent.run("Hi")).content
     except ModelError as error:
         outcome.error = error
-    outcome.seconds = time.monotonic() - started
+    outcome.cpu = time.process_time() - started
     return outcome
 
 
@@ -401,7 +404,6 @@ def test_a_broken_answer_is_an_error_of_ours(bed: Bed, wire: Wire, streaming: bo
     else:
         assert isinstance(outcome.error, ModelError), outcome.text
         assert outcome.error.partial.content == outcome.text
-    assert outcome.seconds < LIMIT / 2
     assert bed.goes_on(wire)
 
 
@@ -528,12 +530,16 @@ def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
 
 
 def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
-    """Text of 8 MB in one event arrives whole and in time."""
-    data = b"".join(wire.send.text("<big>")).replace(b"<big>", b"a" * 8 * MB)
-    outcome = bed.measured(wire, Reply(data, content_type=wire.mime))
+    """Text of 8 MB in one event arrives whole, and takes no more than so many times the work of 1 MB."""
+
+    def large(megabytes: int) -> Reply:
+        data = b"".join(wire.send.text("<big>")).replace(b"<big>", b"a" * megabytes * MB)
+        return Reply(data, content_type=wire.mime)
+
+    small, outcome = bed.measured(wire, large(1)), bed.measured(wire, large(8))
     assert outcome.error is None and outcome.text == "a" * 8 * MB
     assert outcome.memory < 8 * 16
-    assert outcome.seconds < LIMIT / 3
+    assert outcome.cpu < 8 * small.cpu * HEAD_ROOM
 
 
 @two_wires
@@ -563,13 +569,19 @@ def empty_delta(wire: Wire) -> bytes:
 
 
 def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
-    """Many deltas without text neither add up nor hide the text that follows."""
-    start, number = begun(wire), 3_000 if wire.provider == "gemini" else 10_000
-    many = [empty_delta(wire) * 100] * (number // 100)
-    outcome = bed.measured(wire, Reply(start, content_type=wire.mime, more=[*many, body(wire)[len(start) :]]))
+    """Many deltas without text neither add up, nor take longer the more there were, nor hide the text that follows."""
+    start, one = begun(wire), empty_delta(wire)
+    if wire.provider == "gemini":  # whose SDK takes long for each event
+        one = one.replace(b"{", b"{" + b" " * 900, 1)
+    piece = one * (20_000 // len(one))
+
+    def many(pieces: int) -> Reply:
+        return Reply(start, content_type=wire.mime, more=[*[piece] * pieces, body(wire)[len(start) :]])
+
+    small, outcome = bed.measured(wire, many(10)), bed.measured(wire, many(50))
     assert (outcome.error, outcome.text) == (None, TEXT)
-    assert outcome.memory < 0.75 < number * len(empty_delta(wire)) / MB, "less than what was sent"
-    assert outcome.seconds < LIMIT / 3
+    assert outcome.memory < 0.75 < 50 * len(piece) / MB, "less than what was sent"
+    assert outcome.cpu < 5 * small.cpu * HEAD_ROOM
 
 
 DEPTHS = (200, 400, 900, 990, 5_000, 100_000)
@@ -597,11 +609,8 @@ class Many(tuple[Any, ...]):
 
 
 @pytest.mark.parametrize("interleaved", [True, False], ids=["in turn", "one by one"])
-def test_ten_thousand_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
+def test_the_work_grows_with_the_number_of_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
     """The time that the calls of a turn take grows with their number, and not with its square."""
-    calls = Many((f"c{place}", "look", "{}") for place in range(10_000))
-    events = wire.send._stream(Answer(calls=calls, pieces=1, interleaved=interleaved))
-    bed.server.reply(Reply(b"".join(events), content_type=wire.mime))
 
     async def asked() -> list[dict[str, Any]]:
         async with asyncio.timeout(LIMIT), bed.agents[wire.name].run_stream("Hi") as stream:
@@ -610,11 +619,19 @@ def test_ten_thousand_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
                     return chunk.metadata["tool_calls"]
         raise AssertionError("no tool was called")
 
-    started = time.process_time()  # which a busy machine does not lengthen much; it takes one to three seconds
-    found = bed.runner.run(asked())
-    assert time.process_time() - started < 5
-    assert [call["name"] for call in found] == ["look"] * len(calls)
-    assert wire.bare or [call["id"] for call in found] == [id for id, _, _ in calls]
+    def work(number: int) -> float:
+        calls = Many((f"c{place}", "look", "{}") for place in range(number))
+        events = wire.send._stream(Answer(calls=calls, pieces=1, interleaved=interleaved))
+        bed.server.reply(Reply(b"".join(events), content_type=wire.mime))
+        started = time.process_time()
+        found = bed.runner.run(asked())
+        spent = time.process_time() - started
+        assert [call["name"] for call in found] == ["look"] * number
+        assert wire.bare or [call["id"] for call in found] == [id for id, _, _ in calls]
+        return spent
+
+    work(10)  # what an SDK builds once
+    assert work(5_000) < 10 * work(500) * HEAD_ROOM
 
 
 # Too slow
@@ -646,11 +663,12 @@ def trickles(wire: Wire, *said: str) -> dict[str, Reply]:
 
 
 @pytest.mark.parametrize("said", [(), SAID], ids=["first", "stall"])
+@pace.attempts
 def test_a_trickle_holds_nothing(wire: Wire, said: tuple[str, ...]) -> None:
     """Bytes that bring no content, one now and then or more than can be read, do not put the time limits off."""
     warm_up(wire.name)
     kind = "stall" if said else "first"
     with Stage() as stage:
         scenes = {name: Scene([reply]) for name, reply in trickles(wire, *said).items()}
-        seen = play(stage, wire, scenes, timeout=Timeout(**{kind: 0.3}))
+        seen = play(stage, wire, scenes, timeout=Timeout(**{kind: pace(0.3)}))
     assert ends(seen) == dict.fromkeys(scenes, (kind, "".join(said)))

@@ -40,7 +40,7 @@ JSON = "application/json"
 SOON = {"retry-after-ms": "10"}
 LONG = {"retry-after": "50"}  # less than what nobody waits for, more than a test may take
 ENDS: list[Any] = ["clean", "close", "reset"]
-PROMPT = 20.0  # seconds that are far less than LONG
+PROMPT = 40.0  # seconds that are less than LONG
 
 both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 every_end = pytest.mark.parametrize("end", ENDS)
@@ -496,9 +496,8 @@ def test_the_waits_grow_between_attempts(trials: Trials, wire: Wire, streaming: 
 
 
 def test_two_runs_do_not_wait_alike(trials: Trials) -> None:
-    """Runs that failed together come back at different times, some of them sooner than after the whole wait."""
+    """Runs that failed together come back at different times."""
     own = [trials[wire.name, "our own", streaming].waits for wire in WIRES for streaming in (True, False)]
-    assert any(wait < whole for waits in own for wait, whole in zip(waits, OWN, strict=True))
     last = [waits[-1] for waits in own]
     assert max(last) - min(last) > 0.05
 
@@ -536,11 +535,12 @@ def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> None:
 @both_ways
 def test_a_short_wait_is_kept_too(server: Loopback, wire: Wire, streaming: bool) -> None:
     """A provider that asks for less than our own wait is asked again as soon as it said."""
-    failures = [refusal(wire, 429, SOON)] * 4
-    outcome = ask(server, wire, *failures, answer(wire, streaming), streaming=streaming, max_retries=4)
-    assert (outcome.error, len(server.requests)) == (None, 5)
+    failures = [refusal(wire, 429, SOON)] * 9
+    outcome = ask(server, wire, *failures, answer(wire, streaming), streaming=streaming, max_retries=9)
+    assert (outcome.error, len(server.requests)) == (None, 10)
     lasted = server.requests[-1].arrived - server.requests[0].arrived
-    assert lasted < 5  # our own waits would add up to more than five seconds
+    own = [0.75 * min(FIRST_WAIT * 2**attempt_number, LONGEST_WAIT) for attempt_number in range(9)]
+    assert lasted < sum(own)  # more than half a minute
 
 
 @both_ways

@@ -25,7 +25,7 @@ from cogent import (
     tool,
 )
 
-PROMPT = 2.0  # seconds within which a server on this machine sees that its client has left
+PROMPT = 30.0  # seconds after which something hangs; a server sees in milliseconds that its client has left
 
 
 @tool

@@ -24,6 +24,7 @@ import pytest
 from conftest import WIRES, Wire
 from google import genai
 from support.loopback import Loopback, Recorded, Reply
+from support.pace import pace
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 from support.wire.common import Json, encode, event
 
@@ -32,11 +33,12 @@ from cogent.stream import AgentStream
 
 T = TypeVar("T")
 
+# Where something must happen within a limit, the test is one of `pace.attempts` and its times are multiplied by `pace`.
 SHORT = 0.15  # seconds of a limit that is to be reached
 FIRST = 0.2  # the same where a request should have arrived before
 TOTAL = 0.35  # the same where an answer must have begun before
-PROMPT = 5.0  # seconds in which what takes milliseconds must have happened
-FOREVER = 60.0  # seconds that no test waits for
+PROMPT = 30.0  # seconds after which what takes milliseconds hangs
+FOREVER = 600.0  # seconds that no test waits for
 JSON = "application/json"
 LIMITS = ("connect", "first", "stall", "total", "tool", "idle")
 
@@ -77,6 +79,10 @@ class Stage(Loopback):
         self.waiting: dict[str, list[Reply]] = {}
         self.asked: dict[str, list[Recorded]] = defaultdict(list)
 
+    def forget(self) -> None:
+        super().forget()
+        self.asked.clear()
+
     def next_reply(self, request: Recorded) -> Reply:
         name = next((name for name in self.waiting if encode_text(prompt(name)) in request.body), "")
         self.asked[name].append(request)
@@ -110,6 +116,7 @@ def in_loop(main: Coroutine[Any, Any, T]) -> T:
     faults: list[Any] = []
     with asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
+        pace.watch(runner.get_loop())
         result = runner.run(main)
     assert faults == []
     return result
@@ -121,9 +128,10 @@ def play(stage: Stage, wire: Wire, scenes: Mapping[str, Scene], **settings: Any)
     A run that failed has the text so far on its error and closed its connection, and no task is left.
     """
     stage.waiting = {name: list(scene.replies) for name, scene in scenes.items()}
+    stage.watched_by(pace.watch)
 
     async def run() -> dict[str, Seen]:
-        async with wire.agent(stage, **settings) as agent, asyncio.timeout(FOREVER / 4):
+        async with wire.agent(stage, **settings) as agent, asyncio.timeout(2 * PROMPT):
             runs = [
                 consume(agent.run_stream(prompt(name)), scene.pause)
                 if scene.streaming
@@ -300,15 +308,17 @@ async def look(where: str = "") -> str:
     return "Seen."
 
 
+@pace.attempts
 def test_silence_is_no_first_content(stage: Stage, wire: Wire) -> None:
     """`first` is reached though the connection stands and comments, pings and empty deltas keep coming."""
     scenes = {"deafness": Scene([Reply(delay=FOREVER)]), **silences(wire)}
     scenes["silence after tools"] = Scene([tool_turn(wire, "look"), Reply(end="stall")])
-    seen = play(stage, wire, scenes, timeout=Timeout(first=FIRST), tools=[look])
+    seen = play(stage, wire, scenes, timeout=Timeout(first=pace(FIRST)), tools=[look])
     assert ends(seen) == dict.fromkeys(scenes, ("first", ""))
-    assert all(f"{FIRST:g} seconds" in str(run.error) for run in seen.values())
+    assert all(f"{pace(FIRST):g} seconds" in str(run.error) for run in seen.values())
 
 
+@pace.attempts
 def test_half_a_plain_answer_is_no_first_content(stage: Stage, wire: Wire) -> None:
     """Without streaming `first` is the limit of each request, whatever arrives of its answer before the whole."""
     body, calls = wire.send.plain_text("Hello"), wire.send.plain_tool_calls(("c1", "look", "{}"))
@@ -318,13 +328,14 @@ def test_half_a_plain_answer_is_no_first_content(stage: Stage, wire: Wire) -> No
         "half": Scene([plain(body, truncate=len(body) // 2, end="stall")], streaming=False),
         "silence after tools": Scene([plain(calls), plain(b"", delay=FOREVER)], streaming=False),
     }
-    seen = play(stage, wire, scenes, timeout=Timeout(first=FIRST), tools=[look])
+    seen = play(stage, wire, scenes, timeout=Timeout(first=pace(FIRST)), tools=[look])
     assert ends(seen) == dict.fromkeys(scenes, ("first", ""))
 
 
+@pace.attempts
 def test_each_request_has_a_first_limit_of_its_own(stage: Stage, wire: Wire) -> None:
     """An attempt that failed and the wait after it do not count for the next attempt, which has `first` anew."""
-    limit, late, wait = 0.4, 0.05, 0.4  # an attempt and the wait after it take longer than the limit
+    limit, late, wait = pace(0.4), pace(0.05), pace(0.4)  # an attempt and the wait after it take longer than the limit
     body = wire.send.error_body("Come back.", None, "overloaded_error")
     busy = Reply(body, 503, JSON, {"retry-after-ms": f"{wait * 1000:g}"}, delay=late)
     scenes = {
@@ -339,21 +350,23 @@ def test_each_request_has_a_first_limit_of_its_own(stage: Stage, wire: Wire) -> 
 # Content after content
 
 
+@pace.attempts
 def test_silence_is_a_stall(stage: Stage, wire: Wire) -> None:
     """`stall` is reached though comments, pings and empty deltas keep coming, and only after a first content."""
     scenes = silences(wire, "Hel", "lo")
-    scenes["a slow consumer"] = Scene([Reply(begun(wire, "Hello"), end="stall")], pause=1.5 * SHORT)
+    scenes["a slow consumer"] = Scene([Reply(begun(wire, "Hello"), end="stall")], pause=pace(1.5 * SHORT))
     scenes["a late answer to tools"] = Scene(
-        [tool_turn(wire, "look", text="Hel"), Reply(begun(wire, "lo"), delay=1.5 * SHORT, end="stall")]
+        [tool_turn(wire, "look", text="Hel"), Reply(begun(wire, "lo"), delay=pace(1.5 * SHORT), end="stall")]
     )
-    seen = play(stage, wire, scenes, timeout=Timeout(stall=SHORT), tools=[look])
+    seen = play(stage, wire, scenes, timeout=Timeout(stall=pace(SHORT)), tools=[look])
     assert ends(seen) == dict.fromkeys(scenes, ("stall", "Hello"))
-    assert all(f"{SHORT:g} seconds" in str(run.error) for run in seen.values())
+    assert all(f"{pace(SHORT):g} seconds" in str(run.error) for run in seen.values())
 
 
+@pace.attempts
 def test_only_waiting_for_the_model_counts(stage: Stage, wire: Wire) -> None:
     """Content that keeps coming trips no limit, and the clock stands still while the consumer or a tool is busy."""
-    limit, longer, step = 0.35, 0.45, 0.06
+    limit, longer, step = pace(0.35), pace(0.45), pace(0.06)
 
     @tool
     async def rest() -> str:
@@ -416,21 +429,22 @@ def at_place(wire: Wire, events: Iterable[bytes], place: int) -> list[bytes]:
 
 
 @hiding
+@pace.attempts
 def test_hidden_work_has_the_limit_of_a_first_content(stage: Stage, wire: Wire) -> None:
     """From the start of unseen work to the next content `first` holds, and `stall` before and after that."""
     warm_up(wire.name)
     ending = 2 if wire.send is anthropic_messages else 1  # events after the last item
     before, after = b"".join(wire.send.text("Hel")[:-ending]), at_place(wire, wire.send.text("lo")[2:], 2)
-    scenes = {"nothing hidden": Scene([Reply([before, b"".join(after)], pause=3 * SHORT)])}
+    scenes = {"nothing hidden": Scene([Reply([before, b"".join(after)], pause=pace(3 * SHORT))])}
     expected: dict[str, Any] = {"nothing hidden": ("stall", "Hel")}
     for item in HIDDEN[wire.send]:
         kind = item["type"]
         opened, closed = hidden(wire, item)
         start, go_on = before + opened, closed + paced(after, "lo")[0]
         scenes |= {
-            f"{kind}, an end": Scene([Reply([start, closed + b"".join(after)], pause=2 * SHORT)]),
+            f"{kind}, an end": Scene([Reply([start, closed + b"".join(after)], pause=pace(2 * SHORT))]),
             f"{kind}, silence": Scene([Reply(start, end="stall")]),
-            f"{kind}, a stall": Scene([Reply([start, go_on], pause=2 * SHORT, end="stall")]),
+            f"{kind}, a stall": Scene([Reply([start, go_on], pause=pace(2 * SHORT), end="stall")]),
         }
         expected |= {
             f"{kind}, an end": (None, "Hello"),
@@ -441,9 +455,9 @@ def test_hidden_work_has_the_limit_of_a_first_content(stage: Stage, wire: Wire) 
         events = wire.send.reasoning("First.\n\nThen.", "Hello")
         place = next(place for place, one in enumerate(events, 1) if b"summary_part.done" in one)
         parts = [b"".join(events[:place]), b"".join(events[place:])]
-        scenes["between two parts of a summary"] = Scene([Reply(parts, pause=2 * SHORT)])
+        scenes["between two parts of a summary"] = Scene([Reply(parts, pause=pace(2 * SHORT))])
         expected["between two parts of a summary"] = (None, "Hello")
-    seen = play(stage, wire, scenes, timeout=Timeout(first=4 * SHORT, stall=SHORT))
+    seen = play(stage, wire, scenes, timeout=Timeout(first=pace(4 * SHORT), stall=pace(SHORT)))
     assert ends(seen) == expected
 
 
@@ -466,6 +480,7 @@ class Endless:
         return "never"
 
 
+@pace.attempts
 def test_the_whole_may_take_too_long(stage: Stage, wire: Wire) -> None:
     """`total`, or a plain number, ends a run in whatever it is: waiting, hearing the model or running tools."""
     endless = Endless()
@@ -477,7 +492,7 @@ def test_the_whole_may_take_too_long(stage: Stage, wire: Wire) -> None:
         "text": Scene([Reply([start, more], forever=True)]),
         "tools": Scene([tool_turn(wire, "wait", text="Wait.")], answered=True),
     }
-    seen = play(stage, wire, scenes, timeout=TOTAL, tools=[endless.wait])
+    seen = play(stage, wire, scenes, timeout=pace(TOTAL), tools=[endless.wait])
     assert {name: run.error.kind for name, run in seen.items()} == dict.fromkeys(scenes, "total")
     assert seen["text"].text.startswith("Hello") and seen["silence"].text == "Hel"
 
@@ -490,12 +505,14 @@ async def asked_again(wire: Wire, stream: AgentStream) -> tuple[str, Any]:
     return caught.value.kind, caught.value.partial
 
 
+@pace.attempts
 def test_a_held_stream_is_closed_by_its_limit(server: Loopback, wire: Wire) -> None:
     """A stream that nobody asks for more is closed in time, with one warning if it is idle, and asking raises why."""
+    server.watched_by(pace.watch)
     server.reply(*[Reply(begun(wire, "Hel", "lo"), end="stall")] * 2)
 
     async def run() -> list[tuple[str, Any]]:
-        limits = (Timeout(idle=SHORT), Timeout(total=TOTAL))
+        limits = (Timeout(idle=pace(SHORT)), Timeout(total=pace(TOTAL)))
         streams = [wire.agent(server, timeout=timeout).run_stream("Go") for timeout in limits]
         assert [(await anext(stream)).content for stream in streams] == ["Hel", "Hel"]
         assert [await left(request) for request in server.requests] == [True, True], "the server was not told"
@@ -508,13 +525,15 @@ def test_a_held_stream_is_closed_by_its_limit(server: Loopback, wire: Wire) -> N
     assert len(told) == 1
 
 
+@pace.attempts
 def test_a_held_stream_cancels_its_tools(server: Loopback, wire: Wire) -> None:
     """Tools that run while nobody asks for more are cancelled in time, and the partial has the results so far."""
+    server.watched_by(pace.watch)
     server.reply(tool_turn(wire, "look", "wait", text="Wait."))
     endless = Endless()
 
     async def run() -> tuple[str, Any]:
-        async with wire.agent(server, tools=[look, endless.wait], timeout=Timeout(idle=SHORT)) as agent:
+        async with wire.agent(server, tools=[look, endless.wait], timeout=Timeout(idle=pace(SHORT))) as agent:
             stream = agent.run_stream("Go")
             await to_a_result(stream)
             await until(lambda: endless.cancelled == 1)
@@ -534,9 +553,10 @@ async def to_a_result(stream: AgentStream) -> None:
             break
 
 
+@pace.attempts
 def test_a_consumer_that_comes_back_in_time_sees_everything(stage: Stage, wire: Wire) -> None:
     """`idle` counts from one chunk to the next request for one: not a slow server, nor many short pauses, nor tools."""
-    letters, limit = "abcd", 0.3
+    letters, limit = "abcd", pace(0.3)
 
     @tool
     async def rest() -> str:
@@ -581,17 +601,20 @@ async def not_at_all(stream: AgentStream) -> None:
     pass
 
 
+@pace.attempts
 def test_a_stream_that_is_over_is_not_idle(stage: Stage, wire: Wire) -> None:
     """After its end, whichever it was, and before its beginning a stream may be held for as long as one likes."""
     said, failed = Reply(wire.send.text("Hello")), Reply(wire.send.error_body("No.", None, "api_error"), 500, JSON)
     ways = (to_the_end, to_the_error, to_a_cancel, to_a_close, not_at_all)
     stage.waiting = {way.__name__: [failed if way is to_the_error else said] for way in ways}
 
+    stage.watched_by(pace.watch)
+
     async def run() -> dict[str, str]:
-        async with wire.agent(stage, timeout=Timeout(idle=SHORT / 2)) as agent:
+        async with wire.agent(stage, timeout=Timeout(idle=pace(SHORT / 2))) as agent:
             streams = {way: agent.run_stream(prompt(way.__name__)) for way in ways}
             await asyncio.gather(*[way(stream) for way, stream in streams.items()])
-            await asyncio.sleep(SHORT)
+            await asyncio.sleep(pace(SHORT))
             return {way.__name__: "".join([chunk.content async for chunk in streams[way]]) for way in ways}
 
     with complaints() as told:
@@ -599,16 +622,18 @@ def test_a_stream_that_is_over_is_not_idle(stage: Stage, wire: Wire) -> None:
     assert told == []
 
 
+@pace.attempts
 def test_a_run_that_has_ended_is_not_too_long(server: Loopback) -> None:
     """A consumer that is busy with the last chunk when `total` is over sees the end of the iteration."""
     wire = WIRES[0]
+    server.watched_by(pace.watch)
     server.reply(Reply(wire.send.text("Hello")))
 
     async def run() -> Seen:
-        async with wire.agent(server, timeout=1.0) as agent:
+        async with wire.agent(server, timeout=pace(0.4)) as agent:
             stream = agent.run_stream("Go")
             await to_the_end(stream)
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(pace(0.45))
             return await consume(stream)
 
     assert in_loop(run()).end == (None, "")
@@ -697,7 +722,7 @@ def connect(wire: Wire, server: Deaf, timeout: Timeout, **model: Any) -> dict[st
     """How a streamed and a plain run end that no server answers, and whether they close the connections taken."""
 
     async def run() -> dict[str, Any]:
-        async with wire.agent(server, model=model, timeout=timeout) as agent, asyncio.timeout(FOREVER / 4):
+        async with wire.agent(server, model=model, timeout=timeout) as agent, asyncio.timeout(2 * PROMPT):
             runs = await asyncio.gather(consume(agent.run_stream("Go")), ask(agent.run("Go")))
             await no_task_is_left()
             taken = runs if server.scheme == "https" else []

@@ -22,7 +22,7 @@ from test_dispatch import CHAT, LONG, SHORT, ask, collect, failure, one, results
 
 from cogent import Agent, AgentStream, MaxStepsExceeded, ModelError, Response, Timeout, ToolError, ToolResult, tool
 
-PROMPT = 5.0  # seconds within which what should happen at once has happened on a busy machine
+PROMPT = 30.0  # seconds after which something hangs that should happen at once
 JSON = "application/json"
 OBJECTS = ("gemini", "ollama")  # whose streamed calls have arguments as an object; elsewhere they are its text
 
@@ -168,12 +168,12 @@ def test_a_sync_tool_that_computes_leaves_the_loop_responsive(server: Loopback) 
     ask(server, ("c1", "compute", "{}"))
     ticks: list[float] = []
 
-    def compute() -> int:
-        begun, rounds = len(ticks), 0
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            rounds += 1
-        return len(ticks) - begun
+    def compute() -> str:
+        begun, end = len(ticks), time.monotonic() + PROMPT
+        while len(ticks) < begun + 5:
+            if time.monotonic() > end:
+                return "the loop stood still"
+        return "it ticked"
 
     async def tick() -> None:
         while True:
@@ -187,7 +187,7 @@ def test_a_sync_tool_that_computes_leaves_the_loop_responsive(server: Loopback) 
         return response
 
     result = asyncio.run(main()).tool_calls[0].result
-    assert result is not None and int(result.content) >= 5
+    assert result is not None and result.content == "it ticked"
 
 
 # What tools raise

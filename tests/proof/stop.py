@@ -44,8 +44,8 @@ from cogent import Response, StreamChunk
 from cogent.stream import AgentStream
 
 AT_ONCE = 0.05  # seconds in which a server on this machine sees a stop
-PATIENCE = 2.0  # the same where other programs have the machine too
-FOREVER = 60.0  # seconds that nothing here waits for
+PATIENCE = 30.0  # seconds after which a stop counts as one that nobody sees, on a machine however busy
+FOREVER = 600.0  # seconds that nothing here waits for
 # What the system takes from a server for a client that does not read; a client that reads gets it in a moment.
 IN_FLIGHT = 12 * 1024 * 1024
 MOST_SHOWN = 50  # cells that went wrong

@@ -52,10 +52,10 @@ Events = list[bytes]
 ASKED_AGAIN = 3  # of so many cells, one is gone on with
 AT_ONCE, WAITING_AT_ONCE = 16, 64  # cells that share the loop, and such as do nothing but wait
 LONGEST = 60.0  # seconds after which a cell counts as hanging
-PROMPT = 5.0  # seconds in which a server must see that its client has left; it takes milliseconds
-# Seconds without content. A cell that goes wrong is tried once more with the longer limit, because a busy machine may
-# be too slow for the shorter one.
-STALLS = (0.3, 3.0)
+PROMPT = 30.0  # seconds after which something hangs; a server sees in milliseconds that its client has left
+# Seconds without content. A cell that goes wrong is tried again with the longer limits, because a busy machine may be
+# too slow for the shorter ones.
+STALLS = (0.3, 3.0, 15.0)
 
 
 @tool

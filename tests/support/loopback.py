@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import responses as reason_phrases
@@ -154,6 +154,15 @@ class Loopback:
     def reply(self, *replies: Reply) -> None:
         """Queue answers: the n-th request gets the n-th of them."""
         self._replies.extend(replies)
+
+    def forget(self) -> None:
+        """Drop what was asked and what is still to be answered."""
+        self.requests.clear()
+        self._replies.clear()
+
+    def watched_by(self, watch: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+        """Have the server's event loop call this with itself."""
+        self._loop.call_soon_threadsafe(watch, self._loop)
 
     @property
     def open_connections(self) -> int:
