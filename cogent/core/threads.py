@@ -20,7 +20,8 @@ from typing import Any
 # event loop. Measured with twenty of them: 20 to 30 ms with 4 threads, 100 to 300 ms with 20, and 1.5 s to start 20.
 FIRST_THREADS = 4
 MAX_THREADS = 128
-GROWTH_SECONDS = 0.005  # between two looks at the loop
+LOOK_SECONDS = 0.002  # between two looks at the loop
+LATE_LOOK_SECONDS = 0.02  # after one that came late
 PROMPT_LOOKS = 3  # so many in a row: while tools compute, the loop is prompt now and then by chance
 
 
@@ -100,20 +101,20 @@ class ToolThreads:
 
     def _grow(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
         """Start threads: the first ones, or, by a timer that was due at that time, more."""
+        prompt = due is None or loop.time() - due < sys.getswitchinterval() / 2
+        self._prompt = self._prompt + 1 if prompt else 0
         self._growth = None
-        self._start(loop, self._wanted(loop, due))
+        self._start(loop, min(self._limit() - self._threads, len(self._waiting)))
         if self._waiting:
-            due = loop.time() + GROWTH_SECONDS
+            due = loop.time() + (LOOK_SECONDS if prompt else LATE_LOOK_SECONDS)
             self._growth = loop.call_at(due, self._grow, loop, due)
 
-    def _wanted(self, loop: asyncio.AbstractEventLoop, due: float | None) -> int:
-        prompt = due is not None and loop.time() - due < sys.getswitchinterval() / 2
-        self._prompt = self._prompt + 1 if prompt else 0
-        most = FIRST_THREADS
-        if self._prompt == PROMPT_LOOKS:
-            self._prompt = 0
-            most = max(FIRST_THREADS, min(2 * self._threads, MAX_THREADS))
-        return min(most - self._threads, len(self._waiting))
+    def _limit(self) -> int:
+        """How many threads there may be now."""
+        if self._prompt <= PROMPT_LOOKS:
+            return FIRST_THREADS
+        self._prompt = 0
+        return max(FIRST_THREADS, min(2 * self._threads, MAX_THREADS))
 
     def _start(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         # They take their jobs when the lock is free. Starting a thread waits until it runs, which takes long while
