@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from cogent.errors import ModelError, ServerError
+from cogent.providers._event_stream import BLANK_LINE, EventStream
 from cogent.providers._sdk import translate
 
 MB = 1024 * 1024
@@ -28,7 +29,6 @@ COMPRESSED = {"gzip", "x-gzip", "deflate"}  # what the HTTP clients ask for
 WITH_A_HEAD, WITHOUT = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS  # gzip or zlib, as the head says; or deflate alone
 MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
-BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of a server-sent event
 
 Unpack = Callable[[bytes], Iterator[bytes]]
 Mend = Callable[[bytes], bytes]
@@ -37,7 +37,8 @@ Mend = Callable[[bytes], bytes]
 class AnswerBytes:
     """A byte stream around another; its base class besides is that of the HTTP client that the SDK uses."""
 
-    first, begun = b"", False  # of what may be a byte order mark
+    first, begun = b"", False  # what came before the first byte that says something
+    events: EventStream | None = None  # what is known of a body of server-sent events
 
     def __init__(
         self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None, page: bool, most: int
@@ -55,13 +56,18 @@ class AnswerBytes:
             try:
                 async for packed in pieces:
                     for data in (packed,) if unpack is None else unpack(packed):
-                        whole = data if self.begun else self.unmarked(data)
-                        size += len(whole)
+                        whole = data if self.begun else self.begin(data)
+                        size += len(data)
                         if size > LARGEST_PAGE and self.page:
                             return
                         if size > MB:
                             size = self.checked(size, whole)
                         self.last = whole if len(whole) > LONGEST_END else (self.last + whole)[-LONGEST_END:]
+                        if self.events is not None:
+                            if self.events.document is not None:
+                                self.events.document += whole
+                                continue
+                            self.events.feed(whole)
                         whole = whole if mend is None else mend(whole)
                         yield whole[:most]
                         for start in range(most, len(whole), most):
@@ -69,17 +75,41 @@ class AnswerBytes:
                             yield whole[start : start + most]
                     if self.complete():
                         break
+                if self.events is not None and (missing := self.end(self.events)):
+                    yield missing
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
                 raise translate(error, began=True) from error
             await drain(pieces)
 
-    def unmarked(self, data: bytes) -> bytes:
-        """The first bytes without a byte order mark; none as long as they may be a part of such."""
+    def begin(self, data: bytes) -> bytes:
+        """The first bytes without a byte order mark; none as long as they may be a part of such.
+
+        A stream of events begins with its first byte that is no white space, and that byte is looked at.
+        """
         self.first += data
-        self.begun = not MARK.startswith(self.first)
-        return self.first.removeprefix(MARK) if self.begun else b""
+        if MARK.startswith(self.first):
+            return b""
+        first = self.first.removeprefix(MARK)
+        if self.events is not None:
+            first = first.lstrip()
+            if not first:
+                self.first = b""
+                return b""
+            self.events.begin(first)
+            if self.events.document is not None:
+                self.ends = ()
+        self.begun = True
+        return first
+
+    def end(self, events: EventStream) -> bytes:
+        """What the last event of the body lacks."""
+        if not self.begun:
+            events.empty()
+        missing = events.end()
+        self.last += missing
+        return missing
 
     def complete(self) -> bool:
         """Whether the last event is the one that ends a chat stream."""
@@ -105,7 +135,11 @@ def _class_over(base: type[Any]) -> type[AnswerBytes]:
 
 
 def guarded(
-    response: Any, ends: tuple[bytes, ...], mender: Callable[[], Mend] | None = None, most: int = sys.maxsize
+    response: Any,
+    ends: tuple[bytes, ...],
+    mender: Callable[[], Mend] | None = None,
+    most: int = sys.maxsize,
+    takes_documents: bool = False,
 ) -> AnswerBytes:
     """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
 
@@ -122,13 +156,21 @@ def guarded(
         for _ in codings:
             unpack = _chained(unpack, _unpacker())
     mend = mender() if mender is not None and "content-encoding" not in response.headers else None
-    response.stream = wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
+    wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
+    if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
+        wrapped.events = EventStream(content_type(response), takes_documents)
+    response.stream = wrapped
     return wrapped
+
+
+def content_type(response: Any) -> str:
+    """What the response says that it holds, without parameters."""
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def done(data: bytes) -> bool:
     """Whether the last line, ended or not, says that the stream is complete."""
-    return data.rstrip(b"\r\n").replace(b"\r", b"\n").rpartition(b"\n")[2] in DONE
+    return data.rstrip().replace(b"\r", b"\n").rpartition(b"\n")[2] in DONE
 
 
 async def drain(rest: AsyncIterator[object]) -> None:

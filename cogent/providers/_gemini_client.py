@@ -28,7 +28,8 @@ class Client(genai.Client):
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
         self.http = httpx2.AsyncClient(
-            follow_redirects=True, **client_settings(httpx2, timeout, partial(guard, most=8192), _check)
+            follow_redirects=True,
+            **client_settings(httpx2, timeout, partial(guard, most=8192, takes_documents=True), _check),
         )
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
@@ -48,7 +49,7 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
-        await opened(response)
+        opened(response)
     else:
         await response.aread()
         answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)

@@ -7,18 +7,16 @@ along, so that neither is imported here.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
-from cogent.providers._bytes import BLANK_LINE, done, guarded
-from cogent.providers._sdk import provider_error
+from cogent.providers._bytes import content_type, guarded
+from cogent.providers._event_stream import BLANK_LINE
 from cogent.timeout import Timeout
 
-JSON = "application/json"
 STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
@@ -63,7 +61,7 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any)
     if STREAMED not in asked.extensions:  # a request that was redirected has those of the one before, but no content
         in_path = asked.url.path.endswith(":streamGenerateContent")
         asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
-    guarded(response, ends if asked.extensions[STREAMED] and _kind(response) != JSON else (), **how)
+    guarded(response, ends if asked.extensions[STREAMED] else (), **how)
 
 
 def _check_redirect(response: Any) -> None:
@@ -80,20 +78,9 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def _kind(response: Any) -> str:
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-async def opened(response: Any) -> TurnUpdate:
-    """What the head of a streamed answer tells. Raises the error told by JSON instead of a stream, or ServerError."""
-    kind = _kind(response)
-    if kind == JSON:
-        with suppress(ValueError):  # JSON that is none is told like any other page
-            answer = json.loads(await response.aread())
-            if isinstance(answer, dict) and answer.get("error"):
-                raise provider_error(answer["error"])
-    if kind in (JSON, "text/html"):
-        raise ServerError(f"the server answered with {kind} instead of a stream", status=200)
+def opened(response: Any) -> TurnUpdate:
+    """What the head of a streamed answer tells; from here on its bytes are looked at, whoever made the client."""
+    guarded(response, BLANK_LINE)
     return answered(response.headers)
 
 
@@ -104,7 +91,7 @@ def answered(headers: Mapping[str, str]) -> TurnUpdate:
 
 def is_event_stream(response: Any) -> bool:
     """Whether a response that was read whole is a stream of events, whatever it says it is."""
-    return _kind(response) == "text/event-stream" or response.content.lstrip().startswith((b"data:", b"event:"))
+    return content_type(response) == "text/event-stream" or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
 def end_of(response: Any) -> Callable[[], None]:
@@ -113,11 +100,10 @@ def end_of(response: Any) -> Callable[[], None]:
     A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
     last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
     """
-    stream = guarded(response, BLANK_LINE)
+    events = guarded(response, BLANK_LINE).events
 
     def check() -> None:
-        readable = "content-encoding" not in response.headers
-        if readable and stream.last and not done(stream.last) and not stream.last.endswith(BLANK_LINE):
+        if events is not None and events.cut:
             raise StreamInterrupted("the answer broke off in the middle of an event")
 
     return check

@@ -58,7 +58,7 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
     events = await raw.parse(to=AsyncStream[object])
     answer = Answer()
     try:
-        yield await opened(raw.http_response)
+        yield opened(raw.http_response)
         async for event in events:
             for part in decode_event(event, answer):
                 yield part

@@ -42,7 +42,7 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
     check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
     try:
-        yield await opened(raw.http_response)
+        yield opened(raw.http_response)
         async for event in events:
             for part in decode_event(event):
                 yield part

@@ -35,7 +35,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     events = raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
-        yield await opened(raw.http_response)
+        yield opened(raw.http_response)
         async for event in events:
             for part in decoder.decode(event):
                 yield part

@@ -26,7 +26,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     check_end = end_of(raw.http_response)
     events = raw.parse(to=AsyncStream[object])
     try:
-        yield await opened(raw.http_response)
+        yield opened(raw.http_response)
         async for event in events:
             for part in decode_event(event):
                 yield part
