@@ -17,7 +17,7 @@ from cogent.providers import load
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.validation import UnsendableError, check_text, is_number, is_whole, shown
+from cogent.validation import UnsendableError, check_json, check_text, is_number, is_whole, shown
 
 
 class Agent:
@@ -153,9 +153,17 @@ def _named(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, To
         made = _tool(given)
         if made.name in named:
             raise ConfigurationError(f"two tools are named {made.name!r}: give one another name by tool(name=...)")
-        if made.parameters is not None:  # builds the schema now, where a bad signature is easy to see
-            named[made.name] = made
+        _check_schema(made)
+        named[made.name] = made
     return named
+
+
+def _check_schema(made: Tool[..., Any]) -> None:
+    """Build the schema now, where a bad signature is easy to see; a default, say, may be no value of JSON's."""
+    try:
+        check_json({"description": made.description, "parameters": made.parameters})
+    except UnsendableError as error:
+        raise ConfigurationError(f"the schema of the tool {made.name!r} cannot be sent: it{error.at('')}") from None
 
 
 def _listed(tools: Any) -> Iterable[Any]:

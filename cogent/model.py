@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
 from cogent.model_names import parse, prefixes
-from cogent.validation import is_number, is_whole, shown
+from cogent.validation import UnsendableError, check_json, is_number, is_whole, shown
 
 __all__ = ["Model", "prefixes"]
 
@@ -123,9 +123,16 @@ def _check_others(model: Model) -> None:
 def _check_extra(model: Model) -> None:
     """`extra` holds settings; what a run fills in itself would be replaced by it, and the run would not know."""
     _check_settings(model.extra, "extra", model.provider)
+    try:
+        check_json(dict(model.extra), objects=True)
+    except UnsendableError as error:
+        raise ConfigurationError(error.at("extra")) from None
     tools = model.extra.get("tools", ())
     if not isinstance(tools, list | tuple):
         raise ConfigurationError(f'extra["tools"] is a list; got {type(tools).__name__}')
+    wrong = next((tool for tool in tools if tool is None or isinstance(tool, str | int | float)), tools)
+    if wrong is not tools:
+        raise ConfigurationError(f'extra["tools"] are dicts, as the provider documents them; got {shown(wrong)}')
     body = model.extra.get("extra_body")
     if body is not None:
         _check_settings(body, 'extra["extra_body"]', model.provider)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from cogent.errors import ConfigurationError
-from cogent.validation import shown
+from cogent.validation import LONE_SURROGATE, shown
 
 # Names so well known that they need no prefix.
 BARE_NAMES = (
@@ -84,6 +84,8 @@ def parse(text: object) -> tuple[str, str]:
     """The provider and the name of a model string. Raises ConfigurationError, with the nearest that can be used."""
     if not isinstance(text, str) or not text.strip():
         raise ConfigurationError(f'a model is a string like "openai:gpt-5.4" or a Model; got {text!r}')
+    if LONE_SURROGATE.search(text):
+        raise ConfigurationError(f"the model {text!r} cannot be sent: the text has half a character")
     provider, colon, name = text.partition(":")
     if colon:
         return _check_model(text, provider, name)

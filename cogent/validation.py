@@ -149,25 +149,24 @@ class UnsendableError(ValueError):
         return f"{where}{'…' * (len(self.steps) > MAX_SHOWN_STEPS)} {self}"
 
 
-def check_json(value: object, depth: int = 0) -> None:
+def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
     """Raise UnsendableError unless JSON can hold the value.
 
     That is: strings without half characters, finite numbers that Python can write, keys that are strings, and no other
-    types.
+    types. With `objects` other types are let through, as an SDK may know how to write them.
     """
-    kind = type(value)
     if depth > MAX_LOOKED_THROUGH:
         _check_deep(value)
-    elif kind is str:
-        check_text(value)  # type: ignore[arg-type]  # mypy does not see that it is one
-    elif kind is dict:
-        _check_items(value.items(), depth)  # type: ignore[attr-defined]
-    elif kind is list or kind is tuple:
-        _check_items(enumerate(value), depth, keyed=False)  # type: ignore[arg-type]
-    elif kind is int or kind is float:
-        _check_number(value)  # type: ignore[arg-type]
-    elif value is not None and kind is not bool:
-        raise UnsendableError(f"is of the type {kind.__name__}, which JSON cannot hold")
+    elif isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, dict):
+        _check_items(value.items(), depth, objects)
+    elif isinstance(value, list | tuple):
+        _check_items(enumerate(value), depth, objects, keyed=False)
+    elif isinstance(value, int | float):
+        _check_number(value)
+    elif value is not None and not objects:
+        raise UnsendableError(f"is of the type {type(value).__name__}, which JSON cannot hold")
 
 
 def check_text(text: str) -> None:
@@ -176,7 +175,7 @@ def check_text(text: str) -> None:
         raise UnsendableError(f"has half a character (a lone surrogate) at position {found.start()}")
 
 
-def _check_items(items: Iterable[tuple[Any, object]], depth: int, keyed: bool = True) -> None:
+def _check_items(items: Iterable[tuple[Any, object]], depth: int, objects: bool, keyed: bool = True) -> None:
     for key, value in items:
         if keyed and not isinstance(key, str):
             raise UnsendableError(f"has the key {shown(key)}, and a key is a string")
@@ -184,7 +183,7 @@ def _check_items(items: Iterable[tuple[Any, object]], depth: int, keyed: bool = 
             if keyed:
                 check_text(key)
             if value.__class__ is not str or not value.isascii():  # what most values are
-                check_json(value, depth + 1)
+                check_json(value, depth + 1, objects=objects)
         except UnsendableError as error:
             error.steps.append(f"[{key!r}]")
             raise
@@ -192,10 +191,10 @@ def _check_items(items: Iterable[tuple[Any, object]], depth: int, keyed: bool = 
 
 def _check_deep(value: object) -> None:
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, default=str)
     except RecursionError:
         raise UnsendableError("is nested too deeply") from None
-    except (TypeError, ValueError) as error:  # among them: it contains itself
+    except ValueError as error:  # among them: it contains itself
         raise UnsendableError(f"cannot be written as JSON: {error}") from None
 
 

@@ -17,6 +17,7 @@ from cogent.core.accumulate import Run, Turn
 from cogent.core.clients import Clients
 from cogent.core.dispatch import dispatch
 from cogent.core.retry import wait_before
+from cogent.core.unsent import unsent
 from cogent.core.watchdog import Watchdog
 from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelError, ModelTimeout, StreamInterrupted
 from cogent.messages import FinishReason
@@ -127,6 +128,8 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
             raise
         except Exception as raised:  # noqa: BLE001  # an SDK's, an HTTP client's, a decoder's: each becomes ours
             error = translate(raised, began=turn.began, client=client)
+            if not turn.began:
+                error = unsent(raised, error, plan.model)
         turn.asked = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
         error.provider, error.model = plan.model.provider, plan.model.name
         error.request_id = error.request_id or turn.request_id

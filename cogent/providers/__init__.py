@@ -17,11 +17,12 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from cogent.chunks import StreamChunk, TurnUpdate
 from cogent.errors import ConfigurationError
@@ -63,6 +64,27 @@ class Provider(Protocol):
 
     async def complete(self, client: Any, request: Request) -> Iterable[Part]:
         """Ask for the whole answer at once."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def encoder(encode: Callable[P, R]) -> Callable[P, R]:
+    """Make a function that encodes a request say what is wrong with its input, which is the caller's, not the server's.
+
+    What it stumbles over is a history whose items are not those of the provider, or a setting of another type.
+    """
+
+    @wraps(encode)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return encode(*args, **kwargs)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigurationError(f"history or extra cannot be made into a request: {reason}") from error
+
+    return checked
 
 
 def load(name: str) -> Provider:

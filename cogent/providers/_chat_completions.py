@@ -14,7 +14,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message
-from cogent.providers import Part, Request
+from cogent.providers import Part, Request, encoder
 from cogent.providers._sdk import provider_error
 
 # The names under which servers send reasoning text; the first that is set counts, as some send it twice.
@@ -28,6 +28,7 @@ KNOWN_IN_CALL = {"index", "id", "type", "function"}
 # Ours to theirs
 
 
+@encoder
 def encode_request(request: Request, *, max_tokens: str) -> dict[str, Any]:
     """The arguments of `chat.completions.create`; `max_tokens` is the server's name for that limit."""
     model = request.model

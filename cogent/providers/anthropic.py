@@ -20,7 +20,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model import Model
-from cogent.providers import Part, Request
+from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
@@ -95,6 +95,7 @@ async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any
 # Ours to theirs
 
 
+@encoder
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `messages.create`."""
     model = request.model

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message
-from cogent.providers import Part, Request
+from cogent.providers import Part, Request, encoder
 from cogent.providers._gemini_client import close_client, make_client
 from cogent.providers._http import cut
 from cogent.providers._sdk import broken_off, provider_error, retry_after
@@ -44,7 +44,12 @@ class Config(types.GenerateContentConfig):
 
 async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    events = await client.aio.models.generate_content_stream(**encode_request(request))
+    arguments = encode_request(request)
+    try:
+        events = await client.aio.models.generate_content_stream(**arguments)
+    except ValidationError as error:
+        _check_encoded(error)
+        raise
     answer = Answer()
     try:
         async for event in events:
@@ -59,6 +64,8 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
             await opened_stream.aclose()
         if broken_off(error.__cause__):
             raise StreamInterrupted("the answer broke off in the middle of an event") from error
+        if isinstance(error, ValidationError):
+            _check_encoded(error)
         if isinstance(error, APIError | TypeError):
             raise _translate(error) from error
         raise
@@ -71,10 +78,21 @@ async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
     arguments = encode_request(request)
     try:
         response = await client.aio.models.generate_content(**arguments)
+    except ValidationError as error:
+        _check_encoded(error)
+        raise
     except (APIError, TypeError) as error:
         raise _translate(error) from error
     answer = Answer()
     return [*answer.decode_event(response), *answer.end()]
+
+
+def _check_encoded(error: ValidationError) -> None:
+    """Raise ConfigurationError if it was not the answer that the SDK's types do not fit, but the request."""
+    if error.title != types.GenerateContentResponse.__name__:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"history or extra cannot be made into a request: {where}: {first['msg']}") from None
 
 
 def _translate(error: APIError | TypeError) -> ModelError:
@@ -98,6 +116,7 @@ def _translate(error: APIError | TypeError) -> ModelError:
 # Ours to theirs
 
 
+@encoder
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `generate_content`."""
     model = request.model

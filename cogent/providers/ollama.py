@@ -22,7 +22,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, ModelError, ServerError, StreamInterrupted
 from cogent.messages import Message
 from cogent.model import Model
-from cogent.providers import Part, Request
+from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import client_settings, cut, guard
 from cogent.providers._sdk import broken_off, provider_error, retry_after
@@ -134,6 +134,7 @@ def explain(error: Exception, model: str) -> ModelError:
 # Ours to theirs
 
 
+@encoder
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `chat`."""
     model = request.model

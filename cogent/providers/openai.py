@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
 from cogent.messages import Message
-from cogent.providers import Part, Request
+from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import answered, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
@@ -72,6 +72,7 @@ async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping
 # Ours to theirs
 
 
+@encoder
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `responses.create`."""
     model = request.model
