@@ -84,6 +84,8 @@ class TurnUpdate:
     `unseen` announces work that gives no content for a while. `call` is a whole tool call, which replaces what its
     pieces added up to. `item` is a piece to be sent back
     unchanged in the next request; those of a turn are ordered by `position`, and a later one at a place replaces it.
+    One that belongs to the call that the last piece was of says so by `of_last_call`, and gets the call's place in the
+    turn as its `"call"`.
     """
 
     model: str | None = None
@@ -95,3 +97,4 @@ class TurnUpdate:
     call: ToolCallDelta | None = None
     item: dict[str, Any] | None = None
     position: int | None = None
+    of_last_call: bool = False

@@ -91,7 +91,9 @@ class Message:
 
     A `tool` message answers the call named by `tool_call_id`. `items` are the provider's own pieces of an assistant
     message (reasoning with its signature or encrypted content, calls, text), sent back unchanged and in order to the
-    `provider` that made them; any other provider gets `content` and `tool_calls`.
+    server that made them: the same `provider` at the same `address`. Any other server gets `content` and `tool_calls`.
+    `address` is scheme, host, port and path of that server, without credentials, or "local"; None where it is not
+    known, and then every server of the provider counts as the one.
     """
 
     role: Role
@@ -103,6 +105,7 @@ class Message:
     reasoning: str = ""
     provider: str | None = None
     items: list[dict[str, Any]] = field(default_factory=list)
+    address: str | None = None
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
@@ -111,14 +114,21 @@ class Message:
             raise TypeError(f"a message's content is a string; got {type(self.content).__name__}")
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-safe dict without the empty fields; `from_dict` reads it back."""
+        """A JSON-safe dict without the empty fields; `from_dict` reads it back.
+
+        Its keys are the fields' names: `role` and `content` (always there), `tool_calls` (dicts with `id`, `name` and
+        `arguments`), `tool_call_id`, `name`, `is_error`, `reasoning`, `provider`, `address` and `items`.
+        """
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         data["tool_calls"] = [call.to_dict() for call in self.tool_calls]
         return {key: value for key, value in data.items() if value or key in ("role", "content")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """Read what `to_dict` wrote; `{"role", "content"}` is enough. Raises ConfigurationError."""
+        """Read what `to_dict` wrote, also before there was an `address`; `{"role", "content"}` is enough.
+
+        Raises ConfigurationError.
+        """
         if not isinstance(data, Mapping):
             raise ConfigurationError(
                 f'a message is a dict like {{"role": "user", "content": "..."}}; got {shown(data)}'

@@ -372,7 +372,7 @@ def test_foreign_calls_come_with_the_documented_stand_in(server: Loopback) -> No
     one, two = before["parts"]
     assert one["functionCall"] == {"id": "call_7", "name": "add", "args": {"a": 1}}
     assert urlsafe_b64decode(one["thoughtSignature"]) == b"skip_thought_signature_validator"
-    assert two == {"functionCall": {"id": "call_8", "name": "add", "args": {"arguments": "no JSON"}}}
+    assert two == {"functionCall": {"id": "call_8", "name": "add", "args": {"INVALID_JSON": "no JSON"}}}
     assert [part["functionResponse"]["id"] for part in results["parts"]] == ["call_7", "call_8"]
     assert text == {"role": "model", "parts": [{"text": "2"}]}
 

@@ -274,7 +274,7 @@ def test_calls_without_ids_get_some(server: Loopback) -> None:
 
 
 def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
-    """Calls and results are taken over without ids and reasoning, and without arguments that are no object."""
+    """Calls and results are taken over without ids and reasoning; arguments that are no object become one."""
     calls = [ToolCall("c1", "add", {"a": 1, "b": 2}), ToolCall("c2", "add", "{broken")]
     history = [
         Message("user", "Add"),
@@ -285,7 +285,7 @@ def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
     server.reply(Reply(ollama_chat.text("ok")))
     asyncio.run(answer(OLLAMA.agent(server, stream=True), history=history))
     assistant, *results = server.requests[0].json["messages"][1:-1]
-    arguments = [{"a": 1, "b": 2}, {}]
+    arguments = [{"a": 1, "b": 2}, {"INVALID_JSON": "{broken"}]
     assert assistant == {
         "role": "assistant",
         "tool_calls": [{"function": {"name": "add", "arguments": given}} for given in arguments],

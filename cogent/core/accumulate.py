@@ -2,32 +2,36 @@
 
 The pieces of a tool call belong together by id, then by index, then by position, because some servers give every
 call index 0, some give none, and some repeat id and name with every piece. A piece that names a function opens a new
-call unless it goes on with one of the same name whose arguments are still unfinished JSON.
+call unless it goes on with one of the same name whose arguments are still unfinished JSON. Two calls may come with one
+id: at another index it is another call, and so is a second whole call without an index. Every call is given an id that
+no other call of the conversation has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core import finish
+from cogent.core.history import NOT_RUN, unused_id
 from cogent.core.text import joined, json_object, mended, mended_json, string
 from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 
-NOT_RUN = "Not executed: the run was stopped before this tool had ended."
 CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
 
 
 class PartialCall:
     """A tool call whose arguments are still coming in."""
 
-    __slots__ = ("arguments", "id", "name", "place")
+    __slots__ = ("arguments", "id", "index", "name", "place", "told_id")
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, index: int | None, id: str) -> None:
         self.place = place
-        self.id: str | None = None
+        self.index = index  # the provider's
+        self.told_id: str | None = None  # the provider's, which another call may have too
+        self.id = id
         self.name = ""
         self.arguments: list[str] = []
 
@@ -35,26 +39,37 @@ class PartialCall:
         """Whether a piece with this function name, but no id, goes on with this call."""
         return not self.name or (self.name == name and json_object("".join(self.arguments)) is None)
 
-    def whole(self, id: str) -> ToolCall:
+    def takes_id(self, delta: ToolCallDelta) -> bool:
+        """Whether a piece with this call's id is of this call."""
+        if self.index is not None and delta.index is not None:
+            return self.index == delta.index
+        return not (delta.name and delta.arguments.strip()) or self.takes_name(delta.name)
+
+    def whole(self) -> ToolCall:
         """The call as it stands, its arguments parsed if they are a JSON object."""
         text = "".join(self.arguments)
         arguments = json_object(text)
-        return ToolCall(id, self.name, text if arguments is None else arguments)
+        return ToolCall(self.id, self.name, text if arguments is None else arguments)
 
 
 class Turn:
-    """One answer of the model as it comes in; `id` tells its calls from those of other turns."""
+    """One answer of the model as it comes in.
 
-    def __init__(self, id: str) -> None:
+    `id` is for ids of calls that the provider gave none; `used` are the ids of earlier calls.
+    """
+
+    def __init__(self, id: str, used: Iterable[str] = ()) -> None:
         self.id = id
+        self._used = set(used)
         self.asked = False  # whether the provider may have taken the question, which costs
         self.began = False  # whether anything at all came of the answer
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[PartialCall] = []
-        self._by_id: dict[str, PartialCall] = {}
+        self._by_id: dict[str, list[PartialCall]] = {}  # by the provider's id
         self._by_index: dict[int | None, PartialCall] = {}  # the last call of each index
         self._items: dict[int, dict[str, Any]] = {}
+        self._last_call: PartialCall | None = None
         self._halves: dict[object, str] = {}  # of what, and the half character that its last piece ended with
         self.finish: str | None = None
         self.model = ""
@@ -87,7 +102,10 @@ class Turn:
         if update.finish and finish.is_word(update.finish):
             self.finish = finish.decisive(self.finish, update.finish)
         if update.item is not None:
-            self._items[len(self._items) if update.position is None else update.position] = update.item
+            item = update.item
+            if update.of_last_call and self._last_call is not None:
+                item = {**item, "call": self._last_call.place}
+            self._items[len(self._items) if update.position is None else update.position] = item
         if update.call is not None:
             call = self._call_of(update.call, whole=True)
             call.arguments = [mended(string(update.call.arguments))]
@@ -98,33 +116,47 @@ class Turn:
         if delta.arguments:
             delta.arguments = joined(self._halves, delta.arguments, delta.index)
             call.arguments.append(delta.arguments)
-        delta.id = self._id_of(call, delta.index)
-
-    def _id_of(self, call: PartialCall, place: int) -> str:
-        """The call's id, made up where the provider left it out."""
-        return call.id or f"call_{self.id}_{place}"
+        delta.id = call.id
 
     def _call_of(self, delta: ToolCallDelta, whole: bool = False) -> PartialCall:
         call = self._find(delta, whole)
         if call is None:
-            call = PartialCall(len(self._calls))
-            self._calls.append(call)
-            self._by_index[delta.index] = call
-        if delta.id and call.id is None:
-            call.id = mended(string(delta.id))
-            self._by_id.setdefault(call.id, call)
+            call = self._open_call(delta)
+        elif delta.id and call.told_id is None:
+            self._set_id(call, mended(string(delta.id)))
         call.name = mended(string(delta.name)) or call.name
+        self._last_call = call
         return call
 
-    def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
+    def _open_call(self, delta: ToolCallDelta) -> PartialCall:
+        place = len(self._calls)
+        call = PartialCall(place, delta.index, "")
         if delta.id:
-            known = self._by_id.get(delta.id)
-            if known is not None:
+            self._set_id(call, mended(string(delta.id)))
+        else:
+            call.id = unused_id(f"call_{self.id}_{place}", self._used)
+        self._calls.append(call)
+        self._by_index[delta.index] = call
+        return call
+
+    def _set_id(self, call: PartialCall, id: str) -> None:
+        call.told_id = id
+        call.id = unused_id(id, self._used)
+        self._by_id.setdefault(id, []).append(call)
+
+    def _find(self, delta: ToolCallDelta, whole: bool) -> PartialCall | None:
+        for known in reversed(self._by_id.get(delta.id or "", ())):
+            if (whole and known.index == delta.index) or known.takes_id(delta):
                 return known
-        last = self._by_index.get(delta.index) if delta.index is not None else self._calls[-1] if self._calls else None
-        if last is None or (delta.id and last.id):
+        last = self._last_at(delta.index)
+        if last is None or (delta.id and last.told_id):
             return None
         return last if whole or not delta.name or last.takes_name(delta.name) else None
+
+    def _last_at(self, index: int | None) -> PartialCall | None:
+        if index is not None:
+            return self._by_index.get(index)
+        return self._calls[-1] if self._calls else None
 
     @property
     def content(self) -> str:
@@ -141,7 +173,7 @@ class Turn:
 
     def calls(self) -> list[ToolCall]:
         """The calls as they stand, in the order in which they came."""
-        return [call.whole(self._id_of(call, place)) for place, call in enumerate(self._calls)]
+        return [call.whole() for call in self._calls]
 
     def items(self) -> list[dict[str, Any]]:
         """The provider's own pieces, in their order."""
@@ -169,6 +201,7 @@ class Run:
 
     def __init__(self, provider: str, model: str, messages: list[Message]) -> None:
         self.provider = provider
+        self.address: str | None = None  # of the server that answers
         self.model = model
         self.messages = messages
         self.turns: list[TurnSummary] = []
@@ -182,7 +215,8 @@ class Run:
 
     def begin_turn(self) -> Turn:
         """Start the next answer of the model, or the same once more after a failure that nobody saw."""
-        self.turn = Turn(str(len(self.messages)))
+        used = (call.id for message in self.messages for call in message.tool_calls)
+        self.turn = Turn(str(len(self.messages)), used)
         return self.turn
 
     def end_turn(self, reason: FinishReason | None) -> TurnSummary:
@@ -207,6 +241,7 @@ class Run:
                     reasoning=turn.reasoning if whole else "",
                     provider=self.provider,
                     items=turn.items() if whole else [],
+                    address=self.address,
                 )
             )
         return summary
@@ -253,6 +288,7 @@ class Run:
             return self.finished
         metadata = self.metadata()
         now = Run(self.provider, self.model, list(self.messages))
+        now.address = self.address
         now.turns, now.calls = list(self.turns), list(self.calls)
         now.open_calls, now.turn = self.open_calls, self._open_turn()
         if now.turn is not None:

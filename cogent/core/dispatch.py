@@ -10,6 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from cogent.core.history import fit_name
 from cogent.core.threads import ToolThreads
 from cogent.errors import ToolError
 from cogent.messages import ToolCall, ToolResult
@@ -86,7 +87,7 @@ async def _answer(
     tool = tools.get(call.name)
     clock = _Clock(limit if tool is None or tool.timeout is None else tool.timeout)
     if tool is None:
-        content = to_text(f"There is no tool {call.name!r}. The tools are: {', '.join(tools) or 'none'}.")
+        content = to_text(f"There is no tool {fit_name(call.name)!r}. The tools are: {', '.join(tools) or 'none'}.")
         is_error = True
     else:
         content, is_error = await _run(tool, call, context, clock, threads)

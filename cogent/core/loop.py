@@ -16,6 +16,7 @@ from cogent.core import finish
 from cogent.core.accumulate import Run, Turn
 from cogent.core.clients import Clients
 from cogent.core.dispatch import dispatch
+from cogent.core.history import server_address
 from cogent.core.retry import wait_before
 from cogent.core.unsent import unsent
 from cogent.core.watchdog import Watchdog
@@ -105,7 +106,8 @@ async def _end(run: Run, reason: FinishReason) -> Chunks:
 
 async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming: bool) -> Chunks:
     """One answer of the model; asked again after a failure as long as nothing of it was seen."""
-    request = Request(plan.model, run.messages, plan.instructions, tuple(plan.tools.values()))
+    run.address = server_address(getattr(client, "base_url", None))
+    request = Request(plan.model, run.messages, plan.instructions, tuple(plan.tools.values()), run.address)
     ask = plan.provider.stream if streaming else partial(_complete, plan.provider)
     for attempt in count():
         watchdog.expect("first")

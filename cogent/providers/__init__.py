@@ -9,6 +9,9 @@ A provider module translates in pure functions and does its input and output in 
     complete(client, request) -> Iterable       the same for one plain response
     close_client(client)
 
+`request.history()` is the conversation as the server takes it. A client's `base_url`, if it has one, tells that server
+from others: what one made (signatures, encrypted reasoning) is sent to no other.
+
 A new provider is one new file here and one extra of the same name: nothing else knows the providers.
 """
 
@@ -25,6 +28,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from cogent.chunks import StreamChunk, TurnUpdate
+from cogent.core.history import fit_history
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model_names import check_prefix
@@ -42,12 +46,24 @@ LAZY = {"httpx": "httpcore", "httpx2": "httpcore2"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a model: the conversation so far and the tools that it may ask for."""
+    """One request to a model: the conversation so far and the tools that it may ask for.
+
+    `messages` are as the user and the model wrote them; `address` is that of the server, where it is known.
+    """
 
     model: Model
     messages: Sequence[Message]
     instructions: str | None = None
     tools: Sequence[Tool[..., Any]] = field(default_factory=tuple)
+    address: str | None = None
+
+    def history(self, is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True) -> list[Message]:
+        """The conversation as this server takes it: see `fit_history`.
+
+        Only what the server itself made has `items` and `reasoning`. `is_reasoning` tells the items that may not be all
+        of a message.
+        """
+        return fit_history(self.messages, self.model.provider, self.address, is_reasoning)
 
 
 class Provider(Protocol):

@@ -17,10 +17,18 @@ from cogent.messages import Message
 from cogent.providers import Part, Request, encoder
 from cogent.providers._sdk import provider_error
 
-# The names under which servers send reasoning text; the first that is set counts, as some send it twice.
+# The names under which servers send reasoning text; the first that is set is shown, as some send it twice.
 REASONING_FIELDS = ("reasoning_content", "reasoning")
-# Told with every piece of reasoning, kept once: an item at a position replaces the one before it.
-SENT_AS = {name: TurnUpdate(item={"reasoning_field": name}, position=-1) for name in REASONING_FIELDS}
+# Given with every piece of reasoning, kept once: an item at a position replaces the one before it. A field that came
+# only empty goes back empty, which some servers want.
+SENT_AS = {
+    name: TurnUpdate(item={"reasoning_field": name}, position=place - len(REASONING_FIELDS))
+    for place, name in enumerate(REASONING_FIELDS)
+}
+SENT_EMPTY = {
+    name: TurnUpdate(item={"reasoning_field": name, "empty": True}, position=place - 2 * len(REASONING_FIELDS))
+    for place, name in enumerate(REASONING_FIELDS)
+}
 TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
 KNOWN_IN_CALL = {"index", "id", "type", "function"}
 
@@ -32,7 +40,7 @@ KNOWN_IN_CALL = {"index", "id", "type", "function"}
 def encode_request(request: Request, *, max_tokens: str) -> dict[str, Any]:
     """The arguments of `chat.completions.create`; `max_tokens` is the server's name for that limit."""
     model = request.model
-    messages = [_encode_message(message, model.provider) for message in request.messages]
+    messages = [_encode_message(message) for message in request.history()]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: dict[str, Any] = {"model": model.name, "messages": messages}
@@ -53,7 +61,7 @@ def encode_request(request: Request, *, max_tokens: str) -> dict[str, Any]:
     return arguments
 
 
-def _encode_message(message: Message, provider: str) -> dict[str, Any]:
+def _encode_message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     encoded: dict[str, Any] = {"role": message.role, "content": message.content}
@@ -63,15 +71,11 @@ def _encode_message(message: Message, provider: str) -> dict[str, Any]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {
-                    "name": call.name,
-                    "arguments": call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments),
-                },
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
             }
             for call in message.tool_calls
         ]
-    if message.provider == provider:
-        _add_own_items(encoded, message)
+    _add_own_items(encoded, message)
     return encoded
 
 
@@ -79,11 +83,11 @@ def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
     details: list[dict[str, Any]] = []
     for item in message.items:
         if "reasoning_field" in item:
-            encoded[item["reasoning_field"]] = message.reasoning
+            encoded[item["reasoning_field"]] = "" if item.get("empty") else message.reasoning
         for detail in item.get("reasoning_details", ()):
             _merge_detail(details, detail)
         for place, call in enumerate(encoded.get("tool_calls", ())):
-            if item.get("call") in (call["id"], place):
+            if item.get("call") in (place, call["id"]):  # the id in what earlier versions saved
                 call |= item["more"]
     if details:
         encoded["reasoning_details"] = details
@@ -144,8 +148,9 @@ def _decode_choice(event: dict[str, Any], choice: dict[str, Any], delta: dict[st
         yield StreamChunk(delta["refusal"])
         yield TurnUpdate(refused=True)
     former = delta.get("function_call")  # what calls were named before there could be several
-    for place, call in enumerate(delta.get("tool_calls") or ([{"function": former}] if former else ())):
-        yield from _decode_call(call, place)
+    calls = delta.get("tool_calls") or ([{"function": former}] if former else [])
+    for place, call in enumerate(calls):
+        yield from _decode_call(call, place if len(calls) > 1 else None)
     yield _update(event, choice)
 
 
@@ -153,28 +158,31 @@ def _decode_reasoning(delta: dict[str, Any]) -> Iterator[Part]:
     details = delta.get("reasoning_details")
     if details:
         yield TurnUpdate(item={"reasoning_details": details})
-    for name in REASONING_FIELDS:
-        if isinstance(delta.get(name), str) and delta[name]:
-            yield StreamChunk(reasoning=delta[name])
-            if not details:
-                yield SENT_AS[name]
-            return
+    texts = {name: delta[name] for name in REASONING_FIELDS if isinstance(delta.get(name), str)}
+    shown = next(filter(None, texts.values()), "")
+    if shown:
+        yield StreamChunk(reasoning=shown)
+    for name, text in texts.items():
+        yield SENT_AS[name] if text else SENT_EMPTY[name]
+    if shown:
+        return
     for detail in details or ():
         text = detail.get("text") or detail.get("summary")
         if text:
             yield StreamChunk(reasoning=text)
 
 
-def _decode_call(call: dict[str, Any], place: int) -> Iterator[Part]:
+def _decode_call(call: dict[str, Any], place: int | None) -> Iterator[Part]:
     function = call.get("function") or {}
     arguments = function.get("arguments")
     if arguments is not None and not isinstance(arguments, str):
         arguments = json.dumps(arguments)
-    delta = ToolCallDelta(call.get("index"), call.get("id") or None, function.get("name") or "", arguments or "")
+    index = call.get("index", place)
+    delta = ToolCallDelta(index, call.get("id") or None, function.get("name") or "", arguments or "")
     yield StreamChunk(tool_call=delta)
     more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
     if more:
-        yield TurnUpdate(item={"call": delta.id or delta.index or place, "more": more})
+        yield TurnUpdate(item={"more": more}, of_last_call=True)
 
 
 def _update(event: dict[str, Any], choice: dict[str, Any]) -> TurnUpdate:

@@ -17,6 +17,7 @@ from cogent.providers._sdk import plain, provider_error
 from cogent.timeout import Timeout
 
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+ADDRESS, VERTEX_ADDRESS = "https://generativelanguage.googleapis.com", "https://aiplatform.googleapis.com"
 VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 
 
@@ -34,6 +35,9 @@ class Client(genai.Client):
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
         options.httpx_async_client = self.http
+        # The SDK does not tell the address that it has found.
+        found = os.environ.get("GOOGLE_VERTEX_BASE_URL" if vertex else "GOOGLE_GEMINI_BASE_URL")
+        self.base_url = model.base_url or found or (VERTEX_ADDRESS if vertex else ADDRESS)
         key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
         self.api_key = key if isinstance(key, str) else None
         super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below

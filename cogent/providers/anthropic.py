@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -17,8 +16,9 @@ import httpx2
 from anthropic import AnthropicError, AsyncAnthropic, AsyncStream, DefaultAsyncHttpxClient
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.core.history import fit_arguments, mend_items
 from cogent.errors import ConfigurationError
-from cogent.messages import Message
+from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
@@ -29,7 +29,6 @@ from cogent.timeout import Timeout
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
-UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
@@ -102,7 +101,7 @@ def encode_request(request: Request) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": model.name,
         "max_tokens": DEFAULT_MAX_TOKENS if model.max_tokens is None else model.max_tokens,
-        "messages": _encode_messages(request.messages, model.provider),
+        "messages": _encode_messages(request.history(_is_reasoning)),
     }
     system = [request.instructions, *(message.content for message in request.messages if message.role == "system")]
     if any(system):
@@ -116,18 +115,17 @@ def encode_request(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _encode_messages(messages: Sequence[Message], provider: str) -> list[dict[str, Any]]:
-    own = {item.get("id") for message in messages if message.provider == provider for item in message.items}
+def _encode_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     encoded: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = [] if message.role == "system" else list(_encode_message(message, provider, own))
+        blocks = [] if message.role == "system" else list(_encode_message(message))
         if not encoded or encoded[-1]["role"] != role:
             encoded.append({"role": role, "content": []})
         content = encoded[-1]["content"]
         # The API refuses text without a visible character, thinking at the end, and results after anything else.
         content += [block for block in blocks if block["type"] != "text" or block["text"].strip()]
-        while content and content[-1]["type"] in ("thinking", "redacted_thinking"):
+        while content and _is_reasoning(content[-1]):
             content.pop()
         content.sort(key=lambda block: block["type"] != "tool_result")
         if not content:
@@ -135,31 +133,31 @@ def _encode_messages(messages: Sequence[Message], provider: str) -> list[dict[st
     return encoded
 
 
-def _encode_message(message: Message, provider: str, own: set[Any]) -> Iterator[dict[str, Any]]:
+def _encode_message(message: Message) -> Iterable[dict[str, Any]]:
     if message.role == "tool":
-        result = {"tool_use_id": _safe(message.tool_call_id or "", own), "content": message.content}
-        yield {"type": "tool_result", **result, **({"is_error": True} if message.is_error else {})}
-    elif message.items and message.provider == provider:
-        yield from message.items
-    else:
-        yield {"type": "text", "text": message.content}
-        for call in message.tool_calls:
-            given = _input(call.arguments) if isinstance(call.arguments, str) else call.arguments
-            yield {"type": "tool_use", "id": _safe(call.id, own), "name": _safe(call.name), "input": given}
+        result = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+        return [{**result, "is_error": True} if message.is_error else result]
+    own = mend_items(message.items, message.tool_calls, _call_id, _mend_call) if message.items else None
+    return _encode_neutral(message) if own is None else own
 
 
-def _safe(name: str, own: Iterable[str] = ()) -> str:
-    """The name with only what the API takes in it; an id that it gave itself stays as it is."""
-    return name if name in own else UNSAFE.sub(lambda found: f"_{ord(found[0]):x}", name) or "_"
+def _encode_neutral(message: Message) -> Iterator[dict[str, Any]]:
+    yield {"type": "text", "text": message.content}
+    for call in message.tool_calls:
+        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
 
 
-def _input(text: str) -> dict[str, Any]:
-    """The arguments of a call as an object, which the API wants back also where the model wrote none."""
-    try:
-        value = json.loads(text.strip() or "{}")
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"INVALID_JSON": text}
+def _call_id(block: dict[str, Any]) -> object:
+    return (block.get("id") or "") if block["type"] == "tool_use" else None
+
+
+def _mend_call(block: dict[str, Any], call: ToolCall) -> dict[str, Any]:
+    given = block.get("input")
+    return {**block, "id": call.id, "name": call.name, "input": given if isinstance(given, dict) else call.arguments}
+
+
+def _is_reasoning(block: dict[str, Any]) -> bool:
+    return block["type"] in ("thinking", "redacted_thinking")
 
 
 # Theirs to ours
@@ -202,7 +200,7 @@ def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[
         case "text":
             return (StreamChunk(block.get("text") or ""),)
         case "tool_use":
-            return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block["name"])),)
+            return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block.get("name") or "")),)
         case "thinking":
             return (StreamChunk(reasoning=block.get("thinking") or ""), TurnUpdate(unseen=True))
     return (TurnUpdate(unseen=True),)
@@ -234,7 +232,7 @@ def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
     if kind in ("text", "thinking"):
         block[kind] = (block.get(kind) or "") + text
     elif text.strip():
-        block["input"] = _input(text)
+        block["input"] = fit_arguments(text)
     elif kind == "tool_use":  # the input came whole, or there is none
         yield StreamChunk(tool_call=ToolCallDelta(index, arguments=json.dumps(block.setdefault("input", {}))))
     yield TurnUpdate(item=block, position=index)

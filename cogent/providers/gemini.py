@@ -19,8 +19,9 @@ from google.genai.errors import APIError
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.core.history import mend_items
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
-from cogent.messages import Message
+from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
 from cogent.providers._gemini_client import close_client, make_client
 from cogent.providers._http import cut
@@ -33,6 +34,7 @@ NO_SIGNATURE = b"skip_thought_signature_validator"
 JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
 TEXT_ONLY = {"text"}
+SIGNED_TEXT = {"text", "thought_signature"}
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 
 
@@ -136,21 +138,21 @@ def encode_request(request: Request) -> dict[str, Any]:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise ConfigurationError(f"the Gemini SDK does not take these settings: {'; '.join(wrong)}") from None
-    return {"model": model.name, "contents": _encode_messages(request.messages, model.provider), "config": checked}
+    contents = _encode_messages(request.history(_is_reasoning))
+    return {"model": model.name, "contents": contents, "config": checked}
 
 
-def _encode_messages(messages: Sequence[Message], provider: str) -> list[dict[str, Any]]:
+def _encode_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """The conversation; the results of a turn's calls go in one message, with the ids that the calls came with."""
     contents: list[dict[str, Any]] = []
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
     ids: set[str | None] = set()
     for role, group in groupby(messages, key=lambda message: message.role):
         if role == "tool":
-            contents.append({"role": "user", "parts": [_encode_result(m, names, ids) for m in group]})
+            contents.append({"role": "user", "parts": [_encode_result(m, ids) for m in group]})
             continue
         for message in group if role != "system" else ():
-            own = message.items and message.provider == provider
-            parts = message.items if own else list(_encode_parts(message))
+            own = mend_items(message.items, message.tool_calls, _call_id, _mend_call) if message.items else None
+            parts = list(_encode_parts(message)) if own is None else own
             ids |= {(part.get("function_call") or {}).get("id") for part in parts}
             if parts:
                 contents.append({"role": "model" if role == "assistant" else "user", "parts": parts})
@@ -161,15 +163,30 @@ def _encode_parts(message: Message) -> Iterator[dict[str, Any]]:
     if message.content:
         yield {"text": message.content}
     for place, call in enumerate(message.tool_calls):
-        arguments = {"arguments": call.arguments} if isinstance(call.arguments, str) else call.arguments
-        part: dict[str, Any] = {"function_call": {"id": call.id, "name": call.name, "args": arguments}}
+        part: dict[str, Any] = {"function_call": {"id": call.id, "name": call.name, "args": call.arguments}}
         yield part if place else {**part, "thought_signature": NO_SIGNATURE}
 
 
-def _encode_result(message: Message, names: dict[str, str], ids: set[str | None]) -> dict[str, Any]:
-    call = message.tool_call_id or ""
-    result: dict[str, Any] = {"id": call} if call in ids else {}
-    result["name"] = message.name or names.get(call, "")
+def _call_id(part: dict[str, Any]) -> object:
+    call = part.get("function_call")
+    return None if call is None else call.get("id") or ""
+
+
+def _mend_call(part: dict[str, Any], call: ToolCall) -> dict[str, Any]:
+    mended = {**part["function_call"], "name": call.name}
+    if mended.get("id"):  # the API is not given an id that it did not give
+        mended["id"] = call.id
+    return {**part, "function_call": mended}
+
+
+def _is_reasoning(part: dict[str, Any]) -> bool:
+    """Whether the part says nothing: a thought, or an empty text, which may have a signature."""
+    return bool(part.get("thought")) or (part.keys() <= SIGNED_TEXT and not part.get("text"))
+
+
+def _encode_result(message: Message, ids: set[str | None]) -> dict[str, Any]:
+    result: dict[str, Any] = {"id": message.tool_call_id} if message.tool_call_id in ids else {}
+    result["name"] = message.name
     return {"function_response": {**result, "response": {"error" if message.is_error else "output": message.content}}}
 
 
@@ -234,9 +251,9 @@ class Answer:
 
     def _decode_call(self, part: types.Part) -> Iterator[Part]:
         call = part.function_call or types.FunctionCall()
-        if call.name:
+        if call.name or (self.open is None and (call.id or call.args)):
             self.calls += 1
-            self.open = {**({"id": call.id} if call.id else {}), "name": call.name, "args": {}}
+            self.open = {**({"id": call.id} if call.id else {}), "name": call.name or "", "args": {}}
             self.items.append({**part.to_json_dict(), "function_call": self.open})
         if self.open is None:
             return

@@ -35,6 +35,8 @@ _starting = threading.Lock()
 class LocalClient:
     """An SDK client whose server is started by its first request."""
 
+    base_url = "local"  # the port of its server is another one in each process
+
     def __init__(self, weights: str, timeout: Timeout) -> None:
         self._weights = weights
         self._timeout = timeout

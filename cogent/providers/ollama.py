@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -33,13 +34,16 @@ from cogent.tools import Tool
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
 EXPLAINED = (ConnectionError, httpx.ConnectError, ResponseError, ValidationError, json.JSONDecodeError, TypeError)
 
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 11434
+HAS_PORT = re.compile(r":\d+$")
 LINE_ENDS = str.maketrans({character: f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"})
 
 
 class Client(AsyncClient):
-    """The SDK's client, which also knows its key, so that no error shows it."""
+    """The SDK's client, which also knows its address, and its key, so that no error shows that."""
 
     api_key: str | None = None
+    base_url: str | None = None
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:
@@ -52,7 +56,18 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     settings = client_settings(httpx, timeout, partial(guard, ends=(b"\n",), mender=whole_lines, most=32768))
     client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
+    client.base_url = _with_scheme(model.base_url or os.environ.get("OLLAMA_HOST") or "")
     return client
+
+
+def _with_scheme(host: str) -> str:
+    """The address as the SDK completes it, for example of `my-server` or `:5000`."""
+    if "://" in host:
+        return host
+    name, slash, path = host.partition("/")
+    name = f"{DEFAULT_HOST}{name}" if name.startswith(":") else name or DEFAULT_HOST
+    port = "" if HAS_PORT.search(name) else f":{DEFAULT_PORT}"
+    return f"http://{name}{port}{slash}{path}"
 
 
 async def close_client(client: AsyncClient) -> None:
@@ -138,7 +153,7 @@ def explain(error: Exception, model: str) -> ModelError:
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `chat`."""
     model = request.model
-    messages = [_encode_message(message, model.provider) for message in request.messages]
+    messages = [_encode_message(message) for message in request.history()]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: dict[str, Any] = {"model": model.name, "messages": messages, **model.extra}
@@ -152,18 +167,15 @@ def encode_request(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _encode_message(message: Message, provider: str) -> dict[str, Any]:
+def _encode_message(message: Message) -> dict[str, Any]:
     encoded: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.role == "tool":
         encoded["tool_name"] = message.name
-    if message.reasoning and message.provider == provider:
+    if message.reasoning:
         encoded["thinking"] = message.reasoning
     if message.tool_calls:
-        # Arguments can only be an object here; the result that follows tells the model what was wrong with others.
-        encoded["tool_calls"] = [
-            {"function": {"name": call.name, "arguments": call.arguments if isinstance(call.arguments, dict) else {}}}
-            for call in message.tool_calls
-        ]
+        functions = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
+        encoded["tool_calls"] = [{"function": function} for function in functions]
     return encoded
 
 

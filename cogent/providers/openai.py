@@ -15,7 +15,8 @@ from typing import Any
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
-from cogent.messages import Message
+from cogent.core.history import fit_arguments, fit_arguments_text, mend_items
+from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import answered, is_event_stream, leave, opened
@@ -79,7 +80,7 @@ def encode_request(request: Request) -> dict[str, Any]:
     reasons = NOT_REASONING.match(model.name) is None
     arguments: dict[str, Any] = {
         "model": model.name,
-        "input": [item for message in request.messages for item in _encode_message(message, model.provider, reasons)],
+        "input": [item for message in request.history(_is_reasoning) for item in _encode_message(message, reasons)],
         "store": False,
     }
     if reasons:
@@ -106,14 +107,43 @@ def encode_request(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _encode_message(message: Message, provider: str, reasons: bool) -> Iterator[dict[str, Any]]:
+def _encode_message(message: Message, reasons: bool) -> Iterable[dict[str, Any]]:
     if message.role == "tool":
-        yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": message.content}
-    elif reasons and message.provider == provider and message.items and "type" in message.items[0]:
-        yield from message.items
-    else:
-        if message.content:
-            yield {"role": message.role, "content": message.content}
-        for call in message.tool_calls:
-            arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments)
-            yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
+        return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.content}]
+    own = _own_items(message) if reasons else None
+    return _encode_neutral(message) if own is None else own
+
+
+def _encode_neutral(message: Message) -> Iterator[dict[str, Any]]:
+    if message.content:
+        yield {"role": message.role, "content": message.content}
+    for call in message.tool_calls:
+        arguments = json.dumps(call.arguments)
+        yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
+
+
+def _own_items(message: Message) -> list[dict[str, Any]] | None:
+    """The items that the API gave for this message, fit to go back; None if there are none of this API."""
+    if not message.items or "type" not in message.items[0]:
+        return None
+    return mend_items(message.items, message.tool_calls, _call_id, _mend_call)
+
+
+def _call_id(item: dict[str, Any]) -> object:
+    return (item.get("call_id") or "") if item["type"] == "function_call" else None
+
+
+def _mend_call(item: dict[str, Any], call: ToolCall) -> dict[str, Any]:
+    arguments = fit_arguments_text(item.get("arguments"), fit_arguments(call.arguments))
+    return {**item, "call_id": call.id, "name": call.name, "arguments": arguments}
+
+
+def _is_reasoning(item: dict[str, Any]) -> bool:
+    """Whether the item says nothing: reasoning, or a message without a text."""
+    match item.get("type"):
+        case "reasoning":
+            return True
+        case "message":
+            return not any(part.get("text") or part.get("refusal") for part in item.get("content") or ())
+        case _:
+            return False
