@@ -1,0 +1,614 @@
+"""What a request sends back is valid, whatever the model or the user put into the conversation."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import WIRES, Wire
+from support.loopback import Loopback, Reply
+from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+
+from cogent import Agent, Message, Model, Response, ToolCall, tool
+from cogent.core.history import fit_history, server_address
+
+Json = dict[str, Any]
+
+OPENAI, CHAT, AZURE, AZURE_CHAT, GROQ, ANTHROPIC, GEMINI, OLLAMA = WIRES
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
+EACH_WITH_TEXT = pytest.mark.parametrize("wire", [OPENAI, CHAT, AZURE_CHAT, GROQ], ids=lambda w: w.name)
+EACH_WITH_IDS = pytest.mark.parametrize("wire", [OPENAI, CHAT, GROQ, ANTHROPIC, GEMINI], ids=lambda w: w.name)
+FORMS = pytest.mark.parametrize("form", [list, lambda h: [m.to_dict() for m in h]], ids=["messages", "dicts"])
+
+# What the model wrote, and the object that it becomes in the next request.
+ARGUMENTS: list[tuple[str, Json]] = [
+    ('{"city": "Os', {"INVALID_JSON": '{"city": "Os'}),
+    ('{"city": "Oslo"}{"city": "Oslo"}', {"INVALID_JSON": '{"city": "Oslo"}{"city": "Oslo"}'}),
+    ("", {}),
+    (" \n", {}),
+    ("null", {}),
+    ('["Oslo"]', {"INVALID_JSON": '["Oslo"]'}),
+    ("5", {"INVALID_JSON": "5"}),
+    ('"Oslo"', {"INVALID_JSON": '"Oslo"'}),
+    ('{"city": "Os\nlo"}', {"INVALID_JSON": '{"city": "Os\nlo"}'}),
+    ('{"city": NaN}', {"INVALID_JSON": '{"city": NaN}'}),
+    ('{"city":  "Oslo"}', {"city": "Oslo"}),
+]
+NAMES = ["functions.search", "weather<|channel|>commentary", "", "x" * 100_000, "søk", "a b", "search\n"]
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@tool
+def weather(city: str = "Bergen") -> str:
+    """The weather of a city."""
+    return f"Rain in {city}"
+
+
+@tool
+def search(q: str = "") -> str:
+    """Search."""
+    return f"found {q}"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The calls of a request as (id, name, arguments), and its results as (id, text) in their order."""
+
+    calls: list[tuple[str | None, str, Any]]
+    results: list[tuple[str | None, str]]
+
+
+def read(wire: Wire, body: Json) -> Sent:
+    """What a request of this format holds; fails if a result does not stand right after its calls."""
+    entries = list(_entries(wire, body))
+    waiting: Counter[str | None] = Counter()
+    for kind, entry in entries:
+        if kind == "call":
+            waiting[entry[0]] += 1
+        elif kind == "result":
+            waiting[entry[0]] -= 1
+        else:
+            assert not +waiting, f"calls without a result before {entry!r}"
+    assert not any(waiting.values()), f"calls and results do not go together: {entries}"
+    return Sent([e for kind, e in entries if kind == "call"], [e for kind, e in entries if kind == "result"])
+
+
+def _entries(wire: Wire, body: Json) -> Any:
+    readers = {
+        openai_responses: _read_responses,
+        chat_completions: _read_chat,
+        anthropic_messages: _read_anthropic,
+        gemini_generate: _read_gemini,
+        ollama_chat: _read_ollama,
+    }
+    return readers[wire.send](body)
+
+
+def _read_responses(body: Json) -> Any:
+    for item in body["input"]:
+        if item.get("type") == "function_call":
+            yield "call", (item["call_id"], item["name"], json.loads(item["arguments"]))
+        elif item.get("type") == "function_call_output":
+            yield "result", (item["call_id"], item["output"])
+        elif "role" in item:
+            yield "text", item["content"]
+
+
+def _read_chat(body: Json) -> Any:
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            yield "result", (message["tool_call_id"], message["content"])
+            continue
+        yield "text", message["content"]
+        for call in message.get("tool_calls", ()):
+            yield "call", (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+
+
+def _read_anthropic(body: Json) -> Any:
+    for message in body["messages"]:
+        for block in message["content"]:
+            if block["type"] == "tool_use":
+                yield "call", (block["id"], block["name"], block["input"])
+            elif block["type"] == "tool_result":
+                yield "result", (block["tool_use_id"], block["content"])
+            elif block["type"] == "text":
+                yield "text", block["text"]
+
+
+def _read_gemini(body: Json) -> Any:
+    for content in body["contents"]:
+        for part in content["parts"]:
+            if "functionCall" in part:
+                call = part["functionCall"]
+                yield "call", (call.get("id"), call["name"], call.get("args", {}))
+            elif "functionResponse" in part:
+                [text] = part["functionResponse"]["response"].values()
+                yield "result", (part["functionResponse"].get("id"), text)
+            else:
+                yield "text", part["text"]
+
+
+def _read_ollama(body: Json) -> Any:
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            yield "result", (None, message["content"])
+            continue
+        yield "text", message.get("content")
+        for call in message.get("tool_calls", ()):
+            yield "call", (None, call["function"]["name"], call["function"]["arguments"])
+
+
+def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
+    """The response of a run in a loop of its own."""
+
+    async def running() -> Response:
+        async with agent:
+            return await agent.run(message, **options)
+
+    return asyncio.run(running())
+
+
+def calling(wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any) -> Reply:
+    """An answer with these calls, streamed or plain."""
+    if stream:
+        return Reply(wire.send.tool_calls(*calls, **more), content_type=wire.mime)
+    return Reply(wire.send.plain_tool_calls(*calls, **more), content_type="application/json")
+
+
+def saying(wire: Wire, stream: bool, text: str = "ok") -> Reply:
+    """An answer with this text, streamed or plain."""
+    if stream:
+        return Reply(wire.send.text(text), content_type=wire.mime)
+    return Reply(wire.send.plain_text(text), content_type="application/json")
+
+
+def two_turns(server: Loopback, wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any) -> Response:
+    """A run in which the model asks for these calls, and then ends."""
+    server.reply(calling(wire, stream, *calls, **more), saying(wire, stream))
+    return run(wire.agent(server, tools=[weather, search], stream=stream))
+
+
+def moved(server: Loopback, wire: Wire, history: Sequence[Message | Json]) -> Json:
+    """The request that goes on with this history."""
+    server.reply(saying(wire, True))
+    run(wire.agent(server, tools=[weather, search], stream=True), "Go on", history=history)
+    return server.requests[-1].json
+
+
+# Arguments
+
+
+@STREAMED
+@EACH_WITH_TEXT
+def test_arguments_go_back_as_an_object(server: Loopback, wire: Wire, stream: bool) -> None:
+    """Arguments that are no JSON object are one in the next request; the user sees what the model wrote."""
+    calls = [(f"call_{place}", "weather", written) for place, (written, _) in enumerate(ARGUMENTS)]
+    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    found = read(wire, server.requests[1].json)
+    assert [arguments for _, _, arguments in found.calls] == [sent for _, sent in ARGUMENTS]
+    assert [call.arguments for call in response.tool_calls[:-1]] == [written for written, _ in ARGUMENTS[:-1]]
+    assert response.tool_calls[-1].arguments == {"city": "Oslo"}
+
+
+def test_good_arguments_in_a_kept_item_stay_as_they_were_written(server: Loopback) -> None:
+    """An item that needs no mending goes back with every blank that the model wrote."""
+    two_turns(server, OPENAI, True, ("call_1", "weather", '{"city":  "Oslo"}'))
+    assert server.requests[1].json["input"][1]["arguments"] == '{"city":  "Oslo"}'
+
+
+@STREAMED
+def test_an_input_that_is_no_object_goes_back_as_one(server: Loopback, stream: bool) -> None:
+    """A block of a compatible server whose input is no object is mended in the kept item too."""
+    block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": None}
+    server.reply(anthropic_answer(stream, block), saying(ANTHROPIC, stream))
+    run(ANTHROPIC.agent(server, tools=[weather], stream=stream))
+    assert read(ANTHROPIC, server.requests[1].json).calls == [("toolu_1", "weather", {})]
+
+
+@FORMS
+def test_arguments_in_a_history_go_as_an_object(server: Loopback, wire: Wire, form: Any) -> None:
+    """The same holds for a history of the user's own, on every provider."""
+    calls = [ToolCall(f"call_{place}", "weather", written) for place, (written, _) in enumerate(ARGUMENTS)]
+    found = read(wire, moved(server, wire, form([Message("user", "Go"), Message("assistant", tool_calls=calls)])))
+    assert [arguments for _, _, arguments in found.calls] == [sent for _, sent in ARGUMENTS]
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, {}), ([1], {"INVALID_JSON": "[1]"}), (5, {"INVALID_JSON": "5"})])
+def test_arguments_of_another_type_become_an_object(given: Any, sent: Json) -> None:
+    """What a user's history holds instead of a string or a dict is taken as the JSON that it is."""
+    history = [Message("assistant", tool_calls=[ToolCall("c", "weather", given)])]
+    assert fit_history(history, "openai", None)[0].tool_calls[0].arguments == sent
+
+
+# Names
+
+
+@STREAMED
+def test_names_go_back_as_the_api_takes_them(server: Loopback, wire: Wire, stream: bool) -> None:
+    """A name that no function can have is mapped in the next request; the user sees the model's own."""
+    calls = [(f"call_{place}", name, "{}") for place, name in enumerate(NAMES)]
+    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    assert [call.name for call in response.tool_calls] == NAMES
+    assert all(call.result is not None and call.result.is_error for call in response.tool_calls)
+    body = server.requests[1].json
+    found = read(wire, body)
+    mapped = [name for _, name, _ in found.calls]
+    assert len(mapped) == len(NAMES) and all(NAME.fullmatch(name) for name in mapped)
+    for name, (_, text) in zip(mapped, found.results, strict=True):
+        assert f"'{name}'" in text and len(text) < 300
+    if wire is GEMINI:
+        assert [part["functionResponse"]["name"] for part in body["contents"][2]["parts"]] == mapped
+    if wire is OLLAMA:
+        assert [message["tool_name"] for message in body["messages"][2:]] == mapped
+
+
+@FORMS
+def test_names_in_a_history_go_as_the_api_takes_them(server: Loopback, wire: Wire, form: Any) -> None:
+    """Names in a user's history are mapped too, and a name of any length is short where it is repeated."""
+    history = [Message("user", "Go"), Message("assistant", tool_calls=[ToolCall(n[:9], n, {}) for n in NAMES])]
+    history += [Message("tool", "No.", tool_call_id=name[:9], name=name) for name in NAMES]
+    body = moved(server, wire, form(history))
+    assert all(NAME.fullmatch(name) for _, name, _ in read(wire, body).calls)
+    assert len(json.dumps(body)) < 9_000
+
+
+def test_two_names_that_map_to_one_keep_their_results(server: Loopback, wire: Wire) -> None:
+    """Calls whose names become the same are still told apart, each with its own result."""
+    long = "x" * 64
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=[ToolCall("c1", long + "a", {"n": 1}), ToolCall("c2", long + "b", {"n": 2})]),
+        Message("tool", "two", tool_call_id="c2", name=long + "b"),
+        Message("tool", "one", tool_call_id="c1", name=long + "a"),
+    ]
+    found = read(wire, moved(server, wire, history))
+    assert [arguments for _, _, arguments in found.calls] == [{"n": 1}, {"n": 2}]
+    assert [text for _, text in found.results] == ["one", "two"]
+
+
+# Ids
+
+
+def anthropic_answer(stream: bool, *blocks: Json) -> Reply:
+    """A Messages answer of these content blocks, each with its whole input at its start."""
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {}}
+    end = {"stop_reason": "tool_use", "stop_sequence": None}
+    if not stream:
+        return Reply(json.dumps({**message, **end, "content": blocks}), content_type="application/json")
+    events: list[Json] = [{"type": "message_start", "message": message}]
+    for index, block in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events.append({"type": "content_block_stop", "index": index})
+    events += [{"type": "message_delta", "delta": end, "usage": {}}, {"type": "message_stop"}]
+    return Reply([f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events])
+
+
+@STREAMED
+@EACH_WITH_IDS
+def test_two_calls_with_one_id_both_run(server: Loopback, wire: Wire, stream: bool) -> None:
+    """Calls that come with one id are two calls, and each has its own id and result from then on."""
+    calls = [("grep:3", "weather", '{"city": "Oslo"}'), ("grep:3", "weather", '{"city": "Rome"}')]
+    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    assert [call.result and call.result.content for call in response.tool_calls] == ["Rain in Oslo", "Rain in Rome"]
+    found = read(wire, server.requests[1].json)
+    assert [arguments["city"] for _, _, arguments in found.calls] == ["Oslo", "Rome"]
+    assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
+    ids = [id for id, _, _ in found.calls]
+    assert ids == [id for id, _ in found.results] and len(set(ids)) == 2
+    assert ids[0] == "grep:3", "an id that the server gave goes back as it came"
+    assert NAME.fullmatch(str(ids[1]))
+    assert len({call.id for call in response.tool_calls}) == 2
+
+
+@STREAMED
+@EACH_WITH_IDS
+def test_two_calls_without_arguments_with_one_id_both_run(server: Loopback, wire: Wire, stream: bool) -> None:
+    """The same with calls that have no arguments, where only the place tells them apart."""
+    response = two_turns(server, wire, stream, ("c", "weather", "{}"), ("c", "search", "{}"))
+    assert [call.name for call in response.tool_calls] == ["weather", "search"]
+    found = read(wire, server.requests[1].json)
+    assert [name for _, name, _ in found.calls] == ["weather", "search"]
+    assert [text for _, text in found.results] == ["Rain in Bergen", "found "]
+
+
+@STREAMED
+@EACH_WITH_IDS
+def test_ids_that_come_again_in_a_later_turn_are_new(server: Loopback, wire: Wire, stream: bool) -> None:
+    """A server that counts its calls anew in each turn gets ids that differ, the same in each later request."""
+    calls = [("call_0", "weather", '{"city": "Oslo"}'), ("call_1", "search", '{"q": "a"}')]
+    server.reply(*[calling(wire, stream, *calls, reasoning="Hm.")] * 3, saying(wire, stream))
+    response = run(wire.agent(server, tools=[weather, search], stream=stream))
+    found = [read(wire, request.json) for request in server.requests[1:]]
+    ids = [id for id, _, _ in found[2].calls]
+    assert ids == [id for id, _ in found[2].results] and len(set(ids)) == 6
+    assert found[2].calls[:4] == found[1].calls and found[1].calls[:2] == found[0].calls
+    assert [call.id for call in response.tool_calls] == ids
+    again = read(wire, moved(server, wire, [message.to_dict() for message in response.messages]))
+    assert again == found[2]
+
+
+@pytest.mark.parametrize("target", WIRES, ids=lambda w: f"to-{w.name}")
+@EACH_WITH_IDS
+def test_ids_that_came_again_move_to_another_provider(server: Loopback, wire: Wire, target: Wire) -> None:
+    """After a change of provider every call still has its own result."""
+    rounds = [[("call_0", "weather", json.dumps({"city": city}))] for city in ("Oslo", "Rome")]
+    server.reply(*[calling(wire, True, *calls) for calls in rounds], saying(wire, True))
+    response = run(wire.agent(server, tools=[weather], stream=True))
+    found = read(target, moved(server, target, response.messages))
+    assert [arguments["city"] for _, _, arguments in found.calls] == ["Oslo", "Rome"]
+    assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
+
+
+def test_ids_that_repeat_in_a_history_are_told_apart(server: Loopback, wire: Wire) -> None:
+    """A history in which ids repeat, within a turn and between turns, has different ones when it is sent."""
+    history = [Message("user", "Go")]
+    for turn in range(2):
+        cities = [f"{turn}{number}" for number in range(2)]
+        history.append(Message("assistant", tool_calls=[ToolCall("call_0", "weather", {"city": c}) for c in cities]))
+        history += [Message("tool", f"Rain in {city}", tool_call_id="call_0") for city in cities]
+    found = read(wire, moved(server, wire, history))
+    assert [f"Rain in {arguments['city']}" for _, _, arguments in found.calls] == [text for _, text in found.results]
+    assert wire.bare or len({id for id, _ in found.results}) == 4
+    longer = [*history, Message("assistant", tool_calls=[ToolCall("call_0_2", "weather", {})])]
+    assert read(wire, moved(server, wire, longer)).calls[:4] == found.calls
+
+
+@pytest.mark.parametrize("id", ["functions.search:0", "x" * 500, "", "ü b", "\n"], ids=ascii)
+def test_strange_ids_in_a_history_are_mapped(server: Loopback, wire: Wire, id: str) -> None:
+    """Ids that another server gave are mapped to what every API takes, two that map to one still being two."""
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=[ToolCall(id, "weather", {"n": 1}), ToolCall(id + "y", "weather", {"n": 2})]),
+        Message("tool", "two", tool_call_id=id + "y"),
+        Message("tool", "one", tool_call_id=id),
+    ]
+    found = read(wire, moved(server, wire, history))
+    assert [text for _, text in found.results] == ["one", "two"]
+    if not wire.bare:
+        assert all(NAME.fullmatch(str(id)) for id, _, _ in found.calls)
+
+
+def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
+    """A call of a Responses server that has no id goes back with the one that its result names."""
+    call = {"type": "function_call", "name": "weather", "arguments": "{}"}
+    body = {"id": "r", "object": "response", "status": "completed", "model": "m", "output": [call]}
+    server.reply(Reply(json.dumps(body), content_type="application/json"), saying(OPENAI, False))
+    run(OPENAI.agent(server, tools=[weather]))
+    found = read(OPENAI, server.requests[1].json)
+    assert found.calls[0][0] == found.results[0][0] and found.calls[0][0]
+
+
+def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> None:
+    """What else a chat call carried goes back on that call, also where two calls came with one id."""
+    calls = [
+        {"index": index, "id": "c", "function": {"name": "weather", "arguments": "{}"}, "extra_content": {"n": index}}
+        for index in range(2)
+    ]
+    choice = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    server.reply(Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"), saying(CHAT, True))
+    run(CHAT.agent(server, tools=[weather], stream=True))
+    again = server.requests[1].json["messages"][1]["tool_calls"]
+    assert [call["extra_content"] for call in again] == [{"n": 0}, {"n": 1}]
+    assert len({call["id"] for call in again}) == 2
+
+
+# Own items
+
+
+def test_own_items_go_only_to_the_server_that_made_them(server: Loopback, wire: Wire) -> None:
+    """Another server of the same provider gets the text and the calls, and nothing that only the first can read."""
+    server.reply(calling(wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"), saying(wire, True))
+    response = run(wire.agent(server, tools=[weather], stream=True))
+    assert "SECRET" in json.dumps(server.requests[1].json)
+    stored = json.loads(json.dumps([message.to_dict() for message in response.messages]))
+    with Loopback() as other:
+        other.reply(saying(wire, True))
+        run(wire.agent(other, tools=[weather], stream=True), "Go on", history=stored)
+        body = json.dumps(other.requests[0].json)
+        assert read(wire, other.requests[0].json).calls[0][1:] == ("weather", {})
+        assert "SECRET" not in body and '"encrypted_content"' not in body and "Rain in Bergen" in body
+    assert "SECRET" in json.dumps(moved(server, wire, stored))
+
+
+def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> None:
+    """A message says which server made it, and only an assistant's does; the address holds no key and no query."""
+    server.reply(saying(wire, True))
+    response = run(wire.agent(server, stream=True))
+    [user, assistant] = response.messages
+    assert user.address is None and assistant.address is not None
+    assert assistant.address.startswith(server.url) and assistant.to_dict()["address"] == assistant.address
+    assert Message.from_dict(assistant.to_dict()) == assistant
+
+
+def test_items_that_were_saved_without_an_address_go_to_their_provider(server: Loopback, wire: Wire) -> None:
+    """What an earlier version saved goes back to the same provider, wherever that is."""
+    response = two_turns(server, wire, True, ("call_1", "weather", "{}"), reasoning="SECRET")
+    stored = [message.to_dict() for message in response.messages]
+    for message in stored:
+        message.pop("address", None)
+    with Loopback() as other:
+        other.reply(saying(wire, True))
+        run(wire.agent(other, tools=[weather], stream=True), "Go on", history=stored)
+        assert "SECRET" in json.dumps(other.requests[0].json)
+
+
+def test_the_address_of_a_client_of_the_users_own_counts(server: Loopback) -> None:
+    """A client that the user brought has an address too, and what it made goes to no other server."""
+    from openai import AsyncOpenAI
+
+    async def asked(address: str, history: Sequence[Message]) -> Response:
+        async with AsyncOpenAI(api_key="k", base_url=f"{address}/v1?key=secret") as client:
+            model = Model("openai-chat:m", client=client)
+            return await Agent("a", model, stream=True).run("Go", history=history)
+
+    server.reply(Reply(chat_completions.reasoning("SECRET", "Yes.")))
+    first = asyncio.run(asked(server.url, []))
+    assert str(first.messages[-1].address).startswith(server.url) and "secret" not in str(first.messages[-1].address)
+    with Loopback() as other:
+        other.reply(saying(CHAT, True))
+        asyncio.run(asked(other.url, first.messages))
+        assert "SECRET" not in other.requests[0].body.decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://user:pass@Example.com:443/v1/?key=s#x", "https://example.com/v1"),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000/a/b/", "http://[::1]:8000/a/b"),
+        ("https://example.com:80/", "https://example.com:80"),
+        ("local", "local"),
+        (None, None),
+    ],
+)
+def test_an_address_is_scheme_host_port_and_path(url: str | None, address: str | None) -> None:
+    """One server has one address, and credentials and queries are no part of it."""
+    assert server_address(url) == address
+
+
+# Reasoning alone
+
+
+def reasoning_only(wire: Wire, stream: bool) -> Reply:
+    """An answer with reasoning and without a text."""
+    if stream:
+        return Reply(wire.send.reasoning("Hm.", ""), content_type=wire.mime)
+    return Reply(wire.send.plain_reasoning("Hm.", ""), content_type="application/json")
+
+
+@STREAMED
+def test_a_turn_of_reasoning_alone_is_left_out(server: Loopback, wire: Wire, stream: bool) -> None:
+    """An answer that was only reasoning stays in the history and is not sent, so that no empty message is."""
+    server.reply(reasoning_only(wire, stream), saying(wire, stream))
+    agent = wire.agent(server, stream=stream)
+    first = run(agent, "One")
+    run(agent, "Two", history=first.messages)
+    body = server.requests[1].json
+    assert [text for kind, text in _entries(wire, body) if kind == "text"] == ["One", "Two"]
+    assert "Hm." not in json.dumps(body) and '"assistant"' not in json.dumps(body)
+
+
+def test_an_empty_answer_of_the_assistant_is_left_out(server: Loopback, wire: Wire) -> None:
+    """A message of the assistant without anything in it is not sent."""
+    history = [Message("user", "One"), Message("assistant", ""), Message("user", "Two")]
+    texts = [entry for _, entry in _entries(wire, moved(server, wire, history))]
+    assert len(texts) == 3
+
+
+def chat_stream(*deltas: Json) -> Reply:
+    """A chat stream of these deltas that asks for a tool at its end."""
+    call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}
+    choices = [{"index": 0, "delta": delta} for delta in [*deltas, {"tool_calls": [call]}]]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
+    return Reply([f"data: {json.dumps({'choices': [choice]})}\n\n" for choice in choices])
+
+
+DETAILS = [{"type": "reasoning.text", "index": 0, "text": "Hm."}]
+
+
+@STREAMED
+@pytest.mark.parametrize("wire", [CHAT, AZURE_CHAT, GROQ], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning_content": ""},
+        {"reasoning": ""},
+        {"reasoning_content": "", "reasoning": "Hm."},
+        {"reasoning_content": "Hm.", "reasoning": "Hm."},
+        {"reasoning_content": "Hm.", "reasoning_details": DETAILS},
+        {"reasoning_content": "", "reasoning_details": DETAILS},
+        {"reasoning": "Hm.", "reasoning_details": DETAILS},
+        {"reasoning_details": DETAILS},
+    ],
+    ids=lambda fields: "+".join(f"{name}={bool(value)}" for name, value in fields.items()),
+)
+def test_reasoning_fields_go_back_as_they_came(server: Loopback, wire: Wire, stream: bool, fields: Json) -> None:
+    """Every field of reasoning that the server sent goes back, also an empty one, and one beside another."""
+    if stream:
+        server.reply(chat_stream({"role": "assistant", **fields}))
+    else:
+        call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call], **fields}
+        choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+        server.reply(Reply(json.dumps({"choices": choices}), content_type="application/json"))
+    server.reply(saying(wire, stream))
+    run(wire.agent(server, tools=[weather], stream=stream))
+    again = server.requests[1].json["messages"][1]
+    assert {name: value for name, value in again.items() if "reasoning" in name} == fields
+
+
+def test_a_field_that_begins_empty_goes_back_with_its_text(server: Loopback) -> None:
+    """An empty first piece of reasoning does not hide the text that follows."""
+    server.reply(chat_stream({"reasoning_content": ""}, {"reasoning_content": "Hm."}, {"reasoning_content": ""}))
+    server.reply(saying(CHAT, True))
+    run(CHAT.agent(server, tools=[weather], stream=True))
+    assert server.requests[1].json["messages"][1]["reasoning_content"] == "Hm."
+
+
+# Calls and results
+
+
+def test_a_call_without_a_result_is_given_one(server: Loopback, wire: Wire) -> None:
+    """Every call of a user's history has a result in the request, right after its message."""
+    calls = [ToolCall("c1", "weather", {"n": 1}), ToolCall("c2", "weather", {"n": 2})]
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=calls),
+        Message("tool", "two", tool_call_id="c2"),
+        Message("user", "And?"),
+    ]
+    found = read(wire, moved(server, wire, history))
+    assert found.results[0][1].startswith("Not executed") and found.results[1][1] == "two"
+
+
+def test_a_result_without_a_call_is_left_out(server: Loopback, wire: Wire) -> None:
+    """A result whose call is not in the history, as after cutting its beginning off, is not sent."""
+    history = [Message("tool", "lost", tool_call_id="c9", name="weather"), Message("user", "Go")]
+    assert read(wire, moved(server, wire, history)) == Sent([], [])
+
+
+def test_results_are_put_after_their_calls(server: Loopback, wire: Wire) -> None:
+    """Results that stand after the user's next words go where the APIs want them, in call order."""
+    calls = [ToolCall("c1", "weather", {"n": 1}), ToolCall("c2", "weather", {"n": 2})]
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=calls),
+        Message("user", "Well?"),
+        Message("tool", "two", tool_call_id="c2"),
+        Message("tool", "one", tool_call_id="c1"),
+    ]
+    assert [text for _, text in read(wire, moved(server, wire, history)).results] == ["one", "two"]
+
+
+def test_results_without_an_id_go_to_the_calls_in_their_order(server: Loopback, wire: Wire) -> None:
+    """In a history of a server without ids a result belongs to the next call, or to that of its name."""
+    calls = [ToolCall("", "weather", {}), ToolCall("", "search", {}), ToolCall("", "weather", {})]
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=calls),
+        Message("tool", "two", name="search"),
+        Message("tool", "one"),
+        Message("tool", "three", name="weather"),
+    ]
+    assert [text for _, text in read(wire, moved(server, wire, history)).results] == ["one", "two", "three"]
+
+
+def test_items_that_do_not_fit_their_message_are_left_out(server: Loopback, wire: Wire) -> None:
+    """A message whose calls the user took out goes without them, in its items too."""
+    response = two_turns(server, wire, True, ("c1", "weather", "{}"), ("c2", "search", "{}"), reasoning="Hm.")
+    history = [message for message in response.messages if message.tool_call_id != "c2"]
+    history[1].tool_calls.pop()
+    assert [name for _, name, _ in read(wire, moved(server, wire, history)).calls] == ["weather"]
+
+
+def test_the_history_itself_is_left_alone(server: Loopback, wire: Wire) -> None:
+    """What is mended is mended in the request only."""
+    calls = [ToolCall("a.b", "x.y", "[1]"), ToolCall("a.b", "x.y", "")]
+    history = [Message("user", "Go"), Message("assistant", tool_calls=calls), Message("tool", "1", tool_call_id="a.b")]
+    before = json.dumps([message.to_dict() for message in history])
+    moved(server, wire, history)
+    assert json.dumps([message.to_dict() for message in history]) == before
