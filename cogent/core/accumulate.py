@@ -39,6 +39,14 @@ class PartialCall:
         """Whether a piece with this function name, but no id, goes on with this call."""
         return not self.name or (self.name == name and json_object("".join(self.arguments)) is None)
 
+    def takes(self, delta: ToolCallDelta) -> bool:
+        """Whether a piece without an id of its own goes on with this call."""
+        if delta.name:
+            return self.takes_name(delta.name)
+        # A server that gives neither id nor index sends its calls whole, also one that names no function.
+        one_more = delta.index is None and json_object(delta.arguments) is not None
+        return not one_more or json_object("".join(self.arguments)) is None
+
     def takes_id(self, delta: ToolCallDelta) -> bool:
         """Whether a piece with this call's id is of this call."""
         if self.index is not None and delta.index is not None:
@@ -151,7 +159,7 @@ class Turn:
         last = self._last_at(delta.index)
         if last is None or (delta.id and last.told_id):
             return None
-        return last if whole or not delta.name or last.takes_name(delta.name) else None
+        return last if whole or last.takes(delta) else None
 
     def _last_at(self, index: int | None) -> PartialCall | None:
         if index is not None:
