@@ -37,7 +37,13 @@ class PartialCall:
 
     def takes_name(self, name: str) -> bool:
         """Whether a piece with this function name, but no id, goes on with this call."""
-        return not self.name or (self.name == name and json_object("".join(self.arguments)) is None)
+        if not self.name and self.index is not None:
+            return True
+        return self.name in ("", name) and not self.complete()
+
+    def complete(self) -> bool:
+        """Whether the arguments are a JSON object."""
+        return json_object("".join(self.arguments)) is not None
 
     def takes(self, delta: ToolCallDelta) -> bool:
         """Whether a piece without an id of its own goes on with this call."""
@@ -45,7 +51,7 @@ class PartialCall:
             return self.takes_name(delta.name)
         # A server that gives neither id nor index sends its calls whole, also one that names no function.
         one_more = delta.index is None and json_object(delta.arguments) is not None
-        return not one_more or json_object("".join(self.arguments)) is None
+        return not (one_more and self.complete())
 
     def takes_id(self, delta: ToolCallDelta) -> bool:
         """Whether a piece with this call's id is of this call."""
