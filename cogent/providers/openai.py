@@ -130,7 +130,7 @@ def _own_items(message: Message) -> list[dict[str, Any]] | None:
 
 
 def _call_id(item: dict[str, Any]) -> object:
-    return (item.get("call_id") or "") if item["type"] == "function_call" else None
+    return (item.get("call_id") or "") if item.get("type") == "function_call" else None
 
 
 def _mend_call(item: dict[str, Any], call: ToolCall) -> dict[str, Any]:
