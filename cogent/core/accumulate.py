@@ -112,7 +112,8 @@ class Turn:
         self.model = string(update.model or self.model)
         self.request_id = update.request_id or self.request_id
         self.refused = self.refused or update.refused
-        self.usage.update(update.usage)
+        for name, number in update.usage.items():
+            self.usage[name] = number or self.usage.get(name, 0)  # a later zero says nothing
         if update.finish and finish.is_word(update.finish):
             self.finish = finish.decisive(self.finish, update.finish)
         if update.item is not None:

@@ -15,6 +15,7 @@ from typing import Any
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message
 from cogent.providers import Part, Request, encoder
+from cogent.providers._counts import count, first_count, known, mapping, match_total
 from cogent.providers._sdk import provider_error
 
 # The names under which servers send reasoning text; the first that is set is shown, as some send it twice.
@@ -186,7 +187,8 @@ def _decode_call(call: dict[str, Any], place: int | None) -> Iterator[Part]:
 
 
 def _update(event: dict[str, Any], choice: dict[str, Any]) -> TurnUpdate:
-    usage = event.get("usage") or choice.get("usage") or (event.get("x_groq") or {}).get("usage") or {}
+    places = (event.get("usage"), choice.get("usage"), mapping(event.get("x_groq")).get("usage"))
+    usage = next(filter(None, map(mapping, places)), {})
     return TurnUpdate(
         model=event.get("model"),
         finish=choice.get("finish_reason"),
@@ -194,24 +196,30 @@ def _update(event: dict[str, Any], choice: dict[str, Any]) -> TurnUpdate:
     )
 
 
-def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
-    """Our counts from theirs.
+def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a `usage` object, under the names that OpenAI and the compatible servers give them.
 
-    Reasoning is part of `completion_tokens`, but not with every server (xAI): where only both together make up
-    `total_tokens`, it is added.
+    Cached tokens besides OpenAI's: DeepSeek, LiteLLM and Anthropic's gateways, Moonshot and Together, Mistral.
     """
-    read = usage.get("prompt_tokens_details") or {}
-    written = usage.get("completion_tokens_details") or {}
-    cached = read.get("cached_tokens", usage.get("prompt_cache_hit_tokens", usage.get("cache_read_input_tokens")))
+    read = mapping(usage.get("prompt_tokens_details"))
+    written = mapping(usage.get("completion_tokens_details"))
+    cached = (
+        read.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cache_read_input_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("num_cached_tokens"),
+    )
+    cache_writes = (
+        read.get("cache_write_tokens"),
+        read.get("cache_creation_tokens"),
+        usage.get("cache_creation_input_tokens"),
+    )
     counts = {
         "input_tokens": usage.get("prompt_tokens"),
         "output_tokens": usage.get("completion_tokens"),
-        "cache_read_tokens": cached,
-        "cache_write_tokens": read.get("cache_write_tokens", usage.get("cache_creation_input_tokens")),
-        "reasoning_tokens": written.get("reasoning_tokens", usage.get("reasoning_tokens")),
+        "cache_read_tokens": first_count(*cached),
+        "cache_write_tokens": first_count(*cache_writes),
+        "reasoning_tokens": first_count(written.get("reasoning_tokens"), usage.get("reasoning_tokens")),
     }
-    known = {name: int(count) for name, count in counts.items() if count is not None}
-    reasoning, total = known.get("reasoning_tokens", 0), usage.get("total_tokens")
-    if total is not None and total == sum(known.get(n, 0) for n in ("input_tokens", "output_tokens")) + reasoning:
-        known["output_tokens"] = known.get("output_tokens", 0) + reasoning
-    return known
+    return match_total(known(counts), count(usage.get("total_tokens")))

@@ -16,7 +16,7 @@ index, else it is the last one of its type.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core.text import json_object, mended
 from cogent.providers import Part
+from cogent.providers._counts import count, known, mapping, match_total
 from cogent.providers._sdk import provider_error
 
 Json = dict[str, Any]
@@ -204,7 +205,7 @@ class StreamDecoder:
         status = response.get("status")
         if status == "failed" or event["type"] == "response.failed":
             raise provider_error(response.get("error"))
-        update = TurnUpdate(model=response.get("model"), usage=decode_usage(response.get("usage") or {}))
+        update = TurnUpdate(model=response.get("model"), usage=decode_usage(mapping(response.get("usage"))))
         if event["type"] in ENDS:
             update.finish = (response.get("incomplete_details") or {}).get("reason") or status
             yield from self._finish(response.get("output") or [])
@@ -484,10 +485,10 @@ def decode_response(response: Json) -> Iterator[Part]:
     yield from StreamDecoder().decode({"type": "response.completed", "response": response})
 
 
-def decode_usage(usage: Json) -> dict[str, int]:
+def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
     """The counts of a `usage` object; `input_tokens` includes cached ones and `output_tokens` includes reasoning."""
-    read = usage.get("input_tokens_details") or {}
-    written = usage.get("output_tokens_details") or {}
+    read = mapping(usage.get("input_tokens_details"))
+    written = mapping(usage.get("output_tokens_details"))
     counts = {
         "input_tokens": usage.get("input_tokens"),
         "output_tokens": usage.get("output_tokens"),
@@ -495,7 +496,7 @@ def decode_usage(usage: Json) -> dict[str, int]:
         "cache_write_tokens": read.get("cache_write_tokens"),
         "reasoning_tokens": written.get("reasoning_tokens"),
     }
-    return {name: int(count) for name, count in counts.items() if count is not None}
+    return match_total(known(counts), count(usage.get("total_tokens")))
 
 
 def _text_decoders() -> Iterator[tuple[str, Callable[[StreamDecoder, Json], Iterable[Part]]]]:

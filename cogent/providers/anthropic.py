@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -22,6 +22,7 @@ from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
+from cogent.providers._counts import known, mapping
 from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
 from cogent.providers._secrets import check_key
@@ -239,7 +240,7 @@ def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
 
 
 def _update(told: dict[str, Any], finish: str | None = None) -> TurnUpdate:
-    return TurnUpdate(model=told.get("model"), finish=finish, usage=decode_usage(told.get("usage") or {}))
+    return TurnUpdate(model=told.get("model"), finish=finish, usage=decode_usage(mapping(told.get("usage"))))
 
 
 def decode_response(response: dict[str, Any]) -> Iterator[Part]:
@@ -253,13 +254,27 @@ def decode_response(response: dict[str, Any]) -> Iterator[Part]:
     yield _update(response, response.get("stop_reason"))
 
 
-def decode_usage(usage: dict[str, Any]) -> dict[str, int]:
-    """Our counts from theirs, as far as given; `input_tokens` leaves out what the cache served or took in."""
-    counts = {
-        "input_tokens_uncached": usage.get("input_tokens"),
-        "output_tokens": usage.get("output_tokens"),
-        "cache_read_tokens": usage.get("cache_read_input_tokens"),
-        "cache_write_tokens": usage.get("cache_creation_input_tokens"),
-        "reasoning_tokens": (usage.get("output_tokens_details") or {}).get("thinking_tokens"),
-    }
-    return {name: int(count) for name, count in counts.items() if count is not None}
+def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a `usage` object, as far as given; `input_tokens` leaves out what the cache served or took in.
+
+    A compaction is billed like an answer and is not in the totals, while the iterations of type `message` are.
+    """
+    counts = _counts(usage)
+    iterations = usage.get("iterations")
+    for iteration in iterations if isinstance(iterations, list) else ():
+        if mapping(iteration).get("type") == "compaction":
+            for name, number in _counts(iteration).items():
+                counts[name] = counts.get(name, 0) + number
+    return counts
+
+
+def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
+    return known(
+        {
+            "input_tokens_uncached": usage.get("input_tokens"),
+            "output_tokens": usage.get("output_tokens"),
+            "cache_read_tokens": usage.get("cache_read_input_tokens"),
+            "cache_write_tokens": usage.get("cache_creation_input_tokens"),
+            "reasoning_tokens": mapping(usage.get("output_tokens_details")).get("thinking_tokens"),
+        }
+    )

@@ -23,6 +23,7 @@ from cogent.core.history import mend_items
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
+from cogent.providers._counts import known
 from cogent.providers._gemini_client import close_client, make_client
 from cogent.providers._http import cut
 from cogent.providers._sdk import broken_off, provider_error, retry_after
@@ -290,16 +291,21 @@ def _put(node: Any, steps: list[Any], value: Any) -> Any:
 
 
 def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
-    """Our counts from theirs, which are running totals; `candidates_token_count` has no thoughts in it."""
+    """The counts of an event, which are running totals.
+
+    What the model read of its tools' results is not in `prompt_token_count`, nor are thoughts in
+    `candidates_token_count`; the total says so where a server counts otherwise.
+    """
     read, thoughts, cached = usage.prompt_token_count, usage.thoughts_token_count, usage.cached_content_token_count
-    written = (usage.candidates_token_count or 0) + (thoughts or 0)
-    counts = {}
-    if read is not None:
+    tools, candidates, total = usage.tool_use_prompt_token_count, usage.candidates_token_count, usage.total_token_count
+    written = (candidates or 0) + (thoughts or 0)
+    if total and total == (read or 0) + (tools or 0) + (candidates or 0):
+        written = candidates or 0
+    counts: dict[str, int | None] = {"cache_read_tokens": cached, "reasoning_tokens": thoughts}
+    if read is not None or tools:
+        counts["input_tokens"] = (read or 0) + (tools or 0)
+    if tools and read and total == read + written:
         counts["input_tokens"] = read
     if written or read:
         counts["output_tokens"] = written
-    if cached is not None:
-        counts["cache_read_tokens"] = cached
-    if thoughts is not None:
-        counts["reasoning_tokens"] = thoughts
-    return counts
+    return known(counts)
