@@ -60,6 +60,11 @@ WIRES = [
     Wire("ollama", ollama_chat, "", limit="num_predict", variable="OLLAMA_API_KEY", bare=True),
 ]
 
+# Azure is openai's SDK and formats at another address, with another key: what becomes of an answer that costs much to
+# try is tried once for each SDK and format.
+SDK_WIRES = [wire for wire in WIRES if wire.provider != "azure"]
+each_sdk = pytest.mark.parametrize("wire", SDK_WIRES, ids=lambda wire: wire.name)
+
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.name)
 def wire(request: pytest.FixtureRequest) -> Wire:

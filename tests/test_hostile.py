@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from conftest import WIRES, Wire
+from conftest import SDK_WIRES, WIRES, Wire, each_sdk
 from support.loopback import Loopback, Reply
 from support.pace import pace
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
@@ -497,6 +497,7 @@ def bombs() -> dict[str, bytes]:
     return {"gzip": zeros(300 * MB, 1), "gzip, gzip": zeros(300 * MB, 2)}
 
 
+@each_sdk
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
 def test_a_bomb_is_not_unpacked(bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str) -> None:
     """An event of 300 MB in a few bytes is given up when it has reached its limit of 64 MB."""
@@ -529,6 +530,7 @@ def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
     assert bed.server.requests[0].sent < 80 * MB
 
 
+@each_sdk
 def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
     """Text of 8 MB in one event arrives whole, and takes no more than so many times the work of 1 MB."""
 
@@ -568,6 +570,7 @@ def empty_delta(wire: Wire) -> bytes:
     return next(one for one in wire.send.text("xyz") if b'"xyz"' in one).replace(b'"xyz"', b'""')
 
 
+@each_sdk
 def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
     """Many deltas without text neither add up, nor take longer the more there were, nor hide the text that follows."""
     start, one = begun(wire), empty_delta(wire)
@@ -608,6 +611,7 @@ class Many(tuple[Any, ...]):
         return f"{len(self)} calls"
 
 
+@pytest.mark.parametrize("wire", [wire for wire in SDK_WIRES if wire.provider != "groq"], ids=lambda wire: wire.name)
 @pytest.mark.parametrize("interleaved", [True, False], ids=["in turn", "one by one"])
 def test_the_work_grows_with_the_number_of_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
     """The time that the calls of a turn take grows with their number, and not with its square."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from conftest import WIRES, Wire
+from conftest import WIRES, Wire, each_sdk
 from proof import many, soak, storm
 from proof.faulty_server import FAULTS, POINTS, Order, planned, started
 
@@ -72,6 +72,7 @@ def test_a_soak_sees_a_lie(url: str) -> None:
     assert soak.problem(plan, replace(seen, error=TimeoutError())).startswith("the error, the partial response")
 
 
+@each_sdk
 def test_many_streams_share_a_loop(url: str, wire: Wire) -> None:
     """Forty streams at once from one agent have their own texts each, and no socket or task is left."""
     report = asyncio.run(many.many(url, wire, 40, pause=20))

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from conftest import Wire
+from conftest import Wire, each_sdk
 from proof import stop
 from support.loopback import Reply
 
@@ -20,6 +20,7 @@ def stage() -> Iterator[stop.Stage]:
         yield running
 
 
+@each_sdk
 @pytest.mark.parametrize(("way", "moment"), stop.PAIRS, ids=map(" - ".join, stop.PAIRS))
 def test_a_stop_reaches_the_server_and_leaves_nothing(stage: stop.Stage, wire: Wire, way: str, moment: str) -> None:
     """The server sees it, tools are cancelled, the response has what came, and no task, socket or warning is left."""

@@ -1,13 +1,13 @@
-"""The truth matrix of `proof/truth.py`, one test for each wire and each way in which an answer goes wrong."""
+"""The truth matrix of `proof/truth.py`, one test for each SDK and format and each way in which an answer goes wrong."""
 
 from collections.abc import Iterator
 
 import pytest
-from conftest import WIRES
+from conftest import SDK_WIRES
 from proof.truth import FAULTS, Bed
 
 
-@pytest.fixture(scope="module", params=WIRES, ids=lambda wire: wire.name)
+@pytest.fixture(scope="module", params=SDK_WIRES, ids=lambda wire: wire.name)
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """Each wire in turn, with a server and an event loop for all of its faults."""
     with Bed(request.param) as made:
