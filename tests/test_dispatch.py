@@ -360,16 +360,6 @@ def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
     assert one(server, fetch).content == "The tool 'fetch' failed: TimeoutError: the printer is silent."
 
 
-def test_time_in_tools_does_not_count_as_a_stall(server: Loopback) -> None:
-    """The limits on the model's silence stand still while tools run."""
-
-    async def nap() -> str:
-        await asyncio.sleep(1.5)
-        return "rested"
-
-    assert one(server, nap, timeout=Timeout(stall=1)).content == "rested"
-
-
 # What ends the run
 
 

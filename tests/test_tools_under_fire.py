@@ -586,8 +586,8 @@ def test_odd_characters_in_arguments(server: Loopback, wire: Wire, streaming: bo
 
 
 def test_a_long_argument_reaches_the_tool_whole(server: Loopback, wire: Wire) -> None:
-    """Five megabytes of arguments, in a few pieces, are given to the tool and sent back with its result."""
-    text = "0123456789" * 500_000
+    """A megabyte of arguments, in a few pieces, is given to the tool and sent back with its result."""
+    text = "0123456789" * 100_000
     ((value, _),) = given(server, wire, turn(wire, json.dumps({"value": text})))
     assert value == text and text.encode() in server.requests[1].body
 
