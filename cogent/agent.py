@@ -10,6 +10,7 @@ from typing import Any, Self
 from cogent.core.accumulate import Run
 from cogent.core.clients import Clients
 from cogent.core.loop import Plan
+from cogent.core.pending import Approvals, Results, answer_calls
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, Response
 from cogent.model import Model
@@ -58,28 +59,36 @@ class Agent:
 
     def run_stream(
         self,
-        message: str,
+        message: str | None = None,
         *,
         context: dict[str, Any] | None = None,
         history: Sequence[Message | Mapping[str, Any]] | None = None,
+        approvals: Approvals | None = None,
+        results: Results | None = None,
     ) -> AgentStream:
         """Start a run whose chunks come as the model writes them.
 
         `context` is handed to tools and never to the model. `history` is an earlier `response.messages`, of any
-        provider. Raises ConfigurationError for an unusable message or history; what goes wrong later is raised out of
-        the iteration.
+        provider. `results` and `approvals` answer its pending calls (`response.pending`), each by the call's id: with
+        what the call gave, a JSON value or the provider's own output item; or, for what the provider wants to run
+        itself, with True, False or the reason for a no. The message may be left out when the history has something to
+        answer. Raises ConfigurationError for an unusable message or history, and for a pending call without an answer;
+        what goes wrong later is raised out of the iteration.
         """
-        return AgentStream(self._plan, self._begin(message, history), _checked(context))
+        return AgentStream(self._plan, self._begin(message, history, approvals, results), _checked(context))
 
     async def run(
         self,
-        message: str,
+        message: str | None = None,
         *,
         context: dict[str, Any] | None = None,
         history: Sequence[Message | Mapping[str, Any]] | None = None,
+        approvals: Approvals | None = None,
+        results: Results | None = None,
     ) -> Response:
         """Run to the end and return the response; takes and raises what `run_stream` does."""
-        stream = AgentStream(self._plan, self._begin(message, history), _checked(context), self.stream)
+        run = self._begin(message, history, approvals, results)
+        stream = AgentStream(self._plan, run, _checked(context), self.stream)
         async with stream:
             async for _ in stream:
                 pass
@@ -112,11 +121,23 @@ class Agent:
         clients = Clients(provider, self.model, self.timeout)
         return Plan(self.model, provider, clients, self.instructions, self.tools, self.max_steps, self.timeout)
 
-    def _begin(self, message: str, history: Sequence[Message | Mapping[str, Any]] | None) -> Run:
-        _check_text(message, "the message")
-        if not message.strip():
-            raise ConfigurationError("the message is empty")
-        return Run(self.model.provider, self.model.name, [*_messages(history), Message("user", message)])
+    def _begin(
+        self,
+        message: str | None,
+        history: Sequence[Message | Mapping[str, Any]] | None,
+        approvals: Approvals | None,
+        results: Results | None,
+    ) -> Run:
+        messages = _messages(history)
+        messages += answer_calls(messages, approvals, results)
+        if message is not None:
+            _check_text(message, "the message")
+            if not message.strip():
+                raise ConfigurationError("the message is empty")
+            messages.append(Message("user", message))
+        elif not messages or messages[-1].role not in ("user", "tool"):
+            raise ConfigurationError("no message: it may be left out only when the history has something to answer")
+        return Run(self.model.provider, self.model.name, messages)
 
 
 def _check_text(text: object, name: str) -> None:

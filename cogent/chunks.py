@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cogent.messages import FinishReason, ToolResult
+from cogent.messages import FinishReason, ToolCall, ToolResult
 
 
 @dataclass(slots=True)
@@ -86,6 +86,7 @@ class TurnUpdate:
     unchanged in the next request; those of a turn are ordered by `position`, and a later one at a place replaces it.
     One that belongs to the call that the last piece was of says so by `of_last_call`, and gets the call's place in the
     turn as its `"call"`.
+    `pending` is a call that the client has to answer and that is no function.
     """
 
     model: str | None = None
@@ -98,3 +99,4 @@ class TurnUpdate:
     item: dict[str, Any] | None = None
     position: int | None = None
     of_last_call: bool = False
+    pending: ToolCall | None = None

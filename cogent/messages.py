@@ -72,17 +72,20 @@ class ToolCall:
     """A call that the model asked for.
 
     `arguments` is an object, or the model's own string where that is no JSON object. `result` is None until the
-    tool has ended, and stays None for a call that was never run.
+    tool has ended, and stays None for a call that was never run. `type` is "function", or the provider's own word for
+    a call that it leaves to its client, like "local_shell_call".
     """
 
     id: str
     name: str
     arguments: dict[str, Any] | str
     result: ToolResult | None = None
+    type: str = "function"
 
     def to_dict(self) -> dict[str, Any]:
-        """The call alone: `{"id", "name", "arguments"}`."""
-        return {"id": self.id, "name": self.name, "arguments": self.arguments}
+        """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is no function."""
+        call = {"id": self.id, "name": self.name, "arguments": self.arguments}
+        return call if self.type == "function" else {**call, "type": self.type}
 
 
 @dataclass(slots=True)
@@ -174,7 +177,7 @@ def _tool_call(data: object, path: str) -> ToolCall:
     missing = [name for name in ("id", "name", "arguments") if name not in data]
     if missing:
         raise ConfigurationError(f"not a message: {path} has no {', '.join(missing)}")
-    return ToolCall(data["id"], data["name"], data["arguments"])
+    return ToolCall(data["id"], data["name"], data["arguments"], type=data.get("type", "function"))
 
 
 @dataclass(slots=True)
@@ -195,7 +198,8 @@ class Response:
 
     `content` is all text of the run, exactly what a stream's chunks add up to. `finish_reason` is None when the run
     did not end by itself. `metadata` is the final chunk's. `messages` is the whole conversation: pass it as
-    `history=` to go on. `turns` has one entry per answer of the model.
+    `history=` to go on. `turns` has one entry per answer of the model. `pending` are calls that wait for an answer,
+    which the next run takes as `results=` or `approvals=`.
     """
 
     content: str
@@ -204,6 +208,7 @@ class Response:
     messages: list[Message]
     tool_calls: list[ToolCall]
     turns: list[TurnSummary]
+    pending: list[ToolCall] = field(default_factory=list)
 
     def __str__(self) -> str:
         return self.content

@@ -10,6 +10,7 @@ no other call of the conversation has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from time import perf_counter
 from typing import Any
 
@@ -85,6 +86,7 @@ class Turn:
         self._items: dict[int, dict[str, Any]] = {}
         self._last_call: PartialCall | None = None
         self._halves: dict[object, str] = {}  # of what, and the half character that its last piece ended with
+        self.pending: list[ToolCall] = []  # calls that are no functions
         self.finish: str | None = None
         self.model = ""
         self.refused = False
@@ -121,6 +123,8 @@ class Turn:
             if update.of_last_call and self._last_call is not None:
                 item = {**item, "call": self._last_call.place}
             self._items[len(self._items) if update.position is None else update.position] = item
+        if update.pending is not None:
+            self.pending.append(update.pending)
         if update.call is not None:
             call = self._call_of(update.call, whole=True)
             call.arguments = [mended(string(update.call.arguments))]
@@ -222,6 +226,7 @@ class Run:
         self.turns: list[TurnSummary] = []
         self.calls: list[ToolCall] = []
         self.open_calls: list[ToolCall] = []
+        self.pending: list[ToolCall] = []  # of the last turn: calls that are left to the caller
         self.turn: Turn | None = None
         self.first_at: float | None = None
         self.started = perf_counter()
@@ -244,15 +249,17 @@ class Run:
         assert turn is not None
         summary = self._summary(turn, reason)
         self.turns.append(summary)
-        self.calls += (calls := turn.calls())
+        calls = turn.calls()
         self.open_calls = calls if reason == "tool_calls" else []
+        self.pending = turn.pending if reason == "tool_calls" else []
+        self.calls += [*calls, *self.pending]
         whole = reason == "tool_calls" or (reason == "stop" and not calls)
         if turn.content or (whole and (calls or turn.items())):
             self.messages.append(
                 Message(
                     "assistant",
                     turn.content,
-                    tool_calls=self.open_calls,
+                    tool_calls=[*self.open_calls, *self.pending],
                     reasoning=turn.reasoning if whole else "",
                     provider=self.provider,
                     items=turn.items() if whole else [],
@@ -273,13 +280,14 @@ class Run:
     def tool_calls_metadata(self) -> dict[str, Any]:
         """The metadata of the chunk that ends a turn with tool calls: that turn's model, tokens and calls."""
         turn = self.turns[-1]
-        calls = [call.to_dict() for call in self.open_calls]
+        calls = [call.to_dict() for call in [*self.open_calls, *self.pending]]
         return {"model": turn.model, "tokens": turn.usage.to_dict(), "tool_calls": calls}
 
     def metadata(self) -> dict[str, Any]:
         """The final chunk's metadata, as things stand."""
         open_turn = self._open_turn()
         turns = [*self.turns, *([self._summary(open_turn, None)] if open_turn else [])]
+        pending = [{**call.to_dict(), "type": call.type} for call in self.pending]
         return {
             "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
             "provider": self.provider,
@@ -290,6 +298,7 @@ class Run:
             "duration": (self.ended or perf_counter()) - self.started,
             "time_to_first_token": None if self.first_at is None else self.first_at - self.started,
             "request_ids": [turn.request_id for turn in turns if turn.request_id],
+            **({"pending": deepcopy(pending)} if pending else {}),
         }
 
     def finish(self, reason: FinishReason) -> dict[str, Any]:
@@ -305,7 +314,7 @@ class Run:
         now = Run(self.provider, self.model, list(self.messages))
         now.address = self.address
         now.turns, now.calls = list(self.turns), list(self.calls)
-        now.open_calls, now.turn = self.open_calls, self._open_turn()
+        now.open_calls, now.pending, now.turn = self.open_calls, self.pending, self._open_turn()
         if now.turn is not None:
             now.end_turn(None)
         now.close_calls()
@@ -317,7 +326,7 @@ class Run:
 
     def _response(self, metadata: dict[str, Any], reason: FinishReason | None) -> Response:
         content = "".join(turn.content for turn in self.turns)
-        return Response(content, reason, metadata, self.messages, self.calls, self.turns)
+        return Response(content, reason, metadata, self.messages, self.calls, self.turns, self.pending)
 
     def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:
         usage = turn.tokens(self.messages)

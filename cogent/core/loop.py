@@ -85,6 +85,10 @@ async def _phases(
         end, reason = _end_turn(run)
         if reason == "tool_calls":
             yield _call_tools(plan, run, context)
+            if run.pending:  # these are the caller's to answer
+                watchdog.expect("end")
+                yield _end(run, reason)
+                return
         elif end != "continue":
             watchdog.expect("end")
             yield _end(run, reason)
@@ -162,7 +166,7 @@ def _check_end(turn: Turn, strict: bool) -> None:
     end = finish.ending(turn.finish)
     if end == "error":
         raise StreamInterrupted("the provider gave up on the answer", code=turn.finish)
-    if end == "unknown" and not turn.refused and turn.calls():
+    if end == "unknown" and not turn.refused and (turn.calls() or turn.pending):
         word = turn.finish[:MAX_WORD_CHARS]
         raise ModelError(
             f"the answer asks for tools and ends with the unknown finish reason {word!r}: the tools were not run",
@@ -177,7 +181,7 @@ def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
     calls = run.turn.calls()
     if run.turn.finish is None:  # an end that was only assumed: a call without arguments may be one that was cut off
         calls = calls if all(isinstance(call.arguments, dict) for call in calls) else []
-    reason = finish.finish_reason(end, refused=run.turn.refused, calls=bool(calls))
+    reason = finish.finish_reason(end, refused=run.turn.refused, calls=bool(calls or run.turn.pending))
     run.end_turn(reason)
     return end, reason
 

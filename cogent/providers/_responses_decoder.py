@@ -23,6 +23,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core.text import json_object, mended
+from cogent.messages import ToolCall
 from cogent.providers import Part
 from cogent.providers._counts import count, known, mapping, match_total
 from cogent.providers._sdk import provider_error
@@ -30,6 +31,16 @@ from cogent.providers._sdk import provider_error
 Json = dict[str, Any]
 
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
+# Items that wait for the client, and their fields that say what for.
+WAITING = {
+    "custom_tool_call": ("input",),
+    "computer_call": ("action", "actions", "pending_safety_checks"),
+    "local_shell_call": ("action",),
+    "shell_call": ("action",),
+    "apply_patch_call": ("operation",),
+    "tool_search_call": ("arguments",),
+    "mcp_approval_request": ("arguments",),
+}
 LISTS = ("summary", "content")  # the fields of an item that are lists of parts
 REASONING = ("summary_text", "reasoning_text")
 
@@ -209,6 +220,7 @@ class StreamDecoder:
         if event["type"] in ENDS:
             update.finish = (response.get("incomplete_details") or {}).get("reason") or status
             yield from self._finish(response.get("output") or [])
+            yield from _pending([item.closed or {} for item in self._items])
         yield update
 
     # What an end event holds beyond what was streamed
@@ -457,6 +469,27 @@ def _to_send_back(item: OutputItem) -> Json | None:
     if item.type in STRING_FIELDS:
         return body | {STRING_FIELDS[item.type].field: given}
     return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
+
+
+def _pending(bodies: list[Json]) -> Iterator[Part]:
+    """The items that wait for the client: those whose output is not in the same response."""
+    outputs = [body for body in bodies if _type(body).endswith(("_output", "_response", "mcp_call"))]
+    answered = {body.get(name) for body in outputs for name in ("call_id", "approval_request_id", "id")}
+    for body in bodies:
+        ids = [body[name] for name in ("call_id", "id") if body.get(name)]
+        if _type(body) in WAITING and ids and answered.isdisjoint(ids) and body.get("execution", "client") == "client":
+            call = ToolCall(ids[0], body.get("name") or _type(body), _arguments(body), type=_type(body))
+            yield TurnUpdate(pending=call)
+
+
+def _arguments(body: Json) -> Json | str:
+    """What the client is asked to do: the fields of the item that say it, or its only one."""
+    asked = {name: body[name] for name in WAITING[_type(body)] if body.get(name) is not None}
+    value = next(iter(asked.values())) if len(WAITING[_type(body)]) == 1 and asked else asked
+    if isinstance(value, str):
+        parsed = json_object(value) if "arguments" in asked else None
+        return value if parsed is None else parsed
+    return value if isinstance(value, dict) else asked
 
 
 def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:

@@ -1,0 +1,82 @@
+"""What answers the calls of OpenAI Responses that are no functions, each with an output item of its own type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from cogent.core.pending import APPROVAL_REQUEST, NOT_APPROVED
+from cogent.errors import ConfigurationError
+from cogent.messages import Message
+
+Json = dict[str, Any]
+
+
+def encode_output(type: str, result: Message) -> Json:
+    """The output item for a call of this type. Raises ConfigurationError for a result that it cannot take."""
+    names_call = {"approval_request_id" if type == APPROVAL_REQUEST else "call_id": result.tool_call_id}
+    if result.items:  # the caller's own output item
+        return names_call | result.items[0]
+    encode = OUTPUTS.get(type)
+    if encode is None:
+        return {"type": f"{type}_output", **names_call, "output": result.content}
+    return names_call | encode(result)
+
+
+def _approval(result: Message) -> Json:
+    answer: Json = {"type": "mcp_approval_response", "approve": not result.is_error}
+    return answer | {"reason": result.content} if result.is_error and result.content != NOT_APPROVED else answer
+
+
+def _screenshot(result: Message) -> Json:
+    if result.is_error or not result.content.startswith(("data:", "https:", "http:")):
+        raise ConfigurationError(
+            f"the computer_call {result.tool_call_id!r} is answered with a screenshot: give results={{"
+            f"{result.tool_call_id!r}: 'data:image/png;base64,...'}}, a URL, or the provider's own output item"
+        )
+    return {
+        "type": "computer_call_output",
+        "output": {"type": "computer_screenshot", "image_url": result.content},
+    }
+
+
+def _shell(result: Message) -> Json:
+    """Text is what one command has written; a list is one entry for each command, as the API has them."""
+    output = _listed(result.content)
+    if output is None:
+        outcome = {"type": "exit", "exit_code": int(result.is_error)}
+        texts = {"stdout": "", "stderr": result.content} if result.is_error else {"stdout": result.content, "stderr": ""}
+        output = [{**texts, "outcome": outcome}]
+    return {"type": "shell_call_output", "output": output}
+
+
+def _patch(result: Message) -> Json:
+    status = "failed" if result.is_error else "completed"
+    return {"type": "apply_patch_call_output", "status": status, "output": result.content}
+
+
+def _tools(result: Message) -> Json:
+    tools = _listed(result.content)
+    if tools is None:
+        raise ConfigurationError(f"the tool_search_call {result.tool_call_id!r} is answered with a list of tools")
+    return {"type": "tool_search_output", "execution": "client", "status": "completed", "tools": tools}
+
+
+def _listed(text: str) -> list[Any] | None:
+    """The list that the text is as JSON, None if it is no such."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) else None
+
+
+OUTPUTS: dict[str, Callable[[Message], Json]] = {
+    "function": lambda result: {"type": "function_call_output", "output": result.content},
+    "computer_call": _screenshot,
+    "shell_call": _shell,
+    "apply_patch_call": _patch,
+    "tool_search_call": _tools,
+    APPROVAL_REQUEST: _approval,
+}
