@@ -108,14 +108,28 @@ def _merge_detail(details: list[dict[str, Any]], detail: Mapping[str, Any]) -> N
 # Theirs to ours
 
 
-def decode_event(event: Any) -> Iterable[Part]:
-    """The parts that a chunk of the stream stands for; only the first choice counts."""
+class Answer:
+    """What has to be remembered of one stream: whether a delta had something in it."""
+
+    has_deltas = False
+
+
+def decode_event(event: Any, answer: Answer | None = None) -> Iterable[Part]:
+    """The parts that a chunk of the stream stands for; only the first choice counts.
+
+    Some servers send the whole message in one chunk instead of deltas, others both.
+    """
     for choice in event.get("choices") or ():
         if not choice.get("index"):
             break
     else:
         return (_update(event, {}),)
     delta = choice.get("delta") or {}
+    if delta:
+        if answer is not None:
+            answer.has_deltas = True
+    elif choice.get("message") and not (answer is not None and answer.has_deltas):
+        delta = choice["message"]
     if delta.keys() <= TEXT_ONLY and not choice.get("finish_reason") and not event.get("usage"):
         content = delta.get("content")
         if content and isinstance(content, str):

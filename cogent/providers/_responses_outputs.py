@@ -46,7 +46,9 @@ def _shell(result: Message) -> Json:
     output = _listed(result.content)
     if output is None:
         outcome = {"type": "exit", "exit_code": int(result.is_error)}
-        texts = {"stdout": "", "stderr": result.content} if result.is_error else {"stdout": result.content, "stderr": ""}
+        texts = (
+            {"stdout": "", "stderr": result.content} if result.is_error else {"stdout": result.content, "stderr": ""}
+        )
         output = [{**texts, "outcome": outcome}]
     return {"type": "shell_call_output", "output": output}
 

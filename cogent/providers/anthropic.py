@@ -66,6 +66,8 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
                 break
         else:
             check_end()
+            for part in _rest(answer):
+                yield part
         await drain(events)
     finally:
         await leave(events)
@@ -170,6 +172,7 @@ class Answer:
     def __init__(self) -> None:
         self.blocks: dict[int, tuple[dict[str, Any], list[str]]] = {}
         self.finish: str | None = None
+        self.whole: list[dict[str, Any]] = []  # the content that came with the message itself, and no block since
 
 
 def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
@@ -182,20 +185,30 @@ def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
         case "content_block_stop":
             return _block_stop(event["index"], answer)
         case "message_start":
+            answer.whole = event["message"].get("content") or []
             return (_update(event["message"]),)
         case "message_delta":
             answer.finish = (event.get("delta") or {}).get("stop_reason") or answer.finish
             return (_update(event, answer.finish),)
         case "message_stop":
-            # Blocks that the server did not stop; and a message that gave no reason ended all the same.
-            open_blocks = [part for index in list(answer.blocks) for part in _block_stop(index, answer)]
-            return (*open_blocks, TurnUpdate(finish=answer.finish or "message_stop"))
+            # A message that gave no reason ended all the same.
+            return (*_rest(answer), TurnUpdate(finish=answer.finish or "message_stop"))
         case "error":
             raise provider_error(event.get("error") or {**event, "type": None})
     return ()
 
 
+def _rest(answer: Answer) -> Iterator[Part]:
+    """Blocks that the server did not stop, or did not even start: then the message itself may hold them."""
+    for index in list(answer.blocks):
+        yield from _block_stop(index, answer)
+    for index, block in enumerate(list(answer.whole)):
+        yield from _block_start(index, block, answer)
+        yield from _block_stop(index, answer)
+
+
 def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[Part]:
+    answer.whole = []
     answer.blocks[index] = dict(block), []
     match block["type"]:
         case "text":

@@ -13,7 +13,7 @@ from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # th
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import decode_event, decode_response, encode_request
+from cogent.providers._chat_completions import Answer, decode_event, decode_response, encode_request
 from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
 from cogent.providers._sdk import not_looked_through, plain, without_retries
 from cogent.timeout import Timeout
@@ -41,10 +41,11 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
     raw = await create(**{**_arguments(request), "stream": True})
     check_end = end_of(raw.http_response)
     events = await raw.parse(to=AsyncStream[object])
+    answer = Answer()
     try:
         yield opened(raw.http_response)
         async for event in events:
-            for part in decode_event(event):
+            for part in decode_event(event, answer):
                 yield part
         check_end()
     finally:
@@ -57,7 +58,8 @@ async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     raw = await create(**{"stream": False, **_arguments(request)})
     if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
         events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
-        return [part async for event in events for part in decode_event(event)]
+        answer = Answer()
+        return [part async for event in events for part in decode_event(event, answer)]
     return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
 
 

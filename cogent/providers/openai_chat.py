@@ -10,7 +10,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # the SDK imports it with the first request only
 
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import decode_event, decode_response, encode_request
+from cogent.providers._chat_completions import Answer, decode_event, decode_response, encode_request
 from cogent.providers._http import answered, end_of, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
 from cogent.providers._sdk import not_looked_through, plain, without_retries
@@ -25,10 +25,11 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     raw = await create(**arguments)
     check_end = end_of(raw.http_response)
     events = raw.parse(to=AsyncStream[object])
+    answer = Answer()
     try:
         yield opened(raw.http_response)
         async for event in events:
-            for part in decode_event(event):
+            for part in decode_event(event, answer):
                 yield part
         check_end()
     finally:
@@ -41,7 +42,8 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     raw = await create(**{"stream": False, **_arguments(client, request)})
     if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
         events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
-        return [part async for event in events for part in decode_event(event)]
+        answer = Answer()
+        return [part async for event in events for part in decode_event(event, answer)]
     return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
 
