@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -124,7 +125,8 @@ class Turn:
                 item = {**item, "call": self._last_call.place}
             self._items[len(self._items) if update.position is None else update.position] = item
         if update.pending is not None:
-            self.pending.append(update.pending)
+            call_id = unused_id(update.pending.id, self._used)
+            self.pending.append(replace(update.pending, id=call_id))
         if update.call is not None:
             call = self._call_of(update.call, whole=True)
             call.arguments = [mended(string(update.call.arguments))]

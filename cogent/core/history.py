@@ -49,7 +49,7 @@ def fit_history(
     its message. Only messages that this server made have items and reasoning. `is_reasoning` tells the items that a
     message cannot consist of.
     """
-    answers = _pair_results(messages)
+    answers = pair_results(messages)
     used: set[str] = set()
     fitted: list[Message] = []
     for place, message in enumerate(messages):
@@ -143,7 +143,7 @@ def _without_items(message: Message) -> Message:
     return message
 
 
-def _pair_results(messages: Sequence[Message]) -> dict[CallKey, Message]:
+def pair_results(messages: Sequence[Message]) -> dict[CallKey, Message]:
     """The result of each call that has one."""
     answers: dict[CallKey, Message] = {}
     waiting: dict[CallKey, ToolCall] = {}
@@ -175,7 +175,10 @@ def _answers(result: Message, call: ToolCall) -> bool:
 
 def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
     id = call.id if own and call.id else _safe(str(call.id or ""), MAX_ID_CHARS) or NO_ID
-    return ToolCall(unused_id(id, used), fit_name(call.name), fit_arguments(call.arguments))
+    arguments = call.arguments
+    if call.type != "function" and isinstance(arguments, str):
+        arguments = {"input": arguments}  # text is what such a call takes, and no broken JSON
+    return ToolCall(unused_id(id, used), fit_name(call.name), fit_arguments(arguments), type=call.type)
 
 
 def _fit_result(call: ToolCall, result: Message | None) -> Message:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from cogent.core.history import pair_results
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
 from cogent.tool_results import to_text
@@ -51,14 +52,13 @@ def answer_calls(messages: Sequence[Message], approvals: Approvals | None, resul
 
 def _unanswered(messages: Sequence[Message]) -> list[tuple[Message, ToolCall]]:
     """The calls without a result, each with the message that holds it."""
-    waiting: list[tuple[Message, ToolCall]] = []
-    for message in messages:
-        waiting += [(message, call) for call in message.tool_calls]
-        if message.role == "tool":
-            found = [entry for entry in waiting if entry[1].id == message.tool_call_id]
-            if found:
-                waiting.remove(found[-1])
-    return waiting
+    answered = pair_results(messages)
+    return [
+        (message, call)
+        for place, message in enumerate(messages)
+        for number, call in enumerate(message.tool_calls)
+        if (place, number) not in answered
+    ]
 
 
 def _how_to_answer(calls: Sequence[ToolCall]) -> str:
@@ -102,14 +102,22 @@ def _decision(message: Message, call: ToolCall, approved: object) -> Message:
 def _result(message: Message, call: ToolCall, value: Any) -> Message:
     if isinstance(value, Mapping) and "type" in value:  # the provider's own output item
         item = deepcopy(dict(value))
-        text = to_text(item.get("output", item))
-        return _message(message, call, text, items=[item])
+        return _message(message, call, _text(call, item.get("output", item)), items=[item])
     if call.type == APPROVAL_REQUEST:
         raise ConfigurationError(
             f"{call.id!r} asks whether {call.name!r} may run: approvals={{{call.id!r}: True}}, or False, or a reason"
         )
-    return _message(message, call, to_text(value))
+    return _message(message, call, _text(call, value))
+
+
+def _text(call: ToolCall, value: object) -> str:
+    try:
+        return to_text(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"results[{call.id!r}] cannot be sent: {error}") from error
 
 
 def _message(message: Message, call: ToolCall, content: str, **more: Any) -> Message:
-    return Message("tool", content, tool_call_id=call.id, name=call.name, provider=message.provider, **more)
+    answer = Message("tool", content, tool_call_id=call.id, name=call.name, **more)
+    answer.provider, answer.address = message.provider, message.address
+    return answer

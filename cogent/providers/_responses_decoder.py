@@ -133,6 +133,7 @@ class StreamDecoder:
         self._items: list[OutputItem] = []
         self._places: set[int] = set()
         self._registry: dict[tuple[str, str | int], OutputItem] = {}
+        self._kept: dict[int, Json] = {}  # what is sent back
         self._ended = False
         self._open: tuple[object, object] | None = None  # the part that the last text delta belonged to
         self._append: Callable[[str], None] = list[str]().append
@@ -220,7 +221,7 @@ class StreamDecoder:
         if event["type"] in ENDS:
             update.finish = (response.get("incomplete_details") or {}).get("reason") or status
             yield from self._finish(response.get("output") or [])
-            yield from _pending([item.closed or {} for item in self._items])
+            yield from map(_pending_call, pending_items(self._kept.values()))
         yield update
 
     # What an end event holds beyond what was streamed
@@ -268,6 +269,7 @@ class StreamDecoder:
         for position, item in enumerate(self._ordered(items)):
             kept = _to_send_back(item)
             if kept is not None:
+                self._kept[position] = kept
                 yield TurnUpdate(item=kept, position=position)
 
     def _is_repeated(self, type: str, output: list[Json]) -> Callable[[OutputItem, Json], bool]:
@@ -464,22 +466,33 @@ def _to_send_back(item: OutputItem) -> Json | None:
     if item.call_id:
         body = body | {"call_id": item.call_id, "name": item.name}
     given = item.given()
-    if "".join(text.text for text in _texts(body)) == given:
+    is_list = not any(isinstance(body.get(name), str) for name in LISTS)
+    if is_list and "".join(text.text for text in _texts(body)) == given:
         return body
     if item.type in STRING_FIELDS:
         return body | {STRING_FIELDS[item.type].field: given}
     return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
 
 
-def _pending(bodies: list[Json]) -> Iterator[Part]:
+def pending_items(items: Iterable[Json]) -> list[Json]:
     """The items that wait for the client: those whose output is not in the same response."""
-    outputs = [body for body in bodies if _type(body).endswith(("_output", "_response", "mcp_call"))]
-    answered = {body.get(name) for body in outputs for name in ("call_id", "approval_request_id", "id")}
-    for body in bodies:
-        ids = [body[name] for name in ("call_id", "id") if body.get(name)]
-        if _type(body) in WAITING and ids and answered.isdisjoint(ids) and body.get("execution", "client") == "client":
-            call = ToolCall(ids[0], body.get("name") or _type(body), _arguments(body), type=_type(body))
-            yield TurnUpdate(pending=call)
+    items = list(items)
+    outputs = [item for item in items if _type(item).endswith(("_output", "_response", "mcp_call"))]
+    answered = {item.get(name) for item in outputs for name in ("call_id", "approval_request_id", "id")}
+    return [item for item in items if _may_wait(item) and answered.isdisjoint(_own_ids(item))]
+
+
+def _may_wait(item: Json) -> bool:
+    return _type(item) in WAITING and bool(_own_ids(item)) and item.get("execution", "client") == "client"
+
+
+def _own_ids(item: Json) -> list[str]:
+    return [item[name] for name in ("call_id", "id") if item.get(name)]
+
+
+def _pending_call(item: Json) -> Part:
+    name = item.get("name") or _type(item)
+    return TurnUpdate(pending=ToolCall(_own_ids(item)[0], name, _arguments(item), type=_type(item)))
 
 
 def _arguments(body: Json) -> Json | str:

@@ -16,8 +16,9 @@ Json = dict[str, Any]
 def encode_output(type: str, result: Message) -> Json:
     """The output item for a call of this type. Raises ConfigurationError for a result that it cannot take."""
     names_call = {"approval_request_id" if type == APPROVAL_REQUEST else "call_id": result.tool_call_id}
-    if result.items:  # the caller's own output item
-        return names_call | result.items[0]
+    own = result.items[0] if result.items else {}  # the caller's own output item
+    if own and (type != "function" or own.get("type") == "function_call_output"):
+        return names_call | own
     encode = OUTPUTS.get(type)
     if encode is None:
         return {"type": f"{type}_output", **names_call, "output": result.content}

@@ -21,7 +21,8 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import answered, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
-from cogent.providers._responses_decoder import ENDS, StreamDecoder, decode_response
+from cogent.providers._responses_decoder import ENDS, Json, StreamDecoder, decode_response, pending_items
+from cogent.providers._responses_outputs import encode_output
 from cogent.providers._sdk import not_looked_through, plain, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -58,7 +59,7 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
 
 
-async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping[str, Any]) -> Any:
+async def _create(client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]) -> Any:
     create: Callable[..., Awaitable[Any]] = without_retries(client).responses.with_raw_response.create
     arguments = not_looked_through(arguments, "input", "tools")
     try:
@@ -74,13 +75,13 @@ async def _create(client: AsyncOpenAI, arguments: dict[str, Any], extra: Mapping
 
 
 @encoder
-def encode_request(request: Request) -> dict[str, Any]:
+def encode_request(request: Request) -> Json:
     """The arguments of `responses.create`."""
     model = request.model
     reasons = NOT_REASONING.match(model.name) is None
-    arguments: dict[str, Any] = {
+    arguments: Json = {
         "model": model.name,
-        "input": [item for message in request.history(_is_reasoning) for item in _encode_message(message, reasons)],
+        "input": list(_encode_messages(request.history(_is_reasoning), reasons)),
         "store": False,
     }
     if reasons:
@@ -107,14 +108,20 @@ def encode_request(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _encode_message(message: Message, reasons: bool) -> Iterable[dict[str, Any]]:
-    if message.role == "tool":
-        return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.content}]
-    own = _own_items(message) if reasons else None
-    return _encode_neutral(message) if own is None else own
+def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Json]:
+    types: dict[str | None, str] = {}  # by id, of the calls that went out as the API's own items
+    for message in messages:
+        if message.role == "tool":
+            yield encode_output(types.get(message.tool_call_id, "function"), message)
+            continue
+        has_own_types = any(call.type != "function" for call in message.tool_calls)
+        own = _own_items(message) if reasons or has_own_types else None
+        if own is not None:
+            types |= {call.id: call.type for call in message.tool_calls}
+        yield from _encode_neutral(message) if own is None else own
 
 
-def _encode_neutral(message: Message) -> Iterator[dict[str, Any]]:
+def _encode_neutral(message: Message) -> Iterator[Json]:
     if message.content:
         yield {"role": message.role, "content": message.content}
     for call in message.tool_calls:
@@ -122,23 +129,28 @@ def _encode_neutral(message: Message) -> Iterator[dict[str, Any]]:
         yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
 
 
-def _own_items(message: Message) -> list[dict[str, Any]] | None:
+def _own_items(message: Message) -> list[Json] | None:
     """The items that the API gave for this message, fit to go back; None if there are none of this API."""
     if not message.items or "type" not in message.items[0]:
         return None
-    return mend_items(message.items, message.tool_calls, _call_id, _mend_call)
+    pending = pending_items(message.items)
+
+    def call_id(item: Json) -> object:
+        if item.get("type") == "function_call":
+            return item.get("call_id") or ""
+        return (item.get("call_id") or item.get("id") or "") if item in pending else None
+
+    return mend_items(message.items, message.tool_calls, call_id, _mend_call)
 
 
-def _call_id(item: dict[str, Any]) -> object:
-    return (item.get("call_id") or "") if item.get("type") == "function_call" else None
-
-
-def _mend_call(item: dict[str, Any], call: ToolCall) -> dict[str, Any]:
+def _mend_call(item: Json, call: ToolCall) -> Json:
+    if item.get("type") != "function_call":
+        return {**item, "call_id" if item.get("call_id") else "id": call.id}
     arguments = fit_arguments_text(item.get("arguments"), fit_arguments(call.arguments))
     return {**item, "call_id": call.id, "name": call.name, "arguments": arguments}
 
 
-def _is_reasoning(item: dict[str, Any]) -> bool:
+def _is_reasoning(item: Json) -> bool:
     """Whether the item says nothing: reasoning, or a message without a text."""
     match item.get("type"):
         case "reasoning":
