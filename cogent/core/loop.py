@@ -20,11 +20,20 @@ from cogent.core.history import server_address
 from cogent.core.retry import wait_before
 from cogent.core.unsent import unsent
 from cogent.core.watchdog import Watchdog
-from cogent.errors import CogentError, ConfigurationError, MaxStepsExceeded, ModelError, ModelTimeout, StreamInterrupted
+from cogent.errors import (
+    CogentError,
+    ConfigurationError,
+    MaxStepsExceeded,
+    ModelError,
+    ModelTimeout,
+    StreamInterrupted,
+    ToolError,
+)
 from cogent.messages import FinishReason
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request
 from cogent.providers._sdk import translate
+from cogent.providers._secrets import forget_locals
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 
@@ -62,12 +71,15 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
                             if watchdog.enter():
                                 check_time(run, watchdog)
                                 return
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as stopped:
+            forget_locals(stopped)
             if not watchdog.interrupted():
                 raise
         check_time(run, watchdog)
     except CogentError as error:
         error.partial = run.response()
+        if not isinstance(error, ToolError):  # what a tool of the user's failed with is the user's to look at
+            forget_locals(error)
         raise
     finally:
         run.ended = perf_counter()

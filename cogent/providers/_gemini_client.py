@@ -28,9 +28,10 @@ class Client(genai.Client):
         vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
+        address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
         self.http = httpx2.AsyncClient(
             follow_redirects=True,
-            **client_settings(httpx2, timeout, partial(guard, most=8192, takes_documents=True), _check),
+            **client_settings(httpx2, timeout, address, partial(guard, most=8192, takes_documents=True), _check),
         )
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
@@ -17,11 +19,16 @@ from cogent.providers._bytes import content_type, guarded
 from cogent.providers._event_stream import BLANK_LINE
 from cogent.timeout import Timeout
 
+# Names of this machine in the form of the HTTP clients' patterns.
+THIS_MACHINE = ("localhost", "*.localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")  # nothing is bound
 STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
-def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]:
+def client_settings(httpx: Any, timeout: Timeout, address: str | None, *hooks: Any) -> dict[str, Any]:
     """The arguments of an HTTP client of this library, httpx or httpx2; `hooks` are called for each response.
+
+    What the environment says of proxies holds, but not for this machine's own addresses: no proxy stands between a
+    process and a server beside it. `address` is the one that will be asked, as far as it is known.
 
     The number of connections has no limit: an agent has as many as it has streams, and with a limit the clients look
     through all that wait and all that are open whenever one of them changes.
@@ -30,7 +37,18 @@ def client_settings(httpx: Any, timeout: Timeout, *hooks: Any) -> dict[str, Any]
         "timeout": httpx.Timeout(timeout.silence, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {"request": [_refuse_what_was_not_asked_for], "response": [*hooks]},
+        "mounts": {f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))},
     }
+
+
+def _own_host(address: str) -> list[str]:
+    """The host of an address if it is one of this machine's: all of 127.0.0.0/8 is, and no pattern stands for it."""
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+        own = ip_address(host).is_loopback
+    except ValueError:  # a name
+        return []
+    return [f"[{host}]" if ":" in host else host] if own else []
 
 
 async def _refuse_what_was_not_asked_for(request: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
 import httpx2
@@ -17,17 +18,18 @@ from cogent.timeout import Timeout
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    http = http_client(timeout, model.base_url or os.environ.get("OPENAI_BASE_URL"))
     try:
-        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http_client(timeout))
+        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http)
     except OpenAIError as error:
         raise ConfigurationError(
             "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
         ) from error
 
 
-def http_client(timeout: Timeout) -> DefaultAsyncHttpxClient:
+def http_client(timeout: Timeout, address: str | None) -> DefaultAsyncHttpxClient:
     """The SDK's default HTTP client with our limits."""
-    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
+    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, guard))
 
 
 async def close_client(client: AsyncOpenAI) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import MutableMapping
+from traceback import clear_frames
 from typing import Any
 
 from cogent.errors import ConfigurationError, ModelError
@@ -36,6 +38,8 @@ def keep_secret(told: ModelError, error: BaseException, client: object) -> None:
     keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(*map(_sent, chain))
     known = [key for key in keys if isinstance(key, str) and len(key) >= SHORTEST]
     forms = {form for key in known for form in (key, quote(key, safe=""), escape(key), dumps(key)[1:-1])}
+    for one in chain:
+        _blank_headers(one)
     if any(form in f"{e} {e.args!r}" for e in chain for form in forms):
         told.__cause__ = told.__context__ = None
     for form in sorted(forms, key=len, reverse=True):
@@ -44,18 +48,41 @@ def keep_secret(told: ModelError, error: BaseException, client: object) -> None:
         told.request_id = told.request_id and told.request_id.replace(form, "[key]")
 
 
+def forget_locals(error: BaseException) -> None:
+    """Empty the frames that an error came through, and those of its causes: tools that print tracebacks show locals.
+
+    The SDKs and HTTP clients hold the key in theirs. Frames that still run, which are the caller's, keep them.
+    """
+    for one in _chain(error):
+        clear_frames(one.__traceback__)
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     chain = [error]
     for one in chain:
-        chain += [e for e in (one.__cause__, one.__context__) if e is not None and e not in chain]
+        behind = [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):  # of the attempts to connect, say
+            behind += one.exceptions
+        chain += [e for e in behind if e is not None and not any(e is known for known in chain)]
     return chain
 
 
 def _sent(error: BaseException) -> set[str]:
     """The secrets in the headers of the request that failed."""
+    return {str(value).rpartition(" ")[2] for name, value in _headers(error).items() if HEADER.search(name)}
+
+
+def _blank_headers(error: BaseException) -> None:
+    """Take the secrets out of the request that the SDK's error keeps: it has been sent, and is not sent again."""
+    headers = _headers(error)
+    for name in [name for name in headers if HEADER.search(name)]:
+        headers[name] = "[key]"
+
+
+def _headers(error: BaseException) -> MutableMapping[str, str]:
     try:
         request: Any = getattr(getattr(error, "response", None), "request", None) or getattr(error, "request", None)
     except RuntimeError:  # the HTTP clients' own, where no request is known
-        return set()
-    headers = getattr(request, "headers", {})
-    return {str(value).rpartition(" ")[2] for name, value in headers.items() if HEADER.search(name)}
+        return {}
+    headers: MutableMapping[str, str] = getattr(request, "headers", {})
+    return headers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -35,7 +36,8 @@ NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     key = "" if callable(model.api_key) else model.api_key
-    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, guard))
+    address = model.base_url or os.environ.get("ANTHROPIC_BASE_URL")
+    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, guard))
     try:
         client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0, http_client=http)
     except AnthropicError as error:

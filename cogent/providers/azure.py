@@ -32,7 +32,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
             "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
         )
     secret = key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
-    common: dict[str, Any] = {"max_retries": 0, "http_client": http_client(timeout)}
+    common: dict[str, Any] = {"max_retries": 0, "http_client": http_client(timeout, endpoint)}
     try:
         if model.api_version is None:
             return AsyncOpenAI(api_key=secret or "", base_url=f"{endpoint}{PATH}/", **common)

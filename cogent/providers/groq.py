@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import chain
 from typing import Any
@@ -23,7 +24,8 @@ def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     if callable(model.api_key):
         raise ConfigurationError("groq takes the API key as a string, not as a function")
-    http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, guard))
+    address = model.base_url or os.environ.get("GROQ_BASE_URL")
+    http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, address, guard))
     try:
         return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0, http_client=http)
     except GroqError as error:

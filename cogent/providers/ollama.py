@@ -53,7 +53,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         raise ConfigurationError("ollama takes the API key as a string, not as a function")
     check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    settings = client_settings(httpx, timeout, partial(guard, ends=(b"\n",), mender=whole_lines, most=32768))
+    address = model.base_url or os.environ.get("OLLAMA_HOST")
+    settings = client_settings(httpx, timeout, address, partial(guard, ends=(b"\n",), mender=whole_lines, most=32768))
     client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
     client.base_url = _with_scheme(model.base_url or os.environ.get("OLLAMA_HOST") or "")
