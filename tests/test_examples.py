@@ -133,6 +133,8 @@ def test_tools_asks_gpt_by_default(server: Loopback) -> None:
 def started(name: str, *arguments: str, server: Loopback) -> Iterator[subprocess.Popen[bytes]]:
     """Run an example whose output is read while it writes; it is killed if it has not ended by itself."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Where SIGINT is ignored, as in the background of a shell, a program that is started would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command(name, *arguments), env=environment(server), **pipes) as process:
         try:
             yield process
