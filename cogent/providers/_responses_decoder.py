@@ -41,6 +41,7 @@ WAITING = {
     "tool_search_call": ("arguments",),
     "mcp_approval_request": ("arguments",),
 }
+UNKNOWN = object()
 LISTS = ("summary", "content")  # the fields of an item that are lists of parts
 REASONING = ("summary_text", "reasoning_text")
 
@@ -135,7 +136,8 @@ class StreamDecoder:
         self._registry: dict[tuple[str, str | int], OutputItem] = {}
         self._kept: dict[int, Json] = {}  # what is sent back
         self._ended = False
-        self._open: tuple[object, object] | None = None  # the part that the last text delta belonged to
+        self._open_id: object = UNKNOWN  # of the part that the last text delta belonged to
+        self._open_index: int | None = None
         self._append: Callable[[str], None] = list[str]().append
         self._last: Json = {}  # the event before
         self._has_gaps = False
@@ -143,20 +145,19 @@ class StreamDecoder:
     def decode(self, event: Any) -> Iterable[Part]:
         """What the event gives that was not given before."""
         kind = event["type"]
-        before, self._last = self._last, event
         if kind == "response.output_text.delta":
-            place = event.get("item_id"), event.get("content_index")
-            if place != self._open:
-                self._append = self._part(TEXT, event).pieces.append
-                self._open = place
+            self._last = event
+            if event.get("item_id") != self._open_id or event.get("content_index") != self._open_index:
+                self._open_part(event)
             delta = event["delta"]
             if delta:
                 self._append(delta)
             return (StreamChunk(delta),)
+        before, self._last = self._last, event
         decode = DECODERS.get(kind)
         if decode is None:
             return ()
-        self._open = None  # the event may begin another item
+        self._open_id = UNKNOWN  # the event may begin another item
         self._has_gaps = self._has_gaps or _number(event) > _number(before) + 1 > 0
         return decode(self, event)
 
@@ -294,8 +295,11 @@ class StreamDecoder:
 
     # Which item is meant
 
-    def _part(self, kind: TextKind, event: Json) -> TextPart:
-        return self._item(kind.item, event).part(kind, event.get(kind.index) or 0)
+    def _open_part(self, event: Json) -> None:
+        """Remember the part that this text delta belongs to, as the next ones mostly do."""
+        self._open_id, self._open_index = event.get("item_id"), event.get("content_index")
+        item = self._item(TEXT.item, event)
+        self._append = item.part(TEXT, self._open_index or 0).pieces.append
 
     def _item(self, type: str, event: Json) -> OutputItem:
         id, index = event.get("item_id") or None, event.get("output_index")
