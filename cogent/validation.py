@@ -65,17 +65,26 @@ def wrong_field(value: object, path: str = "") -> str | None:
     Lists are looked through, and so are dataclasses in them; of a dict its keys.
     """
     kind: Any = type(value)
-    for name, hint in _hints(kind).items():
-        problem = _wrong(getattr(value, name), hint, f"{path}{name}")
+    for name, hint, plain in _hints(kind):
+        inner = getattr(value, name)
+        if inner.__class__ in plain or inner == []:
+            continue
+        problem = _wrong(inner, hint, f"{path}{name}")
         if problem is not None:
             return problem
     return None
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: Any) -> list[tuple[str, Any, frozenset[Any]]]:
+    """The fields with their types, and the classes among these whose values have nothing in them to look at."""
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    return [(field.name, hints[field.name], frozenset(_plain_types(hints[field.name]))) for field in fields(kind)]
+
+
+def _plain_types(hint: Any) -> list[Any]:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [option for option in options if option in (str, bool, int, type(None))]
 
 
 def _wrong(value: object, hint: Any, path: str) -> str | None:
