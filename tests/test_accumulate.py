@@ -44,7 +44,8 @@ def _stream(calls: Sequence[tuple[str, Any]], rng: random.Random, **how: bool) -
             deltas.insert(0, ToolCallDelta(index))  # most servers open a call with empty arguments
         for number, delta in enumerate(deltas):
             delta.name = name if not number or how.get("every_name") else ""
-            delta.id = f"id{place}" if how.get("every_id") or (how.get("id") and not number) else None
+            id = "id" if how.get("one_id") else f"id{place}"
+            delta.id = id if how.get("every_id") or (how.get("id") and not number) else None
         streams.append(deltas)
     return streams
 
@@ -76,6 +77,13 @@ TOGETHER = {
     "by index": {"index": True, "id": True},
     "by index, without ids": {"index": True},
     "by index, every piece named": {"index": True, "every_name": True},
+    "by index, one id for all": {"index": True, "id": True, "one_id": True},
+    "by index, one id for all, everything repeated": {
+        "index": True,
+        "every_id": True,
+        "every_name": True,
+        "one_id": True,
+    },
     "by both, everything repeated": {"index": True, "every_id": True, "every_name": True},
 }
 ONE_BY_ONE = {

@@ -382,6 +382,27 @@ def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
     assert found.calls[0][0] == found.results[0][0] and found.calls[0][0]
 
 
+@STREAMED
+def test_item_ids_that_repeat_go_back_once(server: Loopback, stream: bool) -> None:
+    """An item's own id, which the Responses API refuses when it comes twice, is left out where it comes again."""
+    server.reply(*[calling(OPENAI, stream, ("call_1", "weather", "{}"), reasoning="Hm.")] * 2, saying(OPENAI, stream))
+    run(OPENAI.agent(server, tools=[weather], stream=stream))
+    items = server.requests[2].json["input"]
+    ids = [item["id"] for item in items if "id" in item]
+    assert len(ids) == len(set(ids)) == 2
+    assert [item["type"] for item in items[1:]] == ["reasoning", "function_call", "function_call_output"] * 2
+
+
+@pytest.mark.parametrize("place", [{}, {"index": None}], ids=["no index", "index null"])
+def test_calls_without_an_index_and_with_one_id_both_run(server: Loopback, place: Json) -> None:
+    """Calls that come whole in one delta are told apart by their place in it."""
+    calls = [{**place, "id": "c", "function": {"name": name, "arguments": ""}} for name in ("weather", "weather")]
+    choice = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    server.reply(Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"), saying(CHAT, True))
+    run(CHAT.agent(server, tools=[weather], stream=True))
+    assert [text for _, text in read(CHAT, server.requests[1].json).results] == ["Rain in Bergen"] * 2
+
+
 def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> None:
     """What else a chat call carried goes back on that call, also where two calls came with one id."""
     calls = [

@@ -192,7 +192,7 @@ def _decode_call(call: dict[str, Any], place: int | None) -> Iterator[Part]:
     arguments = function.get("arguments")
     if arguments is not None and not isinstance(arguments, str):
         arguments = json.dumps(arguments)
-    index = call.get("index", place)
+    index = place if call.get("index") is None else call["index"]
     delta = ToolCallDelta(index, call.get("id") or None, function.get("name") or "", arguments or "")
     yield StreamChunk(tool_call=delta)
     more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}

@@ -81,7 +81,7 @@ def encode_request(request: Request) -> Json:
     reasons = NOT_REASONING.match(model.name) is None
     arguments: Json = {
         "model": model.name,
-        "input": list(_encode_messages(request.history(_is_reasoning), reasons)),
+        "input": list(_without_repeated_ids(_encode_messages(request.history(_is_reasoning), reasons))),
         "store": False,
     }
     if reasons:
@@ -119,6 +119,19 @@ def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Jso
         if own is not None:
             types |= {call.id: call.type for call in message.tool_calls}
         yield from _encode_neutral(message) if own is None else own
+
+
+def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:
+    """The items, each id of theirs once: the API refuses one that comes twice, and needs none."""
+    used: set[object] = set()
+    for item in items:
+        id = item.get("id")
+        if id in used:
+            yield {name: value for name, value in item.items() if name != "id"}
+            continue
+        if id:
+            used.add(id)
+        yield item
 
 
 def _encode_neutral(message: Message) -> Iterator[Json]:
