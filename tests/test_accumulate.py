@@ -180,12 +180,12 @@ usages = st.builds(Usage, *[st.integers(0, 10**6)] * 5, estimated=st.booleans())
 @given(reports)
 @few
 def test_later_usage_replaces_and_never_adds(usage: list[dict[str, int]]) -> None:
-    """Of each count the last report holds, and a count that was never told is zero."""
+    """Of each count the last report holds that is not zero, and a count that was never told is zero."""
     turn = Turn("1")
     for counts in [{"input_tokens": 1, "output_tokens": 2}, *usage]:
         turn.update(TurnUpdate(usage=counts))
     turn.update(TurnUpdate(finish="stop"))
-    expected = {name: count for counts in usage for name, count in counts.items()}
+    expected = {name: count for counts in usage for name, count in counts.items() if count}
     assert turn.tokens([]) == Usage(**{"input_tokens": 1, "output_tokens": 2, **expected})
 
 

@@ -105,6 +105,8 @@ class Turn:
             chunk.reasoning = text = joined(self._halves, text, "reasoning")
             self._thoughts.append(text)
         elif chunk.tool_call is not None:
+            if not _says_something(chunk.tool_call):
+                return False
             self._add_call(chunk.tool_call)
             return True
         return text != ""
@@ -127,7 +129,7 @@ class Turn:
         if update.pending is not None:
             call_id = unused_id(update.pending.id, self._used)
             self.pending.append(replace(update.pending, id=call_id))
-        if update.call is not None:
+        if update.call is not None and _says_something(update.call):
             call = self._call_of(update.call, whole=True)
             call.arguments = [mended(string(update.call.arguments))]
 
@@ -215,6 +217,11 @@ class Turn:
         counts.setdefault("input_tokens", -(-read // CHARACTERS_PER_TOKEN))
         counts["output_tokens"] = max(counts.get("output_tokens", 0), -(-written // CHARACTERS_PER_TOKEN))
         return Usage(**counts, estimated=True)
+
+
+def _says_something(delta: ToolCallDelta) -> bool:
+    """Whether a piece of a call holds anything: some servers send empty ones where there is no call."""
+    return bool(delta.id or delta.name or delta.arguments)
 
 
 class Run:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
@@ -32,6 +33,10 @@ SENT_EMPTY = {
 }
 TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
 KNOWN_IN_CALL = {"index", "id", "type", "function"}
+# Parts of a content list.
+TEXT_PARTS = ("text", "output_text")
+REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content")
+GROWING = ("text", "thinking", "summary", "data")  # the fields of a part whose pieces add up
 
 
 # Ours to theirs
@@ -82,7 +87,10 @@ def _encode_message(message: Message) -> dict[str, Any]:
 
 def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
     details: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
     for item in message.items:
+        if "content_part" in item:
+            _add_part(parts, item["content_part"], item.get("whole", False))
         if "reasoning_field" in item:
             encoded[item["reasoning_field"]] = "" if item.get("empty") else message.reasoning
         for detail in item.get("reasoning_details", ()):
@@ -92,6 +100,37 @@ def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
                 call |= item["more"]
     if details:
         encoded["reasoning_details"] = details
+    if parts:
+        text = [{"type": "text", "text": message.content}] if message.content else []
+        encoded["content"] = [*parts, *text]
+
+
+def _add_part(parts: list[dict[str, Any]], part: dict[str, Any], whole: bool) -> None:
+    """Add a part of a content list, or join a piece of one with that before it."""
+    if whole or not parts or parts[-1].get("type") != part.get("type"):
+        parts.append(deepcopy(part))
+    else:
+        _join(parts[-1], deepcopy(part))
+
+
+def _join(part: dict[str, Any], piece: dict[str, Any]) -> None:
+    for name, value in piece.items():
+        known = part.get(name)
+        if isinstance(known, list) and isinstance(value, list):
+            _join_lists(known, value)
+        elif name in GROWING and isinstance(known, str) and isinstance(value, str):
+            part[name] = known + value
+        elif value not in (None, ""):
+            part[name] = value
+
+
+def _join_lists(known: list[Any], added: list[Any]) -> None:
+    first = added[0] if added else None
+    last = known[-1] if known else None
+    if isinstance(first, dict) and isinstance(last, dict) and first.get("type") == last.get("type"):
+        _join(last, first)
+        added = added[1:]
+    known += added
 
 
 def _merge_detail(details: list[dict[str, Any]], detail: Mapping[str, Any]) -> None:
@@ -151,22 +190,48 @@ def _decode_choice(event: dict[str, Any], choice: dict[str, Any], delta: dict[st
     if choice.get("error"):
         raise provider_error(choice["error"])
     yield from _decode_reasoning(delta)
-    content: str | list[dict[str, Any]] | None = delta.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    for part in content or ():
-        if part.get("type") == "thinking":
-            yield from (StreamChunk(reasoning=piece["text"]) for piece in part["thinking"] if piece.get("text"))
-        elif part.get("text"):
-            yield StreamChunk(part["text"])
+    content = delta.get("content")
+    if isinstance(content, str) and content:
+        yield StreamChunk(content)
+    elif isinstance(content, list):
+        yield from _decode_content(content, whole="message" in choice)
     if delta.get("refusal"):
         yield StreamChunk(delta["refusal"])
         yield TurnUpdate(refused=True)
     former = delta.get("function_call")  # what calls were named before there could be several
-    calls = delta.get("tool_calls") or ([{"function": former}] if former else [])
+    calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
+    if former and not calls:
+        calls = [{"function": former}]
     for place, call in enumerate(calls):
         yield from _decode_call(call, place if len(calls) > 1 else None)
     yield _update(event, choice)
+
+
+def _decode_content(content: list[Any], whole: bool) -> Iterator[Part]:
+    """The parts of a content list; what is no plain text is kept in the form in which it came.
+
+    `whole` says that each part is one of its own, and none a piece of that before it.
+    """
+    for part in content:
+        if isinstance(part, str):
+            yield StreamChunk(part)
+        elif isinstance(part, dict) and part.get("type", "text") in TEXT_PARTS:
+            if part.get("text"):
+                yield StreamChunk(part["text"])
+        elif isinstance(part, dict):
+            if part.get("type") in REASONING_PARTS:
+                yield from (StreamChunk(reasoning=text) for text in _texts(part))
+            yield TurnUpdate(item={"content_part": part, "whole": whole})
+
+
+def _texts(part: dict[str, Any]) -> Iterator[str]:
+    """The texts of a part that is reasoning: its own, or those of its pieces."""
+    for name in ("thinking", "summary", "text", "content"):
+        pieces = part.get(name)
+        for piece in pieces if isinstance(pieces, list) else [pieces]:
+            text = piece.get("text") if isinstance(piece, dict) else piece
+            if text and isinstance(text, str):
+                yield text
 
 
 def _decode_reasoning(delta: dict[str, Any]) -> Iterator[Part]:

@@ -93,7 +93,7 @@ async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any
         client.api_key = await given if inspect.isawaitable(given) else given
         check_key(client.api_key)
     create: Callable[..., Awaitable[Any]] = without_retries(client).messages.with_raw_response.create
-    return await create(**not_looked_through(arguments, "messages", "tools", messages=[]))
+    return await create(**not_looked_through(arguments, "messages", "tools", "container", messages=[]))
 
 
 # Ours to theirs
@@ -103,11 +103,15 @@ async def _create(client: AsyncAnthropic, model: Model, arguments: dict[str, Any
 def encode_request(request: Request) -> dict[str, Any]:
     """The arguments of `messages.create`."""
     model = request.model
+    history = request.history(_is_reasoning)
     arguments: dict[str, Any] = {
         "model": model.name,
         "max_tokens": DEFAULT_MAX_TOKENS if model.max_tokens is None else model.max_tokens,
-        "messages": _encode_messages(request.history(_is_reasoning)),
+        "messages": _encode_messages(history),
     }
+    containers = [item["container"] for message in history for item in message.items if "type" not in item]
+    if containers:
+        arguments["container"] = containers[-1]
     system = [request.instructions, *(message.content for message in request.messages if message.role == "system")]
     if any(system):
         arguments["system"] = "\n\n".join(filter(None, system))
@@ -142,7 +146,8 @@ def _encode_message(message: Message) -> Iterable[dict[str, Any]]:
     if message.role == "tool":
         result = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
         return [{**result, "is_error": True} if message.is_error else result]
-    own = mend_items(message.items, message.tool_calls, _call_id, _mend_call) if message.items else None
+    blocks = [item for item in message.items if "type" in item]
+    own = mend_items(blocks, message.tool_calls, _call_id, _mend_call) if blocks else None
     return _encode_neutral(message) if own is None else own
 
 
@@ -162,7 +167,7 @@ def _mend_call(block: dict[str, Any], call: ToolCall) -> dict[str, Any]:
 
 
 def _is_reasoning(block: dict[str, Any]) -> bool:
-    return block["type"] in ("thinking", "redacted_thinking")
+    return block.get("type", "thinking") in ("thinking", "redacted_thinking")
 
 
 # Theirs to ours
@@ -181,17 +186,19 @@ def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
     """The parts that a streaming event stands for; events that only repeat or announce give none."""
     match event.get("type"):
         case "content_block_delta":
-            return _block_delta(event["index"], event["delta"], answer)
+            return _block_delta(event.get("index") or 0, event["delta"], answer)
         case "content_block_start":
-            return _block_start(event["index"], event["content_block"], answer)
+            return _block_start(event.get("index") or 0, event["content_block"], answer)
         case "content_block_stop":
-            return _block_stop(event["index"], answer)
+            return _block_stop(event.get("index") or 0, answer)
         case "message_start":
-            answer.whole = event["message"].get("content") or []
-            return (_update(event["message"]),)
+            message = mapping(event.get("message"))
+            answer.whole = message.get("content") or []
+            return (_update(message), *_container(message))
         case "message_delta":
-            answer.finish = (event.get("delta") or {}).get("stop_reason") or answer.finish
-            return (_update(event, answer.finish),)
+            delta = mapping(event.get("delta"))
+            answer.finish = delta.get("stop_reason") or answer.finish
+            return (_update(event, answer.finish), *_container(delta))
         case "message_stop":
             # A message that gave no reason ended all the same.
             return (*_rest(answer), TurnUpdate(finish=answer.finish or "message_stop"))
@@ -223,6 +230,9 @@ def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[
 
 
 def _block_delta(index: int, delta: dict[str, Any], answer: Answer) -> Iterable[Part]:
+    if index not in answer.blocks:  # compatible servers leave out the start
+        answer.whole = []
+        answer.blocks[index] = {"type": _block_type(delta)}, []
     block, pieces = answer.blocks[index]
     match delta["type"]:
         case "text_delta":
@@ -242,7 +252,19 @@ def _block_delta(index: int, delta: dict[str, Any], answer: Answer) -> Iterable[
     return ()
 
 
+def _block_type(delta: dict[str, Any]) -> str:
+    """The type of the block that a piece belongs to. Raises ServerError for arguments of a call without a name."""
+    match delta["type"]:
+        case "thinking_delta" | "signature_delta":
+            return "thinking"
+        case "text_delta" | "citations_delta":
+            return "text"
+    raise provider_error(f"the server sent a {delta['type']} without the start of its block")
+
+
 def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
+    if index not in answer.blocks:
+        return
     block, pieces = answer.blocks.pop(index)
     text, kind = "".join(pieces), block["type"]
     if kind in ("text", "thinking"):
@@ -254,7 +276,14 @@ def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
     yield TurnUpdate(item=block, position=index)
 
 
-def _update(told: dict[str, Any], finish: str | None = None) -> TurnUpdate:
+def _container(told: Mapping[str, Any]) -> Iterator[Part]:
+    """The container in which the provider ran code: the next request of the conversation names it."""
+    container = mapping(told.get("container")).get("id")
+    if container:
+        yield TurnUpdate(item={"container": container}, position=-1)
+
+
+def _update(told: Mapping[str, Any], finish: str | None = None) -> TurnUpdate:
     return TurnUpdate(model=told.get("model"), finish=finish, usage=decode_usage(mapping(told.get("usage"))))
 
 
@@ -266,6 +295,7 @@ def decode_response(response: dict[str, Any]) -> Iterator[Part]:
     for index, block in enumerate(response.get("content") or ()):
         yield from _block_start(index, block, answer)
         yield from _block_stop(index, answer)
+    yield from _container(response)
     yield _update(response, response.get("stop_reason"))
 
 

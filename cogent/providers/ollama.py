@@ -250,6 +250,8 @@ def _decode_all(event: ChatResponse) -> Iterator[Part]:
         yield StreamChunk(message.content)
     for call in message.tool_calls or ():
         function = call.function
+        if not function.name and not function.arguments:
+            continue
         yield StreamChunk(tool_call=ToolCallDelta(name=function.name, arguments=json.dumps(function.arguments)))
     if event.done or not (message.content or message.thinking):
         finish = (event.done_reason or "stop") if event.done else None

@@ -1,0 +1,166 @@
+"""What a message is made of besides its text: shown, kept, and sent back to the server that made it."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from conftest import WIRES
+from support.loopback import Loopback, Reply
+from support.wire.common import event
+
+from cogent import Agent, ModelError, tool
+
+RAN: list[str] = []
+both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+
+
+@tool
+def search(query: str) -> str:
+    """Search."""
+    RAN.append(query)
+    return "found"
+
+
+def named(name: str) -> Any:
+    """The wire of this name."""
+    return next(wire for wire in WIRES if wire.name == name)
+
+
+def chat_reply(*deltas: dict[str, Any], streaming: bool = True, finish: str = "stop") -> Reply:
+    """A chat answer of these deltas; plain, the last one is the message."""
+    choices = [{"index": 0, "delta": delta} for delta in deltas] + [{"delta": {}, "finish_reason": finish}]
+    if streaming:
+        return Reply(b"".join(event({"choices": [choice]}) for choice in choices) + b"data: [DONE]\n\n")
+    body = {"choices": [{"message": deltas[-1], "finish_reason": finish}]}
+    return Reply(json.dumps(body), content_type="application/json")
+
+
+def converse(server: Loopback, name: str, first: Reply, second: Reply, streaming: bool = True, **model: Any) -> Any:
+    """Two runs, the second with the history of the first; returns the first response and the second request."""
+    server.reply(first, second)
+
+    async def run() -> Any:
+        agent: Agent = named(name).agent(server, stream=streaming, tools=[search], model=model)
+        async with agent:
+            response = await agent.run("Go")
+            await agent.run("And?", history=response.messages)
+            return response
+
+    return asyncio.run(run()), server.requests[-1].json
+
+
+EMPTY_CALLS = [
+    {"index": 0, "id": None, "function": {"name": None, "arguments": None}},
+    {"index": -1, "id": "", "function": {"name": "", "arguments": ""}},
+    {},
+    {"function": None},
+    None,
+]
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["openai-chat", "azure-chat", "groq"])
+@pytest.mark.parametrize("call", EMPTY_CALLS, ids=json.dumps)
+def test_an_empty_piece_opens_no_call(server: Loopback, name: str, call: Any, streaming: bool) -> None:
+    """A piece of a call without id, name and arguments is none, and no tool runs."""
+    server.reply(chat_reply({"content": "Hello.", "tool_calls": [call]}, streaming=streaming))
+
+    async def run() -> Any:
+        async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
+            return await agent.run("Go")
+
+    response = asyncio.run(run())
+    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+
+
+THINKING = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "Let me "}]},
+    {"type": "thinking", "thinking": [{"type": "text", "text": "see."}], "closed": True},
+]
+SUMMARY = [
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Let me ", "signature": ""}]},
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "see.", "signature": "sig"}]},
+]
+PLAIN = [{"type": "reasoning", "text": "Let me "}, {"type": "reasoning", "text": "see."}]
+SENT = {
+    "Mistral": (THINKING, {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}], "closed": True}),
+    "Databricks": (
+        SUMMARY,
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Let me see.", "signature": "sig"}]},
+    ),
+    "text": (PLAIN, {"type": "reasoning", "text": "Let me see."}),
+}
+
+
+@pytest.mark.parametrize("who", SENT)
+def test_reasoning_in_a_content_list_is_shown_and_sent_back(server: Loopback, who: str) -> None:
+    """Reasoning parts of a content list are reasoning, and go back in the form in which they came, pieces joined."""
+    pieces, joined = SENT[who]
+    first = chat_reply(*({"content": [piece]} for piece in pieces), {"content": "Hello."})
+    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}))
+    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
+    assert asked["messages"][1]["content"] == [joined, {"type": "text", "text": "Hello."}]
+
+
+def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
+    """Parts of a whole message are not joined; one without text is kept, and a string is text."""
+    hidden = {"type": "redacted_thinking", "data": "xyz"}
+    content = [PLAIN[0], PLAIN[1], hidden, "Hel", {"type": "text", "text": "lo."}]
+    first = chat_reply({"content": content}, streaming=False)
+    response, asked = converse(
+        server, "openai-chat", first, chat_reply({"content": "Bye."}, streaming=False), streaming=False
+    )
+    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
+    assert asked["messages"][1]["content"] == [PLAIN[0], PLAIN[1], hidden, {"type": "text", "text": "Hello."}]
+
+
+# Anthropic
+
+
+def anthropic_reply(*events: dict[str, Any]) -> Reply:
+    """A stream of these events and its end."""
+    return Reply(b"".join(event(data, name=data["type"]) for data in (*events, {"type": "message_stop"})))
+
+
+def text_delta(text: str) -> dict[str, Any]:
+    """A piece of text in block 0."""
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+
+
+CONTAINER = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "container": {"id": "container_1"}}}
+
+
+@pytest.mark.parametrize(("model", "sent"), [({}, "container_1"), ({"extra": {"container": "mine"}}, "mine")])
+def test_a_container_is_named_in_the_next_request(server: Loopback, model: dict[str, Any], sent: str) -> None:
+    """The container of a turn with provider-run code goes with the next request, unless the user names another."""
+    answer = anthropic_reply(text_delta("Hello."), CONTAINER)
+    response, asked = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")), **model)
+    assert asked["container"] == sent
+    assert asked["messages"][1]["content"] == [{"type": "text", "text": "Hello."}]
+    assert response.content == "Hello."
+
+
+def test_a_container_of_a_plain_answer(server: Loopback) -> None:
+    """A plain answer names its container beside its content."""
+    body = {"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "container": {"id": "container_1"}}
+    answer = Reply(json.dumps(body), content_type="application/json")
+    _, asked = converse(server, "anthropic", answer, answer, streaming=False)
+    assert asked["container"] == "container_1"
+
+
+@pytest.mark.parametrize("stop", [(), ({"type": "content_block_stop", "index": 0},)], ids=["no stop", "stop"])
+def test_blocks_without_their_start(server: Loopback, stop: tuple[dict[str, Any], ...]) -> None:
+    """Compatible servers leave out the events that announce a block: its pieces say what it is."""
+    thought = {"type": "content_block_delta", "index": 1, "delta": {"type": "thinking_delta", "thinking": "Hm."}}
+    answer = anthropic_reply(text_delta("Hel"), text_delta("lo."), *stop, thought)
+    response, _ = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")))
+    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Hm.")
+
+
+def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
+    """Arguments of a call that was never named are the server's fault, which is told."""
+    piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}}
+    with pytest.raises(ModelError, match="without the start of its block"):
+        converse(server, "anthropic", anthropic_reply(piece), anthropic_reply())
+    assert RAN == []
