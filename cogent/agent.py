@@ -86,9 +86,14 @@ class Agent:
         approvals: Approvals | None = None,
         results: Results | None = None,
     ) -> Response:
-        """Run to the end and return the response; takes and raises what `run_stream` does."""
+        """Run to the end and return the response; takes and raises what `run_stream` does.
+
+        Nobody sees the pieces of an answer here. So an answer that is cut after it has begun is asked for again too, up
+        to `max_retries` times, as long as no tool has run for it; what the cut attempt is known to have cost counts in
+        `response.metadata["tokens"]`.
+        """
         run = self._begin(message, history, approvals, results)
-        stream = AgentStream(self._plan, run, _checked(context), self.stream)
+        stream = AgentStream(self._plan, run, _checked(context), self.stream, shown=False)
         async with stream:
             async for _ in stream:
                 pass

@@ -72,7 +72,8 @@ class ModelError(CogentError):
 
     def __str__(self) -> str:
         where = f"{self.provider}:{self.model}: " if self.provider else ""
-        details = ", ".join(str(d) for d in (self.status, self.code, self.request_id) if d is not None)
+        code = None if self.code == str(self.status) else self.code
+        details = ", ".join(str(d) for d in (self.status, code, self.request_id) if d is not None)
         return f"{where}{super().__str__()}" + (f" ({details})" if details else "")
 
 

@@ -25,10 +25,12 @@ class AgentStream:
     that is held and forgotten does so with a RuntimeWarning after `Timeout.idle` seconds.
     """
 
-    def __init__(self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True, shown: bool = True
+    ) -> None:
         self._run = run
         self._watchdog = Watchdog(plan.timeout)
-        self._chunks = run_steps(plan, run, self._watchdog, context, streaming)
+        self._chunks = run_steps(plan, run, self._watchdog, context, streaming, shown)
 
     @property
     def response(self) -> Response:

@@ -241,9 +241,12 @@ class Run:
         self.started = perf_counter()
         self.ended: float | None = None
         self.finished: Response | None = None
+        self.abandoned = Usage()  # of attempts that were cut after they had begun, and repeated
 
     def begin_turn(self) -> Turn:
         """Start the next answer of the model, or the same once more after a failure that nobody saw."""
+        if self.turn is not None and self.turn.visible and self.turn.usage:
+            self.abandoned += self.turn.tokens(self.messages)
         used = (call.id for message in self.messages for call in message.tool_calls)
         self.turn = Turn(str(len(self.messages)), used)
         return self.turn
@@ -300,7 +303,7 @@ class Run:
         return {
             "model": next((turn.model for turn in reversed(turns) if turn.model), self.model),
             "provider": self.provider,
-            "tokens": sum((turn.usage for turn in turns), Usage()).to_dict(),
+            "tokens": sum((turn.usage for turn in turns), self.abandoned).to_dict(),
             "raw_finish_reason": turns[-1].raw_finish_reason if turns else None,
             "steps": len(turns),
             "tool_calls": [_described(call) for call in [*self.calls, *(open_turn.calls() if open_turn else [])]],

@@ -32,7 +32,7 @@ from cogent.errors import (
 from cogent.messages import FinishReason
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request
-from cogent.providers._sdk import translate
+from cogent.providers._sdk import FilterRefusal, translate
 from cogent.providers._secrets import forget_locals
 from cogent.timeout import Timeout
 from cogent.tools import Tool
@@ -55,14 +55,20 @@ class Plan:
     timeout: Timeout = field(default_factory=Timeout)
 
 
-async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool) -> Chunks:
-    """All chunks of a run, in order, the final one last. A run that was stopped just ends."""
+async def run_steps(
+    plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool, shown: bool = True
+) -> Chunks:
+    """All chunks of a run, in order, the final one last. A run that was stopped just ends.
+
+    `streaming` says how the model is asked, `shown` whether somebody sees the chunks: only then is an answer that was
+    cut after it had begun not asked for again.
+    """
     try:
         run.started = perf_counter()
         if watchdog.start():
             return
         try:
-            async with aclosing(_phases(plan, run, watchdog, context, streaming)) as phases:
+            async with aclosing(_phases(plan, run, watchdog, context, streaming, shown)) as phases:
                 async for phase in phases:
                     async with aclosing(phase) as chunks:
                         async for chunk in chunks:
@@ -87,12 +93,12 @@ async def run_steps(plan: Plan, run: Run, watchdog: Watchdog, context: dict[str,
 
 
 async def _phases(
-    plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool
+    plan: Plan, run: Run, watchdog: Watchdog, context: dict[str, Any], streaming: bool, shown: bool
 ) -> AsyncGenerator[Chunks, None]:
     """What comes one after the other: an answer, the tools that it asks for, the next answer, the end."""
     for _ in range(plan.max_steps):
         client = await plan.clients.get()  # anew, as a tool may have closed the agent
-        yield _ask(plan, run, watchdog, client, streaming)
+        yield _ask(plan, run, watchdog, client, streaming, shown)
         watchdog.expect("tools")
         end, reason = _end_turn(run)
         if reason == "tool_calls":
@@ -120,7 +126,7 @@ async def _end(run: Run, reason: FinishReason) -> Chunks:
     yield StreamChunk(is_final=True, finish_reason=reason, metadata=run.finish(reason))
 
 
-async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming: bool) -> Chunks:
+async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming: bool, shown: bool) -> Chunks:
     """One answer of the model; asked again after a failure as long as nothing of it was seen."""
     run.address = server_address(getattr(client, "base_url", None))
     request = Request(plan.model, run.messages, plan.instructions, tuple(plan.tools.values()), run.address)
@@ -148,11 +154,15 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
             error = translate(raised, began=turn.began, client=client)
             if not turn.began:
                 error = unsent(raised, error, plan.model)
+        if _ended_by_filter(turn, error):
+            del error  # break the cycle error -> traceback -> frame -> error
+            return
         turn.asked = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
         error.provider, error.model = plan.model.provider, plan.model.name
         error.request_id = error.request_id or turn.request_id
-        wait = wait_before(attempt, error)
-        if turn.visible or wait is None or attempt >= plan.model.max_retries:
+        wait = wait_before(attempt, error, watchdog.remaining())
+        seen = turn.visible and shown
+        if seen or wait is None or attempt >= plan.model.max_retries:
             try:
                 raise error
             finally:
@@ -164,6 +174,14 @@ async def _ask(plan: Plan, run: Run, watchdog: Watchdog, client: Any, streaming:
 async def _complete(provider: Provider, client: Any, request: Request) -> AsyncGenerator[Part, None]:
     for part in await provider.complete(client, request):
         yield part
+
+
+def _ended_by_filter(turn: Turn, error: ModelError) -> bool:
+    """Whether a filter refused the prompt or the answer: that is the end of the answer, and no error."""
+    if not isinstance(error, FilterRefusal):
+        return False
+    turn.update(TurnUpdate(finish=error.code, refused=True, request_id=error.request_id))
+    return True
 
 
 def _check_end(turn: Turn, strict: bool) -> None:

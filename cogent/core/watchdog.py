@@ -75,6 +75,11 @@ class Watchdog:
         self._kind = kind
         self._restart(self._limits.first if kind == "first" else None)
 
+    def remaining(self) -> float:
+        """Seconds until the limit of the whole run."""
+        assert self.loop is not None
+        return self._total - self.loop.time()
+
     def enter(self) -> bool:
         """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
         self._task = task = current_task(self.loop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any
@@ -31,7 +31,7 @@ MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 
 Unpack = Callable[[bytes], Iterator[bytes]]
-Mend = Callable[[bytes], bytes]
+Mend = Callable[[bytes], Iterable[bytes]]
 
 
 class AnswerBytes:
@@ -68,11 +68,11 @@ class AnswerBytes:
                                 self.events.document += whole
                                 continue
                             self.events.feed(whole)
-                        whole = whole if mend is None else mend(whole)
-                        yield whole[:most]
-                        for start in range(most, len(whole), most):
-                            await asyncio.sleep(0)
-                            yield whole[start : start + most]
+                        for piece in (whole,) if mend is None else mend(whole):
+                            yield piece[:most]
+                            for start in range(most, len(piece), most):
+                                await asyncio.sleep(0)
+                                yield piece[start : start + most]
                     if self.complete():
                         break
                 if self.events is not None and (missing := self.end(self.events)):
@@ -143,8 +143,9 @@ def guarded(
 ) -> AnswerBytes:
     """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
 
-    `mender` makes what changes the bytes before the SDK sees them. `most` at a time are for an SDK whose stream can be
-    left only where it waits for more: about as many as it reads in some milliseconds.
+    `mender` makes what changes the bytes before the SDK sees them, or raises the error that they report. `most` at a
+    time are for an SDK whose stream can be left only where it waits for more: about as many as it reads in some
+    milliseconds.
     """
     if isinstance(response.stream, AnswerBytes):
         return response.stream

@@ -17,7 +17,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message
 from cogent.providers import Part, Request, encoder
 from cogent.providers._counts import count, first_count, known, mapping, match_total
-from cogent.providers._sdk import provider_error
+from cogent.providers._sdk import provider_error, raise_reported
 
 # The names under which servers send reasoning text; the first that is set is shown, as some send it twice.
 REASONING_FIELDS = ("reasoning_content", "reasoning")
@@ -158,10 +158,13 @@ def decode_event(event: Any, answer: Answer | None = None) -> Iterable[Part]:
 
     Some servers send the whole message in one chunk instead of deltas, others both.
     """
+    if event.__class__ is not dict:
+        raise_reported(event)
     for choice in event.get("choices") or ():
         if not choice.get("index"):
             break
     else:
+        raise_reported(event)
         return (_update(event, {}),)
     delta = choice.get("delta") or {}
     if delta:
@@ -178,8 +181,7 @@ def decode_event(event: Any, answer: Answer | None = None) -> Iterable[Part]:
 
 def decode_response(response: dict[str, Any]) -> Iterator[Part]:
     """The parts of a whole answer."""
-    if response.get("error"):
-        raise provider_error(response["error"])
+    raise_reported(response)
     choices = response.get("choices")
     if not choices:
         raise provider_error("the answer has no choices")

@@ -12,6 +12,7 @@ import json
 import re
 
 from cogent.errors import ModelError, ServerError
+from cogent.providers._error_body import is_error
 from cogent.providers._sdk import provider_error
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
@@ -85,11 +86,7 @@ class EventStream:
             answer = json.loads(document)
         except (ValueError, RecursionError):
             return self._not_a_stream()
-        if isinstance(answer, list) and answer:
-            answer = answer[0]
-        if isinstance(answer, dict) and answer.get("error"):
-            return provider_error(answer["error"])
-        return self._not_a_stream()
+        return provider_error(answer) if is_error(answer) else self._not_a_stream()
 
     def _not_a_stream(self) -> ModelError:
         kind = self.content_type or "something else"

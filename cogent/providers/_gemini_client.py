@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+import re
+from typing import Any
 
 import httpx2
 from google import genai
 from google.auth.exceptions import GoogleAuthError
 from google.genai import types
 
-from cogent.errors import ConfigurationError
+from cogent.errors import ConfigurationError, ModelError
 from cogent.model import Model
+from cogent.providers._error_body import decoded, is_error
+from cogent.providers._error_events import SSE_BOUNDARY, ErrorEvents
 from cogent.providers._http import client_settings, guard, opened
 from cogent.providers._sdk import plain, provider_error
 from cogent.timeout import Timeout
 
+DELAY = re.compile(r"(\d+(\.\d+)?)s")
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 ADDRESS, VERTEX_ADDRESS = "https://generativelanguage.googleapis.com", "https://aiplatform.googleapis.com"
 VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
@@ -29,10 +33,8 @@ class Client(genai.Client):
         # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
         default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
         address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
-        self.http = httpx2.AsyncClient(
-            follow_redirects=True,
-            **client_settings(httpx2, timeout, address, partial(guard, most=8192, takes_documents=True), _check),
-        )
+        settings = client_settings(httpx2, timeout, address, _guard, _check)
+        self.http = httpx2.AsyncClient(follow_redirects=True, **settings)
         self.http.event_hooks["request"].append(self._limit)
         options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
         options.httpx_async_client = self.http
@@ -49,6 +51,15 @@ class Client(genai.Client):
             request.extensions["timeout"] = self.http.timeout.as_dict()
 
 
+async def _guard(response: httpx2.Response) -> None:
+    streamed = response.status_code == 200 and response.url.path.endswith(":streamGenerateContent")
+    await guard(response, most=8192, takes_documents=True, mender=_error_events if streamed else None)
+
+
+def _error_events() -> ErrorEvents:
+    return ErrorEvents(read_error, SSE_BOUNDARY, documents=True)
+
+
 async def _check(response: httpx2.Response) -> None:
     """Raise for what the SDK would take for an empty answer: something else, or an error, with status 200."""
     if response.status_code != 200:
@@ -57,9 +68,28 @@ async def _check(response: httpx2.Response) -> None:
         opened(response)
     else:
         await response.aread()
-        answer = plain(response.json() if "json" in response.headers.get("content-type", "") else response.text)
-        if answer.get("error"):
-            raise provider_error(answer["error"])
+        answer = response.json() if "json" in response.headers.get("content-type", "") else response.text
+        if is_error(answer):
+            raise read_error(answer)
+        plain(answer)
+
+
+def read_error(body: object, status: int = 200) -> ModelError:
+    """The error that Google described: the most telling word, and the time to wait, stand among its details."""
+    infos = dict(item for info in _details(body) for item in info.items())
+    told = provider_error(body, status=status, code=infos.get("reason"))
+    delay = DELAY.fullmatch(str(infos.get("retryDelay")))
+    told.retry_after = float(delay[1]) if delay else None
+    return told
+
+
+def _details(body: object) -> list[dict[str, Any]]:
+    body = decoded(body)
+    while isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    return [info for info in details if isinstance(info, dict)] if isinstance(details, list) else []
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:

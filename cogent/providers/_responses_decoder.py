@@ -26,7 +26,7 @@ from cogent.core.text import json_object, mended
 from cogent.messages import ToolCall
 from cogent.providers import Part
 from cogent.providers._counts import count, known, mapping, match_total
-from cogent.providers._sdk import provider_error
+from cogent.providers._sdk import provider_error, raise_reported
 
 Json = dict[str, Any]
 
@@ -144,7 +144,9 @@ class StreamDecoder:
 
     def decode(self, event: Any) -> Iterable[Part]:
         """What the event gives that was not given before."""
-        kind = event["type"]
+        if event.__class__ is not dict:
+            raise_reported(event)
+        kind = event.get("type")
         if kind == "response.output_text.delta":
             self._last = event
             if event.get("item_id") != self._open_id or event.get("content_index") != self._open_index:
@@ -156,6 +158,7 @@ class StreamDecoder:
         before, self._last = self._last, event
         decode = DECODERS.get(kind)
         if decode is None:
+            raise_reported(event)
             return ()
         self._open_id = UNKNOWN  # the event may begin another item
         self._has_gaps = self._has_gaps or _number(event) > _number(before) + 1 > 0
@@ -525,13 +528,12 @@ def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
 
 
 def _error(_: StreamDecoder, event: Json) -> Iterable[Part]:
-    raise provider_error(event.get("error") or {**event, "type": None})
+    raise provider_error(event)
 
 
 def decode_response(response: Json) -> Iterator[Part]:
     """The parts of a whole response, in the order of its items."""
-    if response.get("error"):
-        raise provider_error(response["error"])
+    raise_reported(response)
     yield from StreamDecoder().decode({"type": "response.completed", "response": response})
 
 

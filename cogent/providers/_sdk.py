@@ -1,13 +1,15 @@
 """Errors of SDKs, HTTP clients and providers, translated to ours by tables.
 
 The SDKs share the names and fields of their exceptions, so no SDK is imported to tell them apart. What an error means
-is asked in this order: the provider's code or type, the words of its message, the HTTP status, the exception's class.
+is asked in this order: a code that is specific, the HTTP status if it is an error (refined by the words: a 400 may say
+that the context is too long), the words, a code that is generic, the exception's class.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from json import JSONDecodeError
 from typing import Any, cast
 
@@ -25,48 +27,107 @@ from cogent.errors import (
     ServerError,
     StreamInterrupted,
 )
+from cogent.providers._error_body import Report, is_error, read_report
 from cogent.providers._secrets import keep_secret
 
+
+class FilterRefusal(BadRequest):
+    """A filter of the provider's refused the prompt or the answer. It never reaches the user: it ends the run."""
+
+
+# What a provider's code or type means, whatever the HTTP status. Codes are compared by `_normal`.
 BY_CODE: dict[str, type[ModelError]] = {
-    "context_length_exceeded": ContextTooLong,
-    "exceed_context_size_error": ContextTooLong,
-    "request_too_large": ContextTooLong,
-    "string_above_max_length": ContextTooLong,
-    "invalid_api_key": AuthenticationError,
-    "api_key_invalid": AuthenticationError,
-    "authentication_error": AuthenticationError,
-    "permission_error": PermissionDenied,
-    "permission_denied": PermissionDenied,
-    "model_not_found": ModelNotFound,
-    "not_found_error": ModelNotFound,
+    "contextlengthexceeded": ContextTooLong,
+    "contextwindowexceedederror": ContextTooLong,
+    "exceedcontextsizeerror": ContextTooLong,
+    "requesttoolarge": ContextTooLong,
+    "stringabovemaxlength": ContextTooLong,
+    "tokenstoolong": ContextTooLong,
+    "invalidapikey": AuthenticationError,
+    "apikeyinvalid": AuthenticationError,
+    "authenticationerror": AuthenticationError,
+    "permissionerror": PermissionDenied,
+    "permissiondenied": PermissionDenied,
+    "permissiondeniederror": PermissionDenied,
+    "modelnotfound": ModelNotFound,
+    "notfounderror": ModelNotFound,
     "deploymentnotfound": ModelNotFound,
-    "rate_limit_error": RateLimited,
-    "rate_limit_exceeded": RateLimited,
-    "insufficient_quota": RateLimited,
-    "billing_error": RateLimited,
-    "overloaded_error": Overloaded,
-    "server_is_overloaded": Overloaded,
-    "slow_down": Overloaded,
-    "server_error": ServerError,
-    "cancelled": ServerError,
-    "api_error": ServerError,
-    "internal_server_error": ServerError,
-    "timeout_error": ModelTimeout,
-    "invalid_request_error": BadRequest,
-    "invalid_prompt": BadRequest,
-    "tool_use_failed": BadRequest,
+    "ratelimiterror": RateLimited,
+    "ratelimitexceeded": RateLimited,
+    "toomanyrequests": RateLimited,
+    "insufficientquota": RateLimited,
+    "billingerror": RateLimited,
+    "overloadederror": Overloaded,
+    "engineoverloadederror": Overloaded,
+    "serverisoverloaded": Overloaded,
+    "slowdown": Overloaded,
+    "toolusefailed": BadRequest,
+    "cancelled": ServerError,  # by Google, with status 499
 }
-BY_MESSAGE = (
-    (
-        re.compile(
-            r"maximum context length|context (window|size|length|limit)|prompt is too long|input is too long"
-            r"|exceeds the maximum number of tokens",
-            re.IGNORECASE,
-        ),
-        ContextTooLong,
-    ),
-    (re.compile(r"\boverloaded\b", re.IGNORECASE), Overloaded),
+# The same for a refusal by a filter. OpenAI documents `invalid_prompt`, and the policies, as such refusals.
+FILTER_CODES = {
+    "contentfilter",
+    "contentfiltered",
+    "contentpolicy",
+    "contentpolicyviolation",
+    "contentpolicyviolationerror",
+    "contentmoderation",
+    "imagecontentpolicyviolation",
+    "moderationblocked",
+    "invalidprompt",
+    "biopolicy",
+    "cyberpolicy",
+    "misalignmentpolicyviolation",
+    "responsibleaipolicyviolation",
+    "datainspectionfailed",
+    "sensitivecontentdetected",
+    "inputtextsensitivecontentdetected",
+    "outputtextsensitivecontentdetected",
+    "prohibitedcontent",
+    "guardrailintervened",
+    "1301",  # Zhipu
+}
+# OpenRouter says `invalid_prompt` of a request that has not the form that it expects.
+PLAINLY_INVALID = re.compile(r"API request|schema|malformed|invalid[ _](type|value|input|union)", re.IGNORECASE)
+FILTER_WORDS = re.compile(
+    r"content management policy|content filtering policy|content exists risk|inappropriate content"
+    r"|datainspectionfailed|data_inspection_failed|contentpolicyviolation|content_policy_violation"
+    r"|responsibleaipolicyviolation|violating our usage policy|violates usage guidelines"
+    r"|limited access to this content for safety|rejected as a result of our safety|your input was flagged"
+    r"|guardrail_intervened|(blocked by|violated)( the)? guardrail|blocked due to security configurations"
+    r"|unsafe or sensitive content|不安全或敏感内容",
+    re.IGNORECASE,
 )
+ABOUT_THE_CONTENT = (None, 200, 400, 403, 422, 451)  # statuses with which a filter refuses
+# What the same means only where the HTTP status says nothing: with a status that is an error, that decides.
+BY_GENERIC_CODE: dict[str, type[ModelError]] = {
+    "servererror": ServerError,
+    "internalservererror": ServerError,
+    "internalerror": ServerError,
+    "internal": ServerError,
+    "apierror": ServerError,
+    "timeouterror": ModelTimeout,
+    "deadlineexceeded": ModelTimeout,
+    "unavailable": Overloaded,
+    "resourceexhausted": RateLimited,
+    "unauthenticated": AuthenticationError,
+    "notfound": ModelNotFound,
+    "invalidrequesterror": BadRequest,
+    "badrequesterror": BadRequest,
+    "badrequest": BadRequest,
+    "invalidargument": BadRequest,
+    "failedprecondition": BadRequest,
+}
+TOO_LONG_WORDS = re.compile(
+    r"maximum context length|context (window|size|length|limit)|(prompt|input) (tokens )?(is )?too long"
+    r"|exceeds the maximum number of tokens|input tokens exceed|exceeded model token limit|exceeds? (the )?token limit"
+    r"|maximum (prompt|model|input) length|longer than the maximum"
+    r"|reduce the length of (the|your) (messages|prompt|input)"
+    r"|range of input length|request_too_large|context_length_exceeded|contextwindowexceeded"
+    r"|inputs` tokens \+ `max_new_tokens",
+    re.IGNORECASE,
+)
+OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
 ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)  # with another status, words of length mean something else
 BY_STATUS: dict[int, type[ModelError]] = {
     401: AuthenticationError,
@@ -79,6 +140,7 @@ BY_STATUS: dict[int, type[ModelError]] = {
     504: ModelTimeout,
     529: Overloaded,
 }
+CONFLICT = 409  # asked again by the SDKs, so by this library too
 # Class names of the SDKs (openai, anthropic, groq) and of httpx and httpx2; the nearest base class decides.
 BY_CLASS: dict[str, type[ModelError]] = {
     "APITimeoutError": ModelTimeout,
@@ -103,19 +165,41 @@ AFTER_BEGIN: dict[type[ModelError], type[ModelError]] = {
     BadRequest: ServerError,
 }
 # Asking again cannot help before somebody pays or the request changes.
-NEVER_AGAIN = {"insufficient_quota", "billing_error", "string_above_max_length"}
+NOT_RETRYABLE_CODES = {"insufficientquota", "billingerror", "stringabovemaxlength"}
+# What stands between client and server, and what a server says that has no such path.
+NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ProxyError", "ConnectionRefusedError", "UnsupportedProtocol"}
+NO_SUCH_PATH = re.compile(
+    r"not found|cannot (post|get)|no route|no such (path|route|page)|method not allowed|invalid url"
+    r"|unknown (path|url|route|request url|endpoint)",
+    re.IGNORECASE,
+)
+WRONG_PATH = (404, 405)
 LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may send a whole page
 
 
-def provider_error(detail: Mapping[str, Any] | object, *, status: int | None = 200) -> ModelError:
-    """The error that a provider described inside an answer, where the HTTP status says nothing."""
-    body = cast("Mapping[str, Any]", detail) if isinstance(detail, Mapping) else {"message": str(detail)}
-    codes = [str(body[key]) for key in ("code", "type", "status") if body.get(key) is not None]
-    message = str(body.get("message") or body.get("detail") or "the provider gave no reason")
-    number = next((int(code) for code in codes if code.isdecimal() and len(code) == 3), None)
-    kind = _kind(codes, message, number or status)
-    code = next((c for c in codes if not c.isdecimal()), codes[0] if codes else None)
-    return kind(message, status=status, code=code, retryable=False if NEVER_AGAIN & set(codes) else None)
+def provider_error(detail: object, *, status: int | None = 200, code: str | None = None) -> ModelError:
+    """The error that a provider described, as a decoded JSON value or as text.
+
+    `status` is that of the HTTP answer. With 200 it says nothing, and a number that stands for one in the body counts.
+    `code` is one that says more than those of the usual places.
+    """
+    report = read_report(detail)
+    if code is not None:
+        report = Report(report.words, (code, *report.codes))
+    words = report.words or "the provider gave no reason"
+    number = next((int(code) for code in report.codes if code.isdecimal() and len(code) == 3), None)
+    told = number if number is not None and (status is None or status < 400) else status
+    kind = _kind(report.codes, words, told)
+    if kind is FilterRefusal:
+        return FilterRefusal(words, status=status, code=_filter_code(report))
+    named = next((c for c in report.codes if not c.isdecimal()), report.codes[0] if report.codes else None)
+    return kind(words, status=status, code=named, retryable=_retryable(report.codes, told))
+
+
+def raise_reported(value: object) -> None:
+    """Raise the error that a JSON value reports in the place of an answer, if it reports one."""
+    if is_error(value):
+        raise provider_error(value)
 
 
 def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
@@ -124,8 +208,8 @@ def translate(error: Exception, *, began: bool, client: object = None) -> ModelE
     `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key that the
     provider repeats is taken out, and the error that shows it is not kept.
     """
-    if isinstance(error.__cause__, ModelError):  # raised by a hook of ours, inside the SDK
-        error = error.__cause__
+    # One of ours was raised by a hook, inside the SDK or its HTTP client, and wrapped by them.
+    error = next((cause for cause in _causes(error) if isinstance(cause, ModelError)), error)
     told = error if isinstance(error, ModelError) else _translate(error, began)
     if told is not error:
         told.__cause__, told.__suppress_context__ = error, True
@@ -137,19 +221,38 @@ def translate(error: Exception, *, began: bool, client: object = None) -> ModelE
 def _translate(error: Exception, began: bool) -> ModelError:
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) and status >= 100 else None
-    body = _body(error)
-    headers = _headers(error)
+    body = error_body(error, status)
     if status is None and body is None:
-        kind = StreamInterrupted if broken_off(error) else _by_class(error)
-        kind = AFTER_BEGIN.get(kind, kind) if began else kind
-        if kind is ModelTimeout and "ConnectTimeout" in {type(e).__name__ for e in (error, error.__cause__)}:
-            return ModelTimeout("no connection in time", kind="connect")
-        return kind(_describe(error, kind))
-    detail = body if body is not None else {}
-    told = provider_error({"message": _message(error), **detail}, status=status or 200)
+        return _without_answer(error, began)
+    headers = _headers(error)
+    told = provider_error(body if body is not None else _message(error), status=status or 200)
     told.retry_after = retry_after(headers)
     told.request_id = headers.get("x-request-id") or headers.get("request-id")
+    name_address(told, getattr(error, "response", None))
     return told
+
+
+def name_address(error: ModelError, response: Any) -> None:
+    """Add the address that was asked, where the server has no such path: `base_url` is wrong then."""
+    words = str(error.args[0])
+    named = "model" in words.lower() or error.code not in (None, str(error.status), "NOT_FOUND")
+    if response is None or error.status not in WRONG_PATH or named or not NO_SUCH_PATH.search(words):
+        return
+    url = response.url
+    port = f":{url.port}" if url.port else ""
+    error.args = (f"{words} (asked: {url.scheme}://{url.host}{port}{url.path}; is base_url right?)",)
+
+
+def _without_answer(error: Exception, began: bool) -> ModelError:
+    """The error of a request that no answer, or none that can be read, came to."""
+    if broken_off(error):
+        return StreamInterrupted("the answer broke off in the middle of an event")
+    kind = _by_class(error)
+    kind = AFTER_BEGIN.get(kind, kind) if began else kind
+    names = {c.__name__ for e in _causes(error) for c in type(e).__mro__}
+    if kind is ModelTimeout and "ConnectTimeout" in names:
+        return ModelTimeout("no connection in time", kind="connect")
+    return kind(f"{_sentence(error, kind, names)}: {_reason(error)}")
 
 
 def broken_off(error: BaseException | None) -> bool:
@@ -164,42 +267,102 @@ def broken_off(error: BaseException | None) -> bool:
     return error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - 6
 
 
-def _kind(codes: list[str], message: str, status: int | None) -> type[ModelError]:
-    for code in codes:
-        kind = BY_CODE.get(code.lower())
-        if kind is not None and kind is not BadRequest:
-            return kind
-    for pattern, kind in BY_MESSAGE:
-        if pattern.search(message) and (kind is Overloaded or status in ABOUT_THE_REQUEST):
-            return kind
+def _kind(codes: Sequence[str], words: str, status: int | None) -> type[ModelError]:
+    normal = [part for code in codes for part in _normal(code)]
+    if _is_filter_refusal(normal, words, status):
+        return FilterRefusal
+    specific = next((BY_CODE[code] for code in normal if code in BY_CODE), None)
+    if specific is not None:
+        return specific
+    if status in ABOUT_THE_REQUEST and TOO_LONG_WORDS.search(words):
+        return ContextTooLong
     if status is not None and status >= 400:
-        return BY_STATUS.get(status, ServerError if status >= 500 else BadRequest)
-    return BadRequest if any(BY_CODE.get(code.lower()) is BadRequest for code in codes) else ServerError
+        return _by_status(status, words)
+    if OVERLOADED_WORDS.search(words):
+        return Overloaded
+    return next((BY_GENERIC_CODE[code] for code in normal if code in BY_GENERIC_CODE), ServerError)
+
+
+def _by_status(status: int, words: str) -> type[ModelError]:
+    kind = BY_STATUS.get(status, ServerError if status >= 500 else BadRequest)
+    return Overloaded if kind is ServerError and OVERLOADED_WORDS.search(words) else kind
+
+
+def _normal(code: str) -> list[str]:
+    """A code in the spelling of the tables, and its last part: `InternalError.Algo.DataInspectionFailed`."""
+    parts = [code, code.rpartition(".")[2]] if "." in code else [code]
+    return [re.sub(r"[^a-z0-9.]", "", part.lower()) for part in parts]
+
+
+def _is_filter_refusal(codes: Sequence[str], words: str, status: int | None) -> bool:
+    if status not in ABOUT_THE_CONTENT:
+        return False
+    if FILTER_WORDS.search(words):
+        return True
+    named = FILTER_CODES.intersection(codes)
+    return bool(named) and not (named == {"invalidprompt"} and PLAINLY_INVALID.search(words))
+
+
+def _filter_code(report: Report) -> str:
+    """The provider's code for the refusal, or its words where the code says no more than that a request failed."""
+    specific = (code for code in report.codes if FILTER_CODES.intersection(_normal(code)))
+    return next(specific, report.words)
+
+
+def _retryable(codes: Sequence[str], status: int | None) -> bool | None:
+    """Whether asking again may help; None where the kind of the error decides."""
+    if NOT_RETRYABLE_CODES.intersection(part for code in codes for part in _normal(code)):
+        return False
+    return True if status == CONFLICT else None
 
 
 def _by_class(error: Exception) -> type[ModelError]:
     return next((BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in BY_CLASS), ServerError)
 
 
-def _describe(error: Exception, kind: type[ModelError]) -> str:
-    cause = error.__cause__ or error.__context__
-    reason = f"{error}" if cause is None or not str(cause) else f"{error} {cause}"
-    texts: dict[type[ModelError], str] = {
-        ConnectionFailed: "cannot reach the server",
-        StreamInterrupted: "the connection was lost before the answer was complete",
-        ModelTimeout: "no answer in time",
-        ServerError: "the server sent what cannot be read",
-    }
-    return f"{texts.get(kind, 'the request cannot be sent')}: {reason.strip() or type(error).__name__}"
+def _sentence(error: Exception, kind: type[ModelError], names: set[str]) -> str:
+    """What went wrong, in general; `names` are those of the classes of the error and of its causes."""
+    if kind is ConnectionFailed:
+        reached = not NO_CONNECTION & names
+        return "the server closed the connection without an answer" if reached else "cannot reach the server"
+    if kind is StreamInterrupted:
+        return "the connection was lost before the answer was complete"
+    if kind is ModelTimeout:
+        return "no answer in time"
+    if kind is ServerError:
+        return (
+            "the server sent what is no JSON" if "JSONDecodeError" in names else "the server sent what cannot be read"
+        )
+    return "the request cannot be sent"
 
 
-def _body(error: Exception) -> Mapping[str, Any] | None:
-    body = getattr(error, "body", None)
-    if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
-        return cast("Mapping[str, Any]", body["error"])
-    if isinstance(body, str) and body:
-        return {"message": body}
-    return cast("Mapping[str, Any]", body) if isinstance(body, Mapping) else None
+def _reason(error: Exception) -> str:
+    """The words of the innermost cause, which knows most, and of an error without words its name."""
+    causes = _causes(error)
+    if isinstance(causes[-1], JSONDecodeError):
+        return repr(causes[-1].doc[:100])
+    texts = [str(cause).strip() for cause in causes]
+    return next((text for text in reversed(texts) if text), type(causes[-1]).__name__)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, its cause, the cause of that, and so on."""
+    causes = [error]
+    while True:
+        last = causes[-1]
+        cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if cause is None or cause in causes:
+            return causes
+        causes.append(cause)
+
+
+def error_body(error: Exception, status: int | None) -> object:
+    """The body of an answer that is an error, as the server sent it; None if there is none."""
+    response = getattr(error, "response", None)
+    if status is not None and status >= 400 and response is not None:
+        with suppress(RuntimeError):  # the HTTP clients' own, where the answer was not read
+            return str(response.text) or None
+    return getattr(error, "body", None)
 
 
 def _message(error: Exception) -> str:
@@ -247,7 +410,12 @@ def not_looked_through(arguments: dict[str, Any], *long: str, **required: Any) -
 
 
 def plain(answer: object) -> dict[str, Any]:
-    """The body of a plain answer. Raises ServerError if it is no JSON object."""
-    if not isinstance(answer, dict):
-        raise ServerError(f"the server answered with {type(answer).__name__} instead of a JSON object", status=200)
-    return cast("dict[str, Any]", answer)
+    """The body of a plain answer. Raises ServerError, or the error that it reports, if it is no JSON object."""
+    if isinstance(answer, dict):
+        return cast("dict[str, Any]", answer)
+    raise_reported(answer)
+    words = read_report(answer).words if answer else ""
+    kind = type(answer).__name__
+    raise ServerError(
+        f"the server answered with {kind} instead of a JSON object" + (words and f": {words}"), status=200
+    )

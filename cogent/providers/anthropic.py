@@ -25,7 +25,7 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._counts import known, mapping
 from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
-from cogent.providers._sdk import not_looked_through, plain, provider_error, without_retries
+from cogent.providers._sdk import not_looked_through, plain, raise_reported, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
@@ -184,6 +184,8 @@ class Answer:
 
 def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
     """The parts that a streaming event stands for; events that only repeat or announce give none."""
+    if event.__class__ is not dict:
+        raise_reported(event)
     match event.get("type"):
         case "content_block_delta":
             return _block_delta(event.get("index") or 0, event["delta"], answer)
@@ -202,8 +204,8 @@ def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
         case "message_stop":
             # A message that gave no reason ended all the same.
             return (*_rest(answer), TurnUpdate(finish=answer.finish or "message_stop"))
-        case "error":
-            raise provider_error(event.get("error") or {**event, "type": None})
+        case _:
+            raise_reported(event)
     return ()
 
 
@@ -289,8 +291,7 @@ def _update(told: Mapping[str, Any], finish: str | None = None) -> TurnUpdate:
 
 def decode_response(response: dict[str, Any]) -> Iterator[Part]:
     """The parts of a whole answer, in the order of its blocks."""
-    if response.get("error"):
-        raise provider_error(response["error"])
+    raise_reported(response)
     answer = Answer()
     for index, block in enumerate(response.get("content") or ()):
         yield from _block_start(index, block, answer)

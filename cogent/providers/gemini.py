@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import groupby
-from traceback import clear_frames
+from traceback import clear_frames, walk_tb
 from typing import Any, ClassVar
 
 from google import genai
@@ -24,9 +24,9 @@ from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
 from cogent.providers._counts import known
-from cogent.providers._gemini_client import close_client, make_client
+from cogent.providers._gemini_client import close_client, make_client, read_error
 from cogent.providers._http import cut
-from cogent.providers._sdk import broken_off, provider_error, retry_after
+from cogent.providers._sdk import broken_off, error_body, name_address, provider_error, retry_after
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
@@ -36,7 +36,8 @@ JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
 TEXT_ONLY = {"text"}
 SIGNED_TEXT = {"text", "thought_signature"}
-DELAY = re.compile(r"(\d+(\.\d+)?)s")
+# What the SDK raises, and what it fails with at an error that has another form than Google's.
+SDK_ERRORS = (APIError, TypeError, AttributeError)
 
 
 class Config(types.GenerateContentConfig):
@@ -61,15 +62,15 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
         for part in answer.end():
             yield part
     except Exception as error:  # whatever it was, the SDK does not close the answer in which it came
+        opened_streams = _opened_streams(error)
         clear_frames(error.__traceback__)  # lets go of the SDK's generators, which then end one after the other
-        opened_stream = getattr(getattr(error, "response", None), "response_stream", None)
-        if opened_stream is not None:
+        for opened_stream in opened_streams:
             await opened_stream.aclose()
         if broken_off(error.__cause__):
             raise StreamInterrupted("the answer broke off in the middle of an event") from error
         if isinstance(error, ValidationError):
             _check_encoded(error)
-        if isinstance(error, APIError | TypeError):
+        if isinstance(error, SDK_ERRORS):
             raise _translate(error) from error
         raise
     finally:
@@ -84,7 +85,7 @@ async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
     except ValidationError as error:
         _check_encoded(error)
         raise
-    except (APIError, TypeError) as error:
+    except SDK_ERRORS as error:
         raise _translate(error) from error
     answer = Answer()
     return [*answer.decode_event(response), *answer.end()]
@@ -98,21 +99,26 @@ def _check_encoded(error: ValidationError) -> None:
         raise ConfigurationError(f"history or extra cannot be made into a request: {where}: {first['msg']}") from None
 
 
-def _translate(error: APIError | TypeError) -> ModelError:
-    """The error as ours; a TypeError is the SDK stumbling over an answer, or an error, that is not as it expects."""
-    if isinstance(error, TypeError):
+def _opened_streams(error: Exception) -> list[Any]:
+    """The HTTP responses that the SDK was reading when it failed."""
+    holders = [value for frame, _ in walk_tb(error.__traceback__) for value in frame.f_locals.values()]
+    streams = [getattr(holder, "response_stream", None) for holder in [*holders, getattr(error, "response", None)]]
+    return [stream for stream in streams if hasattr(stream, "aclose")]
+
+
+def _translate(error: Exception) -> ModelError:
+    """The error as ours; what is no APIError is the SDK stumbling over an answer that is not as it expects."""
+    if not isinstance(error, APIError):
         return provider_error(f"the server sent what cannot be read: {error}")
-    body = error.details if isinstance(error.details, dict) else {}
-    detail: Any = body.get("error")
-    detail = detail if isinstance(detail, dict) else {"message": error.message or str(error)}
-    infos = {name: value for info in detail.get("details") or () for name, value in info.items()}
-    reason = {"type": infos["reason"]} if "reason" in infos else {}
     response: Any = error.response
-    told = provider_error({**detail, "code": error.code, **reason}, status=getattr(response, "status_code", error.code))
-    delay = DELAY.fullmatch(str(infos.get("retryDelay")))
+    status = getattr(response, "status_code", error.code)
     headers = getattr(response, "headers", {})
-    told.retry_after = float(delay[1]) if delay else retry_after(headers)
+    told = read_error(error_body(error, status) or error.details, status)
+    if told.retry_after is None:
+        told.retry_after = retry_after(headers)
+    told.code = told.code or str(error.code)
     told.request_id = headers.get("x-request-id")
+    name_address(told, response)
     return told
 
 

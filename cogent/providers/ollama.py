@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import partial
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,14 +25,23 @@ from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
-from cogent.providers._http import client_settings, cut, guard
-from cogent.providers._sdk import broken_off, provider_error, retry_after
+from cogent.providers._error_events import LINE_BOUNDARY, ErrorEvents
+from cogent.providers._http import STREAMED, client_settings, cut, guard
+from cogent.providers._sdk import broken_off, name_address, provider_error, raise_reported, retry_after
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
-EXPLAINED = (ConnectionError, httpx.ConnectError, ResponseError, ValidationError, json.JSONDecodeError, TypeError)
+EXPLAINED = (
+    ConnectionError,
+    httpx.ConnectError,
+    ResponseError,
+    ValidationError,
+    json.JSONDecodeError,
+    TypeError,
+    AttributeError,
+)
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 11434
 HAS_PORT = re.compile(r":\d+$")
@@ -54,7 +63,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     address = model.base_url or os.environ.get("OLLAMA_HOST")
-    settings = client_settings(httpx, timeout, address, partial(guard, ends=(b"\n",), mender=whole_lines, most=32768))
+    settings = client_settings(httpx, timeout, address, _guard)
     client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
     client.base_url = _with_scheme(model.base_url or os.environ.get("OLLAMA_HOST") or "")
@@ -109,42 +118,71 @@ async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
         raise explain(error, request.model.name) from error
 
 
-def whole_lines() -> Callable[[bytes], bytes]:
-    """A function that escapes, in the pieces of an answer, what JSON has in its strings and the SDK ends a line at."""
+def read_lines() -> Callable[[bytes], Iterator[bytes]]:
+    """A function for the pieces of a streamed answer: it raises the error of a line that reports one.
+
+    What JSON has in its strings and the SDK ends a line at is escaped.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    events = ErrorEvents(provider_error, LINE_BOUNDARY)
 
-    def mend(data: bytes) -> bytes:
-        plain = data.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
-        return data if plain else decoder.decode(data).translate(LINE_ENDS).encode()
+    def read(data: bytes) -> Iterator[bytes]:
+        for piece in events(data):
+            plain = piece.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
+            yield piece if plain else decoder.decode(piece).translate(LINE_ENDS).encode()
 
-    return mend
+    return read
+
+
+async def _guard(response: httpx.Response) -> None:
+    """A response hook: what holds for all answers, and the error that a whole answer with status 200 reports."""
+    await guard(response, ends=(b"\n",), mender=read_lines if response.is_success else None, most=32768)
+    if response.is_success and not response.request.extensions[STREAMED]:
+        await response.aread()
+        with suppress(ValueError):  # what is no JSON is for the SDK to find
+            raise_reported(response.json())
 
 
 def explain(error: Exception, model: str) -> ModelError:
     """The error of the SDK as one of ours, with what helps."""
+    refused = _refused(error)
     match error:
+        case _ if refused is not None:
+            return _status_error(refused, model)
         case ConnectionError() | httpx.ConnectError():
             hint = "`ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
-            return ConnectionFailed(f"cannot reach the server: {error}. Is Ollama running? {hint}")
+            return ConnectionFailed(f"cannot reach the server: is Ollama running? {hint}")
         case ResponseError():
-            told = provider_error(error.error, status=error.status_code if error.status_code >= 100 else 200)
-            answer = getattr(error.__context__, "response", None)  # the SDK's error itself has no headers
-            told.retry_after = None if answer is None else retry_after(answer.headers)
-            if error.status_code == 404 and "model" in f"{error.error}":
-                told.args = (f"{told.args[0]}: `ollama pull {model}` gets it",)
-            return told
+            return provider_error(error.error)
         case ValidationError() if error.title == ChatResponse.__name__:
             wrong = error.errors()[0]
-            if isinstance(wrong["input"], Mapping) and wrong["input"].get("error"):
-                return provider_error(wrong["input"]["error"])
-            return ServerError(f"the server sent what is no answer: {wrong['loc']} {wrong['msg']}", status=200)
+            raise_reported(wrong["input"])
+            place = ".".join(map(str, wrong["loc"]))
+            return ServerError(f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200)
         case json.JSONDecodeError() if broken_off(error):
             return StreamInterrupted("the answer broke off in the middle of a line")
         case json.JSONDecodeError():
             return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
+        case AttributeError():
+            return ServerError(f"the server sent what is no JSON object: {error}", status=200)
         case TypeError() if "JSON serializable" not in str(error):
             return ServerError(f"the server sent what is no JSON object: {error}", status=200)
     return BadRequest(f"the request cannot be sent: {error}")
+
+
+def _refused(error: BaseException) -> httpx.Response | None:
+    """The answer with an error status that the SDK was reading: its own error has neither headers nor the body."""
+    context = error.__context__
+    return context.response if isinstance(context, httpx.HTTPStatusError) else None
+
+
+def _status_error(answer: httpx.Response, model: str) -> ModelError:
+    error = provider_error(answer.text, status=answer.status_code)
+    error.retry_after = retry_after(answer.headers)
+    name_address(error, answer)
+    if answer.status_code == 404 and "model" in str(error.args[0]):
+        error.args = (f"{error.args[0]}: `ollama pull {model}` gets it",)
+    return error
 
 
 # Ours to theirs

@@ -41,7 +41,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
         async for event in events:
             for part in decoder.decode(event):
                 yield part
-            if event["type"] in ENDS:
+            if event.get("type") in ENDS:
                 await drain(events)
         for part in decoder.close():
             yield part

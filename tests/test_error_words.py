@@ -1,0 +1,301 @@
+"""Whatever form an error comes in, its words, status and code are kept, and the status says what it is."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import WIRES, Wire
+from support.loopback import Loopback, Reply
+
+from cogent import (
+    Agent,
+    AuthenticationError,
+    BadRequest,
+    CogentError,
+    ConnectionFailed,
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    Overloaded,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    StreamInterrupted,
+)
+
+JSON = "application/json"
+both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
+
+
+@dataclass
+class Bed:
+    """A server, a loop and agents for all tests here, because making a client takes long."""
+
+    server: Loopback
+    runner: asyncio.Runner
+    agents: dict[str, Agent]
+    loop_errors: list[dict[str, Any]]
+
+    def fail(self, wire: Wire, reply: Reply, streaming: bool = True) -> Any:
+        """The error of one request that must fail."""
+        self.server.reply(reply)
+        error = self.runner.run(_error_of(self.agents[wire.name], streaming))
+        assert error is not None, "the run did not fail"
+        assert self.loop_errors == []
+        return error
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    """One for all."""
+    with Loopback() as loopback, asyncio.Runner() as runner:
+        errors: list[dict[str, Any]] = []
+        runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
+        agents = {wire.name: wire.agent(loopback, model={"api_key": "sk-canary-0123456789"}) for wire in WIRES}
+        yield Bed(loopback, runner, agents, errors)
+        for agent in agents.values():
+            runner.run(agent.aclose())
+
+
+async def _error_of(agent: Agent, streaming: bool) -> CogentError | None:
+    try:
+        if streaming:
+            async for _ in agent.run_stream("Hi"):
+                pass
+        else:
+            await agent.run("Hi")
+    except CogentError as error:
+        return error
+    return None
+
+
+# Bodies with an error status
+
+MISSING = [{"type": "missing", "loc": ["body", "model"], "msg": "Field required", "input": {}}]
+BODIES: dict[str, tuple[Any, str]] = {
+    "detail": ({"detail": "Not like this."}, "Not like this."),
+    "detail as a list": ({"detail": MISSING}, "body.model: Field required"),
+    "detail as an object": ({"detail": {"code": "e1", "message": "Not like this."}}, "Not like this."),
+    "errors as a list": ({"success": False, "errors": [{"code": 7003, "message": "First."}]}, "First."),
+    "errors as texts": ({"errors": ["First.", "Second."]}, "First.; Second."),
+    "errors as an object": ({"errors": {"model": ["is required"]}}, "model: is required"),
+    "error_message": ({"error_message": "Not like this."}, "Not like this."),
+    "message": ({"message": "Not like this."}, "Not like this."),
+    "error as text": ({"error": "Not like this."}, "Not like this."),
+    "error beside message": ({"error": "Bad Request", "message": "Not like this."}, "Bad Request: Not like this."),
+    "message as an object": ({"error": {"message": {"detail": "Not like this."}}}, "Not like this."),
+    "message as JSON": ({"error": {"message": '{"error": {"message": "Not like this."}}'}}, "Not like this."),
+    "error in error": ({"error": {"error": {"message": "Not like this."}}}, "Not like this."),
+    "no envelope": ({"object": "error", "message": "Not like this.", "code": 400}, "Not like this."),
+    "a list": ([{"error": {"message": "Not like this."}}], "Not like this."),
+    "a string": ("Not like this.", "Not like this."),
+    "what a router was told": (
+        {"error": {"message": "Provider returned error", "metadata": {"raw": '{"detail": "Not like this."}'}}},
+        "Provider returned error: Not like this.",
+    ),
+    "unknown names": ({"failure": {"why": "unknown"}}, '{"failure": {"why": "unknown"}}'),
+}
+
+
+@both_ways
+@pytest.mark.parametrize(("body", "words"), BODIES.values(), ids=BODIES)
+def test_the_words_of_a_body_are_kept(bed: Bed, wire: Wire, streaming: bool, body: Any, words: str) -> None:
+    """The words of an error are found wherever a server puts them, with status, request id and waiting time."""
+    head = {"retry-after": "7", "x-request-id": "req_1"}
+    error = bed.fail(wire, Reply(json.dumps(body), 429, JSON, head), streaming)
+    assert (type(error), error.status, error.retryable, error.retry_after) == (RateLimited, 429, True, 7.0)
+    assert error.args == (words,)
+    assert error.request_id == (None if wire.bare else "req_1")
+
+
+PAGE = "<!doctype html><html><head><title>502 Bad&nbsp;Gateway</title></head><body><h1>x</h1></body></html>"
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("text", "words"), [("upstream is busy", "upstream is busy"), (PAGE, "502 Bad Gateway")], ids=["text", "page"]
+)
+def test_the_words_of_what_is_no_json_are_kept(bed: Bed, wire: Wire, streaming: bool, text: str, words: str) -> None:
+    """Plain text is the message as it is; of a web page it is the title."""
+    error = bed.fail(wire, Reply(text, 502, "text/plain"), streaming)
+    assert (type(error), error.args) == (ServerError, (words,))
+
+
+# What decides
+
+GENERIC_TYPES = ["api_error", "invalid_request_error", "internal_error"]
+STATUSES: list[tuple[int, type[ModelError], bool]] = [
+    (400, BadRequest, False),
+    (401, AuthenticationError, False),
+    (403, PermissionDenied, False),
+    (404, ModelNotFound, False),
+    (409, BadRequest, True),
+    (413, ContextTooLong, False),
+    (429, RateLimited, True),
+    (500, ServerError, True),
+    (503, Overloaded, True),
+]
+
+
+@both_ways
+@pytest.mark.parametrize(("status", "kind", "retryable"), STATUSES)
+@pytest.mark.parametrize("generic", GENERIC_TYPES)
+def test_a_generic_type_does_not_beat_the_status(
+    bed: Bed, wire: Wire, streaming: bool, status: int, kind: type[ModelError], retryable: bool, generic: str
+) -> None:
+    """A type that says only that a request failed leaves it to the status what the error is."""
+    body = {"error": {"message": "No.", "type": generic, "param": None, "code": None}}
+    error = bed.fail(wire, Reply(json.dumps(body), status, JSON), streaming)
+    assert (type(error), error.status, error.retryable) == (kind, status, retryable)
+
+
+TOO_LONG = [
+    "the request exceeds the available context size, try increasing it",
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+    "litellm.BadRequestError: litellm.ContextWindowExceededError: too much",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
+    "Please reduce the length of the messages or completion.",
+    "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+    "the input length exceeds the context length",
+    "Your request exceeded model token limit: 131072",
+    "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+]
+
+
+@pytest.mark.parametrize("words", TOO_LONG)
+def test_the_words_tell_a_context_that_is_too_long(bed: Bed, wire: Wire, words: str) -> None:
+    """A conversation that does not fit is told by the words, whatever the generic type."""
+    body = {"error": {"message": words, "type": "api_error", "code": 400}}
+    error = bed.fail(wire, Reply(json.dumps(body), 400, JSON), streaming=False)
+    assert (type(error), error.retryable) == (ContextTooLong, False)
+
+
+@both_ways
+def test_the_words_of_a_fastapi_server_tell_it_too(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """The same where they stand under `detail`."""
+    body = {"detail": "This model's maximum context length is 4096 tokens."}
+    assert type(bed.fail(wire, Reply(json.dumps(body), 400, JSON), streaming)) is ContextTooLong
+
+
+# Errors inside a stream
+
+EVENTS: dict[str, tuple[Any, type[ModelError]]] = {
+    "error as text": ({"error": "Slow down."}, ServerError),
+    "a code that is a string": ({"error": {"code": "429", "message": "Slow down."}}, RateLimited),
+    "a code that is a number": ({"error": {"code": 429, "message": "Slow down."}}, RateLimited),
+    "no code": ({"error": {"message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}, RateLimited),
+    "detail": ({"detail": "Slow down."}, ServerError),
+    "no envelope": ({"object": "error", "message": "Slow down.", "code": 400}, BadRequest),
+    "errors": ({"errors": [{"message": "Slow down."}]}, ServerError),
+    "a list": ([{"error": {"code": 429, "message": "Slow down."}}], RateLimited),
+    "a type": ({"type": "error", "error": {"type": "overloaded_error", "message": "Slow down."}}, Overloaded),
+    "a type beside text": ({"type": "error", "error": "Slow down."}, ServerError),
+    "all flat": ({"type": "error", "code": "rate_limit_exceeded", "message": "Slow down."}, RateLimited),
+}
+
+
+def _begun(wire: Wire) -> bytes:
+    """The stream of an answer up to its text."""
+    events = wire.send.text("Hel", "lo")
+    count = next(n for n, event in enumerate(events, 1) if b'"lo"' in event)
+    return b"".join(events[:count])
+
+
+def _event(wire: Wire, body: Any) -> bytes:
+    text = json.dumps(body).encode()
+    if wire.bare:
+        return text + b"\n"
+    return (b"event: error\n" if wire.provider == "anthropic" else b"") + b"data: " + text + b"\n\n"
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["at once", "after text"])
+@pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
+def test_the_words_of_an_event_are_kept(bed: Bed, wire: Wire, begun: bool, body: Any, kind: type[ModelError]) -> None:
+    """An error among the events keeps its words and its meaning in any form, and leaves nothing open behind it."""
+    start = _begun(wire) if begun else b""
+    error = bed.fail(wire, Reply(start + _event(wire, body), content_type=wire.mime))
+    assert (type(error), error.status) == (kind, 200)
+    assert "Slow down." in str(error)
+    assert error.partial.content == ("Hello" if begun else "")
+
+
+FOUND_IN_BYTES = [wire for wire in WIRES if wire.provider in ("gemini", "ollama")]
+
+
+@pytest.mark.parametrize("wire", FOUND_IN_BYTES, ids=lambda wire: wire.name)
+@pytest.mark.parametrize("split", [1, 7])
+@pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
+def test_an_error_event_in_pieces_is_found(bed: Bed, wire: Wire, split: int, body: Any, kind: type[ModelError]) -> None:
+    """An error event is found also where it comes in small pieces, after text in small pieces."""
+    error = bed.fail(wire, Reply(_begun(wire) + _event(wire, body), content_type=wire.mime, split=split))
+    assert (type(error), error.partial.content) == (kind, "Hello")
+    assert "Slow down." in str(error)
+
+
+@both_ways
+@pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
+def test_the_words_of_an_error_with_status_200_are_kept(
+    bed: Bed, wire: Wire, streaming: bool, body: Any, kind: type[ModelError]
+) -> None:
+    """An error that comes as JSON with status 200, in the place of the answer, is one in all forms."""
+    error = bed.fail(wire, Reply(json.dumps(body), content_type=JSON), streaming)
+    assert (type(error), error.status) == (kind, 200)
+    assert "Slow down." in str(error)
+
+
+# What is said
+
+
+@both_ways
+def test_a_wrong_base_url_is_named(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """Where the server has no such path, the error names the address that was asked."""
+    error = bed.fail(wire, Reply('{"detail": "Not Found"}', 404, JSON), streaming)
+    path = bed.server.requests[-1].path.partition("?")[0]
+    assert type(error) is ModelNotFound
+    assert f"Not Found (asked: {bed.server.url}{path}; is base_url right?)" in str(error)
+
+
+@both_ways
+def test_a_model_that_is_not_there_is_no_wrong_address(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A model that the server does not have says nothing against the address."""
+    error = bed.fail(wire, Reply('{"error": {"message": "The model x was not found"}}', 404, JSON), streaming)
+    assert type(error) is ModelNotFound
+    assert "base_url" not in str(error)
+
+
+@both_ways
+def test_a_server_that_hangs_up_was_reached(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A server that took the request and closed the connection without an answer gets its own words."""
+    error = bed.fail(wire, Reply(raw=b"", end="close"), streaming)
+    assert type(error) is ConnectionFailed
+    assert "closed the connection without an answer" in str(error)
+    assert "cannot reach" not in str(error)
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_sentence_is_said_once(bed: Bed, wire: Wire, end: Any) -> None:
+    """The error of a lost connection does not repeat itself."""
+    reply = Reply([_begun(wire), b"x" * 10], truncate=len(_begun(wire)), end=end, content_type=wire.mime)
+    error = bed.fail(wire, reply)
+    assert type(error) is StreamInterrupted
+    assert str(error).count("lost") == 1
+
+
+def test_a_broken_event_is_no_lost_connection(bed: Bed, wire: Wire) -> None:
+    """An event that is no JSON, on a connection that holds, says nothing of the connection."""
+    broken = b'{"a": "b\n' if wire.bare else b'data: {"a": "b\n\n'
+    name = b"event: content_block_delta\n" if wire.provider == "anthropic" else b""
+    error = bed.fail(wire, Reply(_begun(wire) + name + broken + _event(wire, {}), content_type=wire.mime))
+    assert isinstance(error, ServerError | StreamInterrupted)
+    assert "connection" not in str(error)
+
+
+@both_ways
+def test_a_code_that_repeats_the_status_is_said_once(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A code that is the status again is not shown beside it."""
+    error = bed.fail(wire, Reply('{"error": {"code": 500, "message": "No."}}', 500, JSON), streaming)
+    assert str(error) == f"{wire.provider}:gpt-test: No. (500)"
