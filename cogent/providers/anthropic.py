@@ -25,7 +25,7 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._counts import known, mapping
 from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
-from cogent.providers._sdk import not_looked_through, plain, raise_reported, without_retries
+from cogent.providers._sdk import not_looked_through, plain, provider_error, raise_reported, without_retries
 from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 
