@@ -141,7 +141,9 @@ class Agent:
                 raise ConfigurationError("the message is empty")
             messages.append(Message("user", message))
         elif not messages or messages[-1].role not in ("user", "tool"):
-            raise ConfigurationError("no message: it may be left out only when the history has something to answer")
+            raise ConfigurationError(
+                "the message must be a string; it may be left out only when the history has something to answer"
+            )
         return Run(self.model.provider, self.model.name, messages)
 
 

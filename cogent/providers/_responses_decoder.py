@@ -15,116 +15,37 @@ index, else it is the last one of its type.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core.text import json_object, mended
-from cogent.messages import ToolCall
+from cogent.core.text import json_object
 from cogent.providers import Part
 from cogent.providers._counts import count, known, mapping, match_total
+from cogent.providers._responses_items import (
+    ARGUMENTS,
+    LISTS,
+    REASONING,
+    REFUSAL,
+    SUMMARY,
+    TEXT,
+    TEXT_EVENTS,
+    THOUGHT,
+    Json,
+    OutputItem,
+    Text,
+    TextKind,
+    pending_call,
+    pending_items,
+    texts_of,
+    to_send_back,
+    type_of,
+)
 from cogent.providers._sdk import provider_error, raise_reported
 
-Json = dict[str, Any]
-
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
-# Items that wait for the client, and their fields that say what for.
-WAITING = {
-    "custom_tool_call": ("input",),
-    "computer_call": ("action", "actions", "pending_safety_checks"),
-    "local_shell_call": ("action",),
-    "shell_call": ("action",),
-    "apply_patch_call": ("operation",),
-    "tool_search_call": ("arguments",),
-    "mcp_approval_request": ("arguments",),
-}
 UNKNOWN = object()
-LISTS = ("summary", "content")  # the fields of an item that are lists of parts
-REASONING = ("summary_text", "reasoning_text")
-
-
-@dataclass(frozen=True, slots=True)
-class TextKind:
-    """Where a text belongs: the type of its item, the field there, the type of its part, the index in its events."""
-
-    item: str
-    field: str
-    part: str
-    index: str = ""
-
-
-TEXT = TextKind("message", "content", "output_text", "content_index")
-REFUSAL = TextKind("message", "content", "refusal", "content_index")
-THOUGHT = TextKind("reasoning", "content", "reasoning_text", "content_index")
-SUMMARY = TextKind("reasoning", "summary", "summary_text", "summary_index")
-ARGUMENTS = TextKind("function_call", "arguments", "arguments")
-TEXT_EVENTS = {
-    "response.output_text": TEXT,
-    "response.refusal": REFUSAL,
-    "response.reasoning_text": THOUGHT,
-    "response.reasoning_summary_text": SUMMARY,
-    "response.function_call_arguments": ARGUMENTS,
-    "response.custom_tool_call_input": TextKind("custom_tool_call", "input", "input"),
-    "response.mcp_call_arguments": TextKind("mcp_call", "arguments", "arguments"),
-    "response.code_interpreter_call_code": TextKind("code_interpreter_call", "code", "code"),
-}
-STRING_FIELDS = {kind.item: kind for kind in TEXT_EVENTS.values() if kind.field not in LISTS}
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text that an end event holds; `index` is its place in the list of its field."""
-
-    kind: TextKind
-    index: int
-    text: str
-
-
-@dataclass(slots=True)
-class TextPart:
-    """One text of an item as far as it was given."""
-
-    kind: TextKind
-    pieces: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return mended("".join(self.pieces))
-
-
-@dataclass(slots=True)
-class OutputItem:
-    """One item of the output as far as it came.
-
-    `opened` and `closed` are the item as its first and its last event hold it. `index` is what the server said,
-    `place` a number that no other item has: that of a call's pieces.
-    """
-
-    type: str
-    place: int
-    id: str | None = None
-    index: int | None = None
-    call_id: str = ""
-    name: str = ""
-    opened: Json | None = None
-    closed: Json | None = None
-    parts: dict[tuple[str, int], TextPart] = field(default_factory=dict)
-
-    def part(self, kind: TextKind, index: int) -> TextPart:
-        """The part at this place, a new one if there is none yet."""
-        return self.parts.setdefault((kind.field, index), TextPart(kind))
-
-    def in_order(self, *fields: str) -> list[tuple[int, TextPart]]:
-        """The parts of these fields with their indexes, as the fields are named and then by index."""
-        return [(key[1], self.parts[key]) for name in fields for key in sorted(self.parts) if key[0] == name]
-
-    def given(self) -> str:
-        """The text of the item that was given."""
-        fields = [STRING_FIELDS[self.type].field] if self.type in STRING_FIELDS else LISTS
-        return "".join(part.text for _, part in self.in_order(*fields))
 
 
 class StreamDecoder:
@@ -225,7 +146,8 @@ class StreamDecoder:
         if event["type"] in ENDS:
             update.finish = (response.get("incomplete_details") or {}).get("reason") or status
             yield from self._finish(response.get("output") or [])
-            yield from map(_pending_call, pending_items(self._kept.values()))
+            for item in pending_items(self._kept.values()):
+                yield TurnUpdate(pending=pending_call(item))
         yield update
 
     # What an end event holds beyond what was streamed
@@ -241,7 +163,7 @@ class StreamDecoder:
 
     def _whole_item(self, item: OutputItem, body: Json) -> Iterator[Part]:
         yield from _announce(item, body)
-        texts = list(_texts(body))
+        texts = list(texts_of(body))
         begun = item.parts and self._has_gaps
         rests = None if begun else _unsent([text.text for text in texts], item.given())
         if rests is None:
@@ -271,7 +193,7 @@ class StreamDecoder:
             if item.closed is None and item.opened is not None:
                 yield from self._whole_item(item, item.opened)
         for position, item in enumerate(self._ordered(items)):
-            kept = _to_send_back(item)
+            kept = to_send_back(item)
             if kept is not None:
                 self._kept[position] = kept
                 yield TurnUpdate(item=kept, position=position)
@@ -281,13 +203,13 @@ class StreamDecoder:
 
         Some servers put into the output other items than those that they streamed, with the same text.
         """
-        whole = "".join(text.text for body in output if _type(body) == type for text in _texts(body))
+        whole = "".join(text.text for body in output if type_of(body) == type for text in texts_of(body))
         given = self._given(type)
         if given.startswith(whole):
             return lambda item, body: True
         if whole.startswith(given):
             return lambda item, body: False
-        return lambda item, body: all(self._was_given(item, text) for text in _texts(body))
+        return lambda item, body: all(self._was_given(item, text) for text in texts_of(body))
 
     def _ordered(self, items: list[OutputItem]) -> list[OutputItem]:
         """All items, in the order of the end event if that has them all."""
@@ -310,7 +232,7 @@ class StreamDecoder:
 
     def _item_of(self, body: Json, event: Json, state: str) -> OutputItem:
         """The item that an event holds; a new one if the one that is known was `opened` or `closed` before."""
-        type, id, index = _type(body), body.get("id") or None, event.get("output_index")
+        type, id, index = type_of(body), body.get("id") or None, event.get("output_index")
         item = self._find(type, id, index)
         if item is None:
             return self._new(type, id, index)
@@ -350,21 +272,21 @@ class StreamDecoder:
         by_id = {(item.type, id): item for item in reversed(self._items) for id in (item.id, item.call_id) if id}
         by_place = {(item.type, item.place): item for item in self._items}
         for place, body in enumerate(output):
-            claim(place, by_id.get((_type(body), body.get("id"))))
-            claim(place, by_id.get((_type(body), body.get("call_id"))))
+            claim(place, by_id.get((type_of(body), body.get("id"))))
+            claim(place, by_id.get((type_of(body), body.get("call_id"))))
         for place, body in enumerate(output):
-            claim(place, by_place.get((_type(body), place)))
+            claim(place, by_place.get((type_of(body), place)))
         for place, body in enumerate(output):
             claim(place, next((item for item in free.values() if _may_be(item, body)), None))
         return [
-            found.get(place) or self._new(_type(body), body.get("id") or None, place)
+            found.get(place) or self._new(type_of(body), body.get("id") or None, place)
             for place, body in enumerate(output)
         ]
 
 
 def _may_be(item: OutputItem, body: Json) -> bool:
     """Whether the item is of this type, and no call with another id."""
-    return item.type == _type(body) and not (item.call_id and body.get("call_id"))
+    return item.type == type_of(body) and not (item.call_id and body.get("call_id"))
 
 
 def _number(event: Json) -> int:
@@ -373,35 +295,7 @@ def _number(event: Json) -> int:
     return number if isinstance(number, int) else -2
 
 
-def _type(body: Json) -> str:
-    return str(body.get("type") or "message")
-
-
 # Texts
-
-
-def _texts(body: Json) -> Iterator[Text]:
-    """The texts of a whole item, in order. All text of a reasoning item is reasoning, whatever its parts are called."""
-    kind = STRING_FIELDS.get(_type(body))
-    if kind is not None:
-        text = body.get(kind.field)
-        if text:
-            yield Text(kind, 0, text if isinstance(text, str) else json.dumps(text))
-    if _type(body) not in ("message", "reasoning"):
-        return
-    for name in LISTS:
-        parts = body.get(name) or ()
-        for index, part in enumerate([{"text": parts}] if isinstance(parts, str) else parts):
-            kind = _kind_of(body, name, part)
-            text = part.get("refusal" if kind is REFUSAL else "text")
-            if isinstance(text, str) and text:
-                yield Text(kind, index, text)
-
-
-def _kind_of(body: Json, name: str, part: Json) -> TextKind:
-    if _type(body) == "reasoning":
-        return SUMMARY if name == "summary" else THOUGHT
-    return REFUSAL if part.get("type") == "refusal" else TEXT
 
 
 def _unsent(texts: list[str], given: str) -> list[str] | None:
@@ -454,74 +348,6 @@ def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[P
         if json_object(whole) is not None:
             item.part(ARGUMENTS, 0).pieces[:] = [whole]
             yield TurnUpdate(call=ToolCallDelta(item.place, item.call_id or None, item.name, whole))
-
-
-# What is sent back
-
-
-def _to_send_back(item: OutputItem) -> Json | None:
-    """The item for the next request: as it came, with the texts that were given; None if no such item ever came."""
-    body = item.closed
-    if body is None:
-        if item.type not in (
-            "message",
-            "function_call",
-        ):  # while reasoning comes in, its encrypted content is not whole
-            return None
-        body = {"type": item.type, **({"role": "assistant"} if item.type == "message" else {}), **(item.opened or {})}
-        body |= {"status": "completed"} if "status" in body else {}
-    if item.call_id:
-        body = body | {"call_id": item.call_id, "name": item.name}
-    given = item.given()
-    is_list = not any(isinstance(body.get(name), str) for name in LISTS)
-    if is_list and "".join(text.text for text in _texts(body)) == given:
-        return body
-    if item.type in STRING_FIELDS:
-        return body | {STRING_FIELDS[item.type].field: given}
-    return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
-
-
-def pending_items(items: Iterable[Json]) -> list[Json]:
-    """The items that wait for the client: those whose output is not in the same response."""
-    items = list(items)
-    outputs = [item for item in items if _type(item).endswith(("_output", "_response", "mcp_call"))]
-    answered = {item.get(name) for item in outputs for name in ("call_id", "approval_request_id", "id")}
-    return [item for item in items if _may_wait(item) and answered.isdisjoint(_own_ids(item))]
-
-
-def _may_wait(item: Json) -> bool:
-    return _type(item) in WAITING and bool(_own_ids(item)) and item.get("execution", "client") == "client"
-
-
-def _own_ids(item: Json) -> list[str]:
-    return [item[name] for name in ("call_id", "id") if item.get(name)]
-
-
-def _pending_call(item: Json) -> Part:
-    name = item.get("name") or _type(item)
-    return TurnUpdate(pending=ToolCall(_own_ids(item)[0], name, _arguments(item), type=_type(item)))
-
-
-def _arguments(body: Json) -> Json | str:
-    """What the client is asked to do: the fields of the item that say it, or its only one."""
-    asked = {name: body[name] for name in WAITING[_type(body)] if body.get(name) is not None}
-    value = next(iter(asked.values())) if len(WAITING[_type(body)]) == 1 and asked else asked
-    if isinstance(value, str):
-        parsed = json_object(value) if "arguments" in asked else None
-        return value if parsed is None else parsed
-    return value if isinstance(value, dict) else asked
-
-
-def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
-    mended_parts = list(parts) if isinstance(parts, list) else []
-    for index, part in item.in_order(name):
-        key = "refusal" if part.kind is REFUSAL else "text"
-        if index < len(mended_parts) and isinstance(mended_parts[index].get(key), str):
-            mended_parts[index] = mended_parts[index] | {key: part.text}
-        else:
-            more: Json = {"annotations": []} if part.kind is TEXT else {}
-            mended_parts.append({"type": part.kind.part, key: part.text, **more})
-    return mended_parts
 
 
 # The rest

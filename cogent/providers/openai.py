@@ -21,7 +21,8 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers._bytes import drain
 from cogent.providers._http import answered, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
-from cogent.providers._responses_decoder import ENDS, Json, StreamDecoder, decode_response, pending_items
+from cogent.providers._responses_decoder import ENDS, StreamDecoder, decode_response
+from cogent.providers._responses_items import Json, pending_items
 from cogent.providers._responses_outputs import encode_output
 from cogent.providers._sdk import not_looked_through, plain, without_retries
 
