@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self
 
 from cogent.core.accumulate import Run
 from cogent.core.clients import Clients
+from cogent.core.copies import copy_message
 from cogent.core.loop import Plan
 from cogent.core.pending import Approvals, Results, answer_calls
 from cogent.errors import ConfigurationError
@@ -20,9 +21,13 @@ from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.validation import UnsendableError, check_json, check_text, is_number, is_whole, shown
 
+CONFIGURATION = ("name", "model", "instructions", "tools", "stream", "max_steps", "timeout", "_plan")
+
 
 class Agent:
     """A model with instructions and tools. Configuration only: share it between tasks, threads, loops and processes.
+
+    Its attributes are read-only: what is to differ is another agent.
 
     `stream=True` makes `run()` use the streaming transport too; otherwise it makes one plain request for each turn.
     `max_steps` limits the turns of the model. `timeout` is a `Timeout`, or a number of seconds for the whole run.
@@ -48,13 +53,13 @@ class Agent:
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
         if not is_whole(max_steps) or max_steps < 1:
             raise ConfigurationError(f"max_steps is a whole number of at least 1; got {shown(max_steps)}")
-        self.name = name
-        self.model = model if isinstance(model, Model) else Model(model)
-        self.instructions = instructions
-        self.tools = _named(tools)
-        self.stream = stream
-        self.max_steps = max_steps
-        self.timeout = _timeout(timeout)
+        self.name: Final = name
+        self.model: Final = model if isinstance(model, Model) else Model(model)
+        self.instructions: Final = instructions
+        self.tools: Final = MappingProxyType(_named(tools))
+        self.stream: Final = stream
+        self.max_steps: Final = max_steps
+        self.timeout: Final = _timeout(timeout)
         self._plan = self._make_plan()
 
     def run_stream(
@@ -114,11 +119,26 @@ class Agent:
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, {self.model!r}, tools={list(self.tools)})"
 
+    def __setattr__(self, name: str, value: object) -> None:
+        self._check_writable(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._check_writable(name)
+        super().__delattr__(name)
+
+    def _check_writable(self, name: str) -> None:
+        """Once the agent is made only a subclass may set attributes, and none of those that the runs use."""
+        is_made = "_plan" in self.__dict__
+        if is_made and (name in CONFIGURATION or type(self) is Agent):
+            raise AttributeError(f"an agent's attributes are read-only: make a new Agent to give it another {name!r}")
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+        state = {name: value for name, value in self.__dict__.items() if name != "_plan"}
+        return {**state, "tools": dict(self.tools)}  # a read-only view cannot be pickled
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update(state, tools=MappingProxyType(state["tools"]))
         self._plan = self._make_plan()
 
     def _make_plan(self) -> Plan:
@@ -169,7 +189,7 @@ def _messages(history: Sequence[Message | Mapping[str, Any]] | None) -> list[Mes
         try:
             if isinstance(entry, Message):
                 entry.check()
-            messages.append(entry if isinstance(entry, Message) else Message.from_dict(entry))
+            messages.append(copy_message(entry if isinstance(entry, Message) else Message.from_dict(entry)))
         except ConfigurationError as error:
             raise ConfigurationError(f"the history cannot be read: entry {place}: {error}") from None
     return messages

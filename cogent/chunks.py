@@ -33,7 +33,7 @@ class StreamChunk:
     """
 
     content: str = ""
-    delta: str | None = None
+    delta: str = None  # type: ignore[assignment]  # left out: what `content` is
     is_final: bool = False
     finish_reason: FinishReason | None = None
     metadata: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ no other call of the conversation has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.core import finish
+from cogent.core.copies import copy_json, copy_response
 from cogent.core.history import NOT_RUN, unused_id
 from cogent.core.text import joined, json_object, mended, mended_json, string
 from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
@@ -24,10 +26,33 @@ from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResul
 CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
 
 
+# What decides whether a JSON text is complete: brackets and the quotes around strings, with what is escaped in them.
+JSON_MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+
+
+def whole_text(pieces: list[str]) -> str:
+    """The text that the pieces make up. They become one, or reading the text after each piece would be quadratic."""
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""
+
+
 class PartialCall:
     """A tool call whose arguments are still coming in."""
 
-    __slots__ = ("arguments", "id", "index", "name", "place", "told_id")
+    __slots__ = (
+        "_depth",
+        "_in_string",
+        "_parsed",
+        "_parsed_from",
+        "_scanned",
+        "arguments",
+        "id",
+        "index",
+        "name",
+        "place",
+        "told_id",
+    )
 
     def __init__(self, place: int, index: int | None, id: str) -> None:
         self.place = place
@@ -36,6 +61,44 @@ class PartialCall:
         self.id = id
         self.name = ""
         self.arguments: list[str] = []
+        self._parsed: dict[str, Any] | None = None
+        self._parsed_from = ""  # the text that `_parsed` was read from
+        self._restart()
+
+    def _restart(self) -> None:
+        self._scanned = 0  # characters of the arguments that were looked at
+        self._depth = 0  # brackets that are open there
+        self._in_string = False
+
+    def replace_arguments(self, text: str) -> None:
+        """Take the whole arguments, whatever came of them before."""
+        self.arguments = [text]
+        self._restart()
+
+    def arguments_object(self) -> dict[str, Any] | None:
+        """The arguments so far if they are a JSON object; asking after each piece costs no more than the pieces."""
+        text = whole_text(self.arguments)
+        if self._is_unfinished(text):
+            return None
+        if text != self._parsed_from:
+            self._parsed, self._parsed_from = json_object(text), text
+        return self._parsed
+
+    def _is_unfinished(self, text: str) -> bool:
+        """Whether a bracket or a string is still open at the end of the text."""
+        for match in JSON_MARK.finditer(text, self._scanned):
+            mark = match[0]
+            if mark == "\\":  # what it escapes comes with the next piece
+                self._scanned = match.start()
+                return True
+            if mark == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string and mark in "{[":
+                self._depth += 1
+            elif not self._in_string and mark in "}]":
+                self._depth -= 1
+        self._scanned = len(text)
+        return self._in_string or self._depth > 0
 
     def takes_name(self, name: str) -> bool:
         """Whether a piece with this function name, but no id, goes on with this call."""
@@ -45,7 +108,7 @@ class PartialCall:
 
     def complete(self) -> bool:
         """Whether the arguments are a JSON object."""
-        return json_object("".join(self.arguments)) is not None
+        return self.arguments_object() is not None
 
     def takes(self, delta: ToolCallDelta) -> bool:
         """Whether a piece without an id of its own goes on with this call."""
@@ -63,9 +126,8 @@ class PartialCall:
 
     def whole(self) -> ToolCall:
         """The call as it stands, its arguments parsed if they are a JSON object."""
-        text = "".join(self.arguments)
-        arguments = json_object(text)
-        return ToolCall(self.id, self.name, text if arguments is None else arguments)
+        arguments = self.arguments_object()
+        return ToolCall(self.id, self.name, whole_text(self.arguments) if arguments is None else copy_json(arguments))
 
 
 class Turn:
@@ -131,7 +193,7 @@ class Turn:
             self.pending.append(replace(update.pending, id=call_id))
         if update.call is not None and _says_something(update.call):
             call = self._call_of(update.call, whole=True)
-            call.arguments = [mended(string(update.call.arguments))]
+            call.replace_arguments(mended(string(update.call.arguments)))
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._call_of(delta)
@@ -183,11 +245,11 @@ class Turn:
 
     @property
     def content(self) -> str:
-        return "".join(self._text)
+        return whole_text(self._text)
 
     @property
     def reasoning(self) -> str:
-        return "".join(self._thoughts)
+        return whole_text(self._thoughts)
 
     @property
     def visible(self) -> bool:
@@ -199,8 +261,8 @@ class Turn:
         return [call.whole() for call in self._calls]
 
     def items(self) -> list[dict[str, Any]]:
-        """The provider's own pieces, in their order."""
-        return [mended_json(self._items[position]) for position in sorted(self._items)]
+        """The provider's own pieces, in their order; a decoder may keep its own for the next turn."""
+        return [copy_json(mended_json(self._items[position])) for position in sorted(self._items)]
 
     def tokens(self, asked: Sequence[Message]) -> Usage:
         """What the turn cost: the provider's figures, or an estimate where it gave none."""
@@ -211,8 +273,8 @@ class Turn:
             counts["input_tokens"] = uncached + cached
         if "output_tokens" in counts and "input_tokens" in counts and self.finish is not None:
             return Usage(**counts, estimated=False)
-        written = sum(map(len, self._text)) + sum(map(len, self._thoughts))
-        written += sum(len(piece) for call in self._calls for piece in call.arguments)
+        written = len(self.content) + len(self.reasoning)
+        written += sum(len(whole_text(call.arguments)) for call in self._calls)
         read = sum(len(message.content) for message in asked)
         counts.setdefault("input_tokens", -(-read // CHARACTERS_PER_TOKEN))
         counts["output_tokens"] = max(counts.get("output_tokens", 0), -(-written // CHARACTERS_PER_TOKEN))
@@ -293,7 +355,7 @@ class Run:
         """The metadata of the chunk that ends a turn with tool calls: that turn's model, tokens and calls."""
         turn = self.turns[-1]
         calls = [call.to_dict() for call in [*self.open_calls, *self.pending]]
-        return {"model": turn.model, "tokens": turn.usage.to_dict(), "tool_calls": calls}
+        return {"model": turn.model, "tokens": turn.usage.to_dict(), "tool_calls": copy_json(calls)}
 
     def metadata(self) -> dict[str, Any]:
         """The final chunk's metadata, as things stand."""
@@ -316,12 +378,12 @@ class Run:
     def finish(self, reason: FinishReason) -> dict[str, Any]:
         """End the run; returns the final chunk's metadata."""
         self.finished = self._response(self.metadata(), reason)
-        return self.finished.metadata
+        return copy_json(self.finished.metadata)
 
     def response(self) -> Response:
-        """The whole response once the run has finished; before that, a copy of it as far as it came."""
+        """The whole response once the run has finished, before that as far as it came; a copy each time."""
         if self.finished is not None:
-            return self.finished
+            return copy_response(self.finished)
         metadata = self.metadata()
         now = Run(self.provider, self.model, list(self.messages))
         now.address = self.address
@@ -330,7 +392,7 @@ class Run:
         if now.turn is not None:
             now.end_turn(None)
         now.close_calls()
-        return now._response(metadata, None)
+        return copy_response(now._response(metadata, None))
 
     def _open_turn(self) -> Turn | None:
         """The turn that is coming in, if it costs something."""

@@ -10,6 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from cogent.core.copies import copy_json
 from cogent.core.history import fit_name
 from cogent.core.threads import ToolThreads
 from cogent.errors import ToolError
@@ -100,7 +101,7 @@ async def _run(
 ) -> tuple[str, bool]:
     """The text for the model, and whether it is an error."""
     try:
-        arguments = tool.bind(call.arguments, context)
+        arguments = tool.bind(copy_json(call.arguments), context)
         async with clock.limit:
             return await _call(tool, arguments, clock, threads), False
     except ArgumentsError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from time import perf_counter
@@ -118,7 +118,7 @@ async def _call_tools(plan: Plan, run: Run, context: dict[str, Any]) -> Chunks:
     yield StreamChunk(finish_reason="tool_calls", metadata=run.tool_calls_metadata())
     async with aclosing(dispatch(run.open_calls, plan.tools, context, plan.timeout.tool)) as results:
         async for result in results:
-            yield StreamChunk(tool_result=result)
+            yield StreamChunk(tool_result=replace(result))
     run.close_calls()
 
 

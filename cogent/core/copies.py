@@ -1,0 +1,56 @@
+"""Copies of what is handed out, so that changing them changes neither the run nor what it remembers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from cogent.messages import Message, Response, ToolCall, TurnSummary
+
+T = TypeVar("T")
+
+
+def copy_json(value: T) -> T:
+    """The value with lists and dicts of its own, however deeply they are nested; what is neither is shared."""
+    holder: list[T] = [value]
+    unfinished: list[object] = [holder]
+    while unfinished:
+        container = unfinished.pop()
+        if isinstance(container, dict):
+            for key, inner in container.items():
+                if isinstance(inner, dict | list):
+                    container[key] = inner.copy()  # the keys stay, so that the dict may be read meanwhile
+                    unfinished.append(container[key])
+        elif isinstance(container, list):
+            for place, inner in enumerate(container):
+                if isinstance(inner, dict | list):
+                    container[place] = inner.copy()
+                    unfinished.append(container[place])
+    return holder[0]
+
+
+def copy_call(call: ToolCall) -> ToolCall:
+    """The call with arguments and a result of its own."""
+    result = None if call.result is None else replace(call.result)
+    return ToolCall(call.id, call.name, copy_json(call.arguments), result)
+
+
+def copy_message(message: Message) -> Message:
+    """The message with calls and items of its own."""
+    return replace(message, tool_calls=[copy_call(call) for call in message.tool_calls], items=copy_json(message.items))
+
+
+def copy_turn(turn: TurnSummary) -> TurnSummary:
+    """The summary with a usage of its own."""
+    return replace(turn, usage=replace(turn.usage))
+
+
+def copy_response(response: Response) -> Response:
+    """The response with messages, calls, turns and metadata of its own."""
+    return replace(
+        response,
+        metadata=copy_json(response.metadata),
+        messages=[copy_message(message) for message in response.messages],
+        tool_calls=[copy_call(call) for call in response.tool_calls],
+        turns=[copy_turn(turn) for turn in response.turns],
+    )
