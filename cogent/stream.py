@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from asyncio import current_task
+from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cogent.core.accumulate import Run
-from cogent.core.loop import Plan, check_time, run_steps
-from cogent.core.watchdog import STOPPED, Watchdog
-from cogent.errors import ModelTimeout
+from cogent.core.loop import Plan, run_steps, time_overrun
+from cogent.core.watchdog import CANCELLED, STOPPED, Watchdog
+from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
 
+NEEDS_ASYNCIO = "cogent needs a running asyncio event loop: use asyncio.run(...), or anyio.run(...) with asyncio"
+OTHER_LOOP = "this stream was begun in another event loop, which alone can read or close it; `cancel()` works anywhere"
+SECOND_READER = "another task waits for the next chunk of this stream: a stream has one reader at a time"
+
 
 class AgentStream:
     """The chunks of a run, as they come: `async for chunk in stream`.
 
-    Nothing happens before the first chunk is asked for. Leaving the loop and dropping the stream, leaving
-    `async with stream`, `aclose()` and `cancel()` all close the connection and cancel tools that still run. A stream
-    that is held and forgotten does so with a RuntimeWarning after `Timeout.idle` seconds.
+    Nothing happens before the first chunk is asked for. Leaving the loop, leaving `async with stream`, `aclose()`,
+    `cancel()` and dropping the stream all close the connection and cancel tools that still run. Reading on then just
+    ends; after an error it raises that error again, and after a cancellation from outside StreamInterrupted.
+
+    One chunk at a time is `await anext(stream)`, which leaves the run open in between; a stream that is then held and
+    forgotten is closed with a RuntimeWarning after `Timeout.idle` seconds. A stream has one reader at a time and stays
+    in the event loop that it was begun in: anything else is a ConfigurationError.
     """
 
     def __init__(
@@ -31,21 +40,24 @@ class AgentStream:
         self._run = run
         self._watchdog = Watchdog(plan.timeout)
         self._chunks = run_steps(plan, run, self._watchdog, context, streaming, shown)
+        self._failure: CogentError | None = None  # a copy: the error that was raised holds the frames of its reader
+        self._was_cancelled = False
+        self.has_read = False
 
     @property
     def response(self) -> Response:
         """The response: complete after the end; before it, and after a break or an error, as far as it came."""
         return self._run.response()
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[StreamChunk]:
+        """An iterator for one loop. Dropping it stops the run, which is how the stream learns that a loop was left.
+
+        One that never gave a chunk stops nothing.
+        """
+        return _LoopIterator(self)
 
     def __anext__(self) -> Awaitable[StreamChunk]:
-        if not self._watchdog.open:
-            if self._watchdog.keeper is not None:
-                return self._closed(self._watchdog.keeper)
-            self._watchdog.begin(self._chunks)
-        return self._chunks.__anext__()
+        return self._next(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,23 +68,120 @@ class AgentStream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop."""
-        self._watchdog.interrupt(STOPPED)
-        if self._watchdog.keeper is not None:
-            await asyncio.shield(self._watchdog.keeper)
+        """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop.
+
+        Raises ConfigurationError in another loop than that of the run.
+        """
+        watchdog = self._watchdog
+        closer = watchdog.closer
+        if closer is None:
+            watchdog.request_stop(STOPPED)
+        elif not closer.done():
+            self._check_loop()
+            watchdog.request_stop(STOPPED)
+            await asyncio.shield(closer)
 
     def cancel(self) -> None:
         """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
-        self._watchdog.stop()
+        self._watchdog.request_stop_threadsafe()
 
     def __del__(self) -> None:
-        self._watchdog.abandon()
+        self._watchdog.consumer_dropped()
 
-    async def _closed(self, keeper: asyncio.Task[None]) -> StreamChunk:
-        await asyncio.shield(keeper)
+    async def _next(self, reader: AgentStream | _LoopIterator) -> StreamChunk:
+        """The next chunk. The reader is what waits for it: it must not be dropped meanwhile."""
+        watchdog = self._watchdog
         try:
-            check_time(self._run, self._watchdog)
-        except ModelTimeout as error:
-            error.partial = self.response
+            task = current_task()
+        except RuntimeError:
+            raise ConfigurationError(NEEDS_ASYNCIO) from None
+        if task is not watchdog.reader or not watchdog.at_rest:
+            await self._admit()
+        reader.has_read = True
+        watchdog.waiting(task)
+        try:
+            chunk = await self._chunks.__anext__()
+        except StopAsyncIteration:
             raise
-        raise StopAsyncIteration
+        except CogentError as error:
+            self._failure = _copy_error(error)
+            raise
+        except BaseException:
+            self._was_cancelled = True
+            raise
+        watchdog.yielding()
+        return chunk
+
+    async def _admit(self) -> None:
+        """Begin the run, or let another task read on. Raises what there is instead of a chunk."""
+        watchdog = self._watchdog
+        if watchdog.closer is None:
+            watchdog.attach(self._chunks)
+            return
+        if watchdog.open or not watchdog.closer.done():
+            self._check_loop()
+        if not watchdog.open:
+            await asyncio.shield(watchdog.closer)
+            raise self._end()
+        if not watchdog.at_rest:
+            raise ConfigurationError(SECOND_READER)
+
+    def _check_loop(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(NEEDS_ASYNCIO) from None
+        if loop is not self._watchdog.loop:
+            raise ConfigurationError(OTHER_LOOP)
+
+    def _end(self) -> Exception:
+        """What reading on after the end raises."""
+        if self._run.finished is not None:
+            return StopAsyncIteration()
+        if self._failure is None:
+            self._failure = self._find_failure()
+        if self._failure is None:
+            return StopAsyncIteration()
+        failure = _copy_error(self._failure)
+        failure.partial = self.response
+        return failure
+
+    def _find_failure(self) -> CogentError | None:
+        """The error of a run that ended while nobody waited for a chunk, or by a cancellation."""
+        if self._was_cancelled or self._watchdog.reason == CANCELLED:
+            return StreamInterrupted(
+                "the task that read the stream was cancelled before the end; `partial` has what came",
+                provider=self._run.provider,
+                model=self._run.model,
+            )
+        return time_overrun(self._run, self._watchdog)
+
+
+class _LoopIterator:
+    """What `async for` holds while its loop lasts; it keeps the stream."""
+
+    def __init__(self, stream: AgentStream) -> None:
+        self._stream = stream
+        self.has_read = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[StreamChunk]:
+        return self._stream._next(self)
+
+    async def aclose(self) -> None:
+        """Stop the run, for those who close an iterator."""
+        await self._stream.aclose()
+
+    def __del__(self) -> None:
+        if self.has_read:
+            self._stream._watchdog.consumer_dropped()
+
+
+def _copy_error(error: CogentError) -> CogentError:
+    """The same error without its traceback, to be raised again."""
+    copied = error.__class__.__new__(error.__class__, *error.args)
+    copied.__dict__.update(error.__dict__)
+    copied.__cause__ = error.__cause__
+    return copied

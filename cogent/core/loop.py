@@ -65,23 +65,20 @@ async def run_steps(
     """
     try:
         run.started = perf_counter()
-        if watchdog.start():
+        if watchdog.reason is not None:  # stopped before it began
             return
         try:
             async with aclosing(_phases(plan, run, watchdog, context, streaming, shown)) as phases:
                 async for phase in phases:
                     async with aclosing(phase) as chunks:
                         async for chunk in chunks:
-                            watchdog.leave()
                             yield chunk
-                            if watchdog.enter():
-                                check_time(run, watchdog)
-                                return
         except asyncio.CancelledError as stopped:
             forget_locals(stopped)
-            if not watchdog.interrupted():
+            if not watchdog.take_back_cancellation():
                 raise
-        check_time(run, watchdog)
+        if (overrun := time_overrun(run, watchdog)) is not None:
+            raise overrun
     except CogentError as error:
         error.partial = run.response()
         if not isinstance(error, ToolError):  # what a tool of the user's failed with is the user's to look at
@@ -89,7 +86,7 @@ async def run_steps(
         raise
     finally:
         run.ended = perf_counter()
-        watchdog.close()
+        watchdog.finished()
 
 
 async def _phases(
@@ -216,8 +213,10 @@ def _end_turn(run: Run) -> tuple[finish.Ending, FinishReason]:
     return end, reason
 
 
-def check_time(run: Run, watchdog: Watchdog) -> None:
-    """Raise ModelTimeout if a limit of time ended the run."""
-    if (overrun := watchdog.overrun()) is not None and run.finished is None:
-        kind, message = overrun
-        raise ModelTimeout(message, kind=kind, provider=run.provider, model=run.model)
+def time_overrun(run: Run, watchdog: Watchdog) -> ModelTimeout | None:
+    """The error of the limit of time that ended the run, if one did."""
+    overrun = watchdog.overrun()
+    if overrun is None or run.finished is not None:
+        return None
+    kind, message = overrun
+    return ModelTimeout(message, kind=kind, provider=run.provider, model=run.model)

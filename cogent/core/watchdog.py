@@ -1,8 +1,10 @@
-"""Stopping a run: limits of time, a word from outside, and nobody left who reads.
+"""Stopping a run: limits of time, a request from outside, and nobody left who reads.
 
 Content is what counts: pings, comments and empty deltas do not reset the stall clock, because only a chunk that
-reaches the user calls `enter` again. The clock stands still while the consumer is busy and while tools run. There is
-one timer for a whole stream: it is set anew when it fires too early, not at each chunk.
+reaches the user lets a task call `waiting` again. The clock stands still while the consumer is busy and while tools
+run. There is one timer for a whole stream: it is set anew when it fires too early, not at each chunk.
+
+The order of calls: `attach` once, then for each chunk `waiting` and `yielding`, and `finished` when the run has ended.
 """
 
 from __future__ import annotations
@@ -10,65 +12,58 @@ from __future__ import annotations
 import asyncio
 import math
 import warnings
-from asyncio import current_task
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 from cogent.timeout import Timeout
 
-STOPPED = "stopped"
+STOPPED = "stopped"  # by `aclose`, by `cancel` or because the loop was left
+CANCELLED = "cancelled"  # with the task that read, or with the event loop
 TOO_SLOW = {
     "first": "no content came within {0:g} seconds",
     "stall": "no content came for {0:g} seconds",
     "total": "the run took longer than {0:g} seconds",
     "idle": "the stream was held for {0:g} seconds without asking for its next chunk",
 }
-AGAIN = 0.01  # seconds between two looks at a task that was told to stop
-LONGEST_TIMER = 3600.0  # seconds; while its loop runs, a run is kept by its timer alone
+CANCEL_RETRY_SECONDS = 0.01
+MAX_TIMER_SECONDS = 3600.0  # while its loop runs, a run is kept by its timer alone
 
 
 class Watchdog:
     """Ends a run from outside, and remembers why.
 
-    The run calls `enter` when it starts to wait and `leave` before it yields. While a task waits inside, `interrupt`
-    cancels it; the run, on CancelledError, asks `interrupted()`, which takes the cancellation back if it was ours.
-    While nobody is inside, the keeper closes the run: a task of its own, so that the end of a loop, which cancels its
-    tasks and waits for them, finds every run closed before it comes to the generators.
+    The reader calls `waiting` before it waits for a chunk and `yielding` when it has one. While a task waits inside the
+    run, `request_stop` cancels that task; the run, on CancelledError, asks `take_back_cancellation`. While nobody is
+    inside, the closer closes the run: a task of its own, so that the end of an event loop, which cancels its tasks and
+    waits for them, finds every run closed before it comes to the generators.
     """
 
     def __init__(self, limits: Timeout) -> None:
         self._limits = limits
         self._stall = limits.stall
-        self._task: asyncio.Task[object] | None = None
-        self._reader: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[object] | None = None  # that waits inside
         self._timer: asyncio.TimerHandle | None = None
         self._total = self._deadline = math.inf
-        self._left = 0.0  # when the consumer was given the last chunk
-        self._kind = "first"
-        self._before = 0
-        self._cancelled = self._abandoned = False
-        self._over = asyncio.Event()
+        self._yielded_at = 0.0
+        self._kind = "start"
+        self._outer_cancellations = 0  # of the task inside when it came in
+        self._cancelled = False
+        self._may_close = asyncio.Event()
         self.open = False  # whether the run has begun, and may go on
+        self.at_rest = False  # whether it is open and nobody waits inside
+        self.reader: asyncio.Task[object] | None = None  # the task that asked for the last chunk
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.keeper: asyncio.Task[None] | None = None
+        self.closer: asyncio.Task[None] | None = None
         self.reason: str | None = None
 
-    def begin(self, chunks: AsyncGenerator[object, None]) -> None:
-        """The chunks are asked for, on this loop: from now on they are closed whatever happens."""
+    def attach(self, chunks: AsyncGenerator[object, None]) -> None:
+        """The first chunk is asked for, on this loop: from now on the chunks are closed whatever happens."""
         self.loop = asyncio.get_running_loop()
-        self.open = True
-        self.keeper = self.loop.create_task(self._keep(chunks))
-
-    def start(self) -> bool:
-        """The run begins in this task; returns whether it was stopped even before."""
-        assert self.loop is not None
-        self._task = task = current_task()
-        self._before = task.cancelling() if task else 0
-        self._follow(task)
+        self.open = self.at_rest = True
         now = self.loop.time()
         self._total = now + (self._limits.total or math.inf)
-        self._arm(min(self._total, now + (self._limits.idle or LONGEST_TIMER)))
-        return self.reason is not None
+        self._arm(min(self._total, now + (self._limits.idle or MAX_TIMER_SECONDS)))
+        self.closer = self.loop.create_task(self._close_when_done(chunks))
 
     def expect(self, kind: str) -> None:
         """Start the clock for the `first` content of a request; any other kind (`tools`, `retry`, `end`) stops it."""
@@ -80,55 +75,54 @@ class Watchdog:
         assert self.loop is not None
         return self._total - self.loop.time()
 
-    def enter(self) -> bool:
-        """A task waits inside again, after content; returns whether the run was interrupted meanwhile."""
-        self._task = task = current_task(self.loop)
-        self._before = task.cancelling() if task else 0
-        if task is not self._reader:
+    def waiting(self, task: asyncio.Task[object] | None) -> None:
+        """This task, which is the current one, waits inside for the next chunk."""
+        self.at_rest = False
+        self._task = task
+        self._outer_cancellations = task.cancelling() if task else 0
+        if task is not self.reader:
             self._follow(task)
         if self._stall is not None or self._kind == "first":
             self._content_came()
-        return self.reason is not None
 
-    def leave(self) -> None:
+    def yielding(self) -> None:
         """The consumer is given a chunk, and nobody waits inside."""
         assert self.loop is not None
         self._task = None
-        self._left = self.loop.time()
-        if self._abandoned:
-            self.interrupt(STOPPED)
+        self._yielded_at = self.loop.time()
+        self.at_rest = True
+        if self.reason is not None:
+            self._release()
 
-    def interrupt(self, reason: str) -> None:
+    def request_stop(self, reason: str) -> None:
         """Stop the run for this reason. Call it on the run's own loop."""
         if self.reason is None:
             self.reason = reason
             if self.open:
                 self._deliver()
 
-    def stop(self) -> None:
+    def request_stop_threadsafe(self) -> None:
         """Stop the run, from any task or thread."""
-        self._on_loop(self.interrupt, STOPPED)
+        self._on_loop(self.request_stop, STOPPED)
 
-    def abandon(self) -> None:
-        """Nobody can ask for a chunk after the one that is waited for; may be called from any thread."""
-        self._abandoned = True
+    def consumer_dropped(self) -> None:
+        """Nobody reads on: a loop was left, or the stream is gone. May be called from any thread."""
         if self.open:
-            self._on_loop(self._stop_abandoned)
+            self._on_loop(self._stop_dropped)
 
-    def interrupted(self) -> bool:
-        """On CancelledError: whether it was our doing alone. If so it is taken back."""
+    def take_back_cancellation(self) -> bool:
+        """On CancelledError: whether it was ours alone. If so it is taken back."""
         if not self._cancelled or self._task is None:
             return False
-        return self._task.uncancel() <= self._before
+        return self._task.uncancel() <= self._outer_cancellations
 
     def overrun(self) -> tuple[str, str] | None:
-        """The limit of time that ended the run, and what to say of it; None if it was none, or was told already."""
+        """The limit of time that ended the run, and what to say of it; None if it was none."""
         if self.reason not in TOO_SLOW:
             return None
-        kind, self.reason = self.reason, STOPPED
-        return kind, TOO_SLOW[kind].format(getattr(self._limits, kind))
+        return self.reason, TOO_SLOW[self.reason].format(getattr(self._limits, self.reason))
 
-    def close(self) -> None:
+    def finished(self) -> None:
         """The run has ended."""
         self._task = None
         self._follow(None)
@@ -136,12 +130,12 @@ class Watchdog:
             self._timer.cancel()
         self._release()
 
-    async def _keep(self, chunks: AsyncGenerator[object, None]) -> None:
+    async def _close_when_done(self, chunks: AsyncGenerator[object, None]) -> None:
         try:
-            await self._over.wait()
+            await self._may_close.wait()
         except asyncio.CancelledError:  # the loop ends, and with it the task inside, if there is one
-            self.interrupt(STOPPED)
-            await self._over.wait()
+            self.request_stop(CANCELLED)
+            await self._may_close.wait()
         held = self.reason == "idle" and self._kind != "end"
         await chunks.aclose()
         if held:
@@ -153,22 +147,22 @@ class Watchdog:
             )
 
     def _deliver(self) -> None:
-        """Have the run end: again and again, as what it waits for may take a cancellation for its own."""
+        """Have the run end. Repeat: a library inside the run (anyio, an HTTP pool) may swallow one CancelledError."""
         assert self.loop is not None
         if not self.open:
             return
         if self._task is None:
             self._release()
             return
-        # Not beside another one, the caller's or an HTTP client's: it would be left over, or swallow that.
-        if self._task.cancelling() <= self._before:
+        # Not beside a cancellation of somebody else, the caller or an HTTP client: one of the two would be lost.
+        if self._task.cancelling() <= self._outer_cancellations:
             self._cancelled = self._task.cancel()
-        self.loop.call_later(AGAIN, self._deliver)
+        self.loop.call_later(CANCEL_RETRY_SECONDS, self._deliver)
 
     def _release(self) -> None:
-        """Leave the rest to the keeper."""
-        self.open = False
-        self._over.set()
+        """Leave the rest to the closer."""
+        self.open = self.at_rest = False
+        self._may_close.set()
 
     def _on_loop(self, do: Callable[..., None], *arguments: str) -> None:
         if self.loop is None or self.loop is _running():
@@ -177,22 +171,24 @@ class Watchdog:
             with suppress(RuntimeError):  # that loop is closed
                 self.loop.call_soon_threadsafe(do, *arguments)
 
-    def _stop_abandoned(self) -> None:
-        if self._task is None:
-            self.interrupt(STOPPED)
+    def _stop_dropped(self) -> None:
+        # A cancellation that arrives in the body of a loop leaves the loop too, and is no wish to end there.
+        reader = self.reader
+        is_cancelled = reader is not None and reader.cancelling() > self._outer_cancellations
+        self.request_stop(CANCELLED if is_cancelled else STOPPED)
 
     def _follow(self, reader: asyncio.Task[object] | None) -> None:
         """Stop with the task that reads, if that is cancelled while it does something else with a chunk."""
-        if self._reader is not None:
-            self._reader.remove_done_callback(self._reader_ended)
-        self._reader = reader
+        if self.reader is not None:
+            self.reader.remove_done_callback(self._reader_ended)
+        self.reader = reader
         if reader is not None:
             reader.add_done_callback(self._reader_ended)
 
     def _reader_ended(self, reader: asyncio.Task[object]) -> None:
-        self._reader = None  # it may hold an exception, whose frames hold the stream
+        self.reader = None  # it may hold an exception, whose frames hold the stream
         if reader.cancelled():
-            self.interrupt(STOPPED)
+            self.request_stop(CANCELLED)
 
     def _content_came(self) -> None:
         if self._kind == "first":
@@ -216,12 +212,14 @@ class Watchdog:
         assert self.loop is not None
         now, self._timer = self.loop.time(), None
         idle = self._limits.idle or math.inf
-        # While a task is inside, no idle time has begun; the timer then only comes by again.
-        kind, deadline = (self._kind, self._deadline) if self._task is not None else ("idle", self._left + idle)
+        if self.at_rest:
+            kind, deadline = "idle", self._yielded_at + idle
+        else:  # no idle time has begun, and the timer is re-armed
+            kind, deadline = self._kind, self._deadline
         if now >= min(self._total, deadline):
-            self.interrupt("total" if now >= self._total else kind)
+            self.request_stop("total" if now >= self._total else kind)
         else:
-            self._arm(min(deadline, self._total, now + min(idle, LONGEST_TIMER)))
+            self._arm(min(deadline, self._total, now + min(idle, MAX_TIMER_SECONDS)))
 
 
 def _running() -> asyncio.AbstractEventLoop | None:
