@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cogent.core.accumulate import Run
+from cogent.core.event_loop import NEEDS_ASYNCIO, running_loop
 from cogent.core.loop import Plan, run_steps, time_overrun
 from cogent.core.watchdog import CANCELLED, STOPPED, Watchdog
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
@@ -17,7 +18,6 @@ from cogent.messages import Response
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
 
-NEEDS_ASYNCIO = "cogent needs a running asyncio event loop: use asyncio.run(...), or anyio.run(...) with asyncio"
 OTHER_LOOP = "this stream was begun in another event loop, which alone can read or close it; `cancel()` works anywhere"
 SECOND_READER = "another task waits for the next chunk of this stream: a stream has one reader at a time"
 
@@ -127,11 +127,7 @@ class AgentStream:
             raise ConfigurationError(SECOND_READER)
 
     def _check_loop(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError(NEEDS_ASYNCIO) from None
-        if loop is not self._watchdog.loop:
+        if running_loop() is not self._watchdog.loop:
             raise ConfigurationError(OTHER_LOOP)
 
     def _end(self) -> Exception:

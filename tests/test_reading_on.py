@@ -633,7 +633,7 @@ def drive(awaitable: Any) -> None:
 
 
 def test_without_asyncio_the_error_says_what_is_needed(server: Loopback, wire: Wire) -> None:
-    """A stream, a run, and closing an agent under another kind of event loop name asyncio, and ask nothing."""
+    """A stream and a run under another kind of event loop name asyncio, ask nothing, and can be closed."""
     agent = wire.agent(server)
     stream = agent.run_stream("Go")
 
@@ -645,9 +645,12 @@ def test_without_asyncio_the_error_says_what_is_needed(server: Loopback, wire: W
         async with agent, agent.run_stream("Go") as inner:
             await anext(inner)
 
-    for attempt in (stream.__anext__(), agent.run("Go"), in_a_loop(), in_a_block(), agent.aclose()):
+    for attempt in (stream.__anext__(), agent.run("Go"), in_a_loop(), in_a_block()):
         with pytest.raises(ConfigurationError, match="asyncio"):
             drive(attempt)
+    for close in (stream.aclose(), agent.aclose()):
+        with pytest.raises(StopIteration):
+            drive(close)
     assert server.requests == []
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from cogent.core.event_loop import running_loop
 from cogent.model import Model
 from cogent.providers import Provider
 from cogent.providers._secrets import check_client, check_key
@@ -43,7 +44,9 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close the clients: this loop's now, those of other loops when they get to it."""
-        holder, _ = self._holders.pop(asyncio.get_running_loop(), (None, None))
+        if not self._holders:
+            return
+        holder, _ = self._holders.pop(running_loop(), (None, None))
         self._holders.clear()  # a loop closes a generator that it began and that nobody holds any more
         if holder is not None:
             await holder.aclose()

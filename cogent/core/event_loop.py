@@ -1,0 +1,17 @@
+"""The event loop that must be running."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cogent.errors import ConfigurationError
+
+NEEDS_ASYNCIO = "cogent needs a running asyncio event loop: use asyncio.run(...), or anyio.run(...) with asyncio"
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop. Raises ConfigurationError where there is none, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(NEEDS_ASYNCIO) from None
