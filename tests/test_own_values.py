@@ -267,7 +267,7 @@ def test_reading_the_response_keeps_no_pieces(make: Any) -> None:
 def test_the_arguments_of_a_call_are_parsed_once() -> None:
     """Arguments that are asked for after each piece are looked through once, and parsed when they are complete."""
     text = json.dumps({"rows": [{"a": '}\\"{', "b": [n, {}]} for n in range(50)]})
-    call = PartialCall(0)
+    call = PartialCall(0, 0, "c1")
     for came, letter in enumerate(text):
         assert call.arguments_object() is None
         assert (call._parsed_from, len(call.arguments)) == ("", min(came, 1))
@@ -284,7 +284,7 @@ def test_the_arguments_of_a_call_are_parsed_once() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_arguments_are_an_object_or_not(text: str, size: int) -> None:
     """Asking in between changes nothing in what the arguments are in the end."""
-    call = PartialCall(0)
+    call = PartialCall(0, 0, "c1")
     for start in range(0, len(text), size):
         call.arguments.append(text[start : start + size])
         call.arguments_object()
@@ -294,7 +294,7 @@ def test_arguments_are_an_object_or_not(text: str, size: int) -> None:
         expected = None
     assert call.arguments_object() == (expected if isinstance(expected, dict) else None)
     call.replace_arguments('{"b": 1}')
-    assert call.whole("c1") == ToolCall("c1", "", {"b": 1})
+    assert call.whole() == ToolCall("c1", "", {"b": 1})
 
 
 def test_an_item_is_handed_out_as_a_copy() -> None:
