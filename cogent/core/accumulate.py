@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -372,7 +371,7 @@ class Run:
             "duration": (self.ended or perf_counter()) - self.started,
             "time_to_first_token": None if self.first_at is None else self.first_at - self.started,
             "request_ids": [turn.request_id for turn in turns if turn.request_id],
-            **({"pending": deepcopy(pending)} if pending else {}),
+            **({"pending": copy_json(pending)} if pending else {}),
         }
 
     def finish(self, reason: FinishReason) -> dict[str, Any]:

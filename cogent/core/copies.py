@@ -32,7 +32,7 @@ def copy_json(value: T) -> T:
 def copy_call(call: ToolCall) -> ToolCall:
     """The call with arguments and a result of its own."""
     result = None if call.result is None else replace(call.result)
-    return ToolCall(call.id, call.name, copy_json(call.arguments), result)
+    return replace(call, arguments=copy_json(call.arguments), result=result)
 
 
 def copy_message(message: Message) -> Message:
@@ -53,4 +53,5 @@ def copy_response(response: Response) -> Response:
         messages=[copy_message(message) for message in response.messages],
         tool_calls=[copy_call(call) for call in response.tool_calls],
         turns=[copy_turn(turn) for turn in response.turns],
+        pending=[copy_call(call) for call in response.pending],
     )
