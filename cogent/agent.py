@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
-from cogent.core.accumulate import Run
-from cogent.core.clients import Clients
-from cogent.core.copies import copy_message
-from cogent.core.loop import Plan
-from cogent.core.pending import Approvals, Results, answer_calls
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.providers import load
+from cogent.run.clients import Clients
+from cogent.run.conversation import Run
+from cogent.run.copies import copy_message
+from cogent.run.loop import Plan
+from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool

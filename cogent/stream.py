@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from cogent.core.accumulate import Run
-from cogent.core.event_loop import NEEDS_ASYNCIO, running_loop
-from cogent.core.loop import Plan, run_steps, time_overrun
-from cogent.core.watchdog import CANCELLED, STOPPED, Watchdog
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response
+from cogent.run.closing import CANCELLED, STOPPED, Watchdog
+from cogent.run.conversation import Run
+from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
+from cogent.run.loop import Plan, run_steps, time_overrun
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk

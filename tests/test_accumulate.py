@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core.accumulate import Run, Turn
 from cogent.messages import Message, ToolCall, Usage
+from cogent.run.conversation import Run, Turn
 
 few = settings(deadline=None, max_examples=30, database=None, derandomize=True)
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.providers import _chat_completions as chat
-from cogent.providers import _responses_decoder as responses
+from cogent.providers.formats import chat
+from cogent.providers.formats import responses_decoder as responses
 
 
 def chunk(delta: Any = None, **more: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from support.wire.common import encode, event
 
 from cogent import Response, StreamChunk, tool
 from cogent.chunks import TurnUpdate
-from cogent.core.accumulate import Turn
-from cogent.providers._responses_decoder import StreamDecoder
+from cogent.providers.formats.responses_decoder import StreamDecoder
+from cogent.run.conversation import Turn
 
 Json = dict[str, Any]
 RESPONSES = [wire for wire in WIRES if wire.send.__name__.endswith("openai_responses")]

@@ -10,9 +10,9 @@ from support.loopback import Loopback, Reply
 from support.wire.common import event
 
 from cogent import Agent, Model
-from cogent.providers import _chat_completions as chat
-from cogent.providers import _responses_decoder as responses
-from cogent.providers._counts import count
+from cogent.providers.formats import chat
+from cogent.providers.formats import responses_decoder as responses
+from cogent.providers.formats.counts import count
 
 CHAT = {"prompt_tokens": 50, "completion_tokens": 20}
 

@@ -14,9 +14,9 @@ from support.wire import chat_completions
 
 from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
 from cogent.chunks import TurnUpdate
-from cogent.core.accumulate import Turn
-from cogent.core.finish import ENDINGS, Ending, ending, finish_reason
 from cogent.messages import FinishReason
+from cogent.run.conversation import Turn
+from cogent.run.finish import ENDINGS, Ending, ending, finish_reason
 
 
 def _literals(annotation: Any) -> set[str]:

@@ -12,8 +12,8 @@ from support.loopback import Loopback, Reply
 
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
 from cogent.chunks import ToolCallDelta, TurnUpdate
-from cogent.core.accumulate import PartialCall, Run, Turn
-from cogent.core.copies import copy_json
+from cogent.run.conversation import PartialCall, Run, Turn
+from cogent.run.copies import copy_json
 
 JSON = "application/json"
 ARGUMENTS = '{"place": {"city": "Oslo"}, "days": [1, 2]}'

@@ -33,7 +33,7 @@ from cogent import (
     Timeout,
     tool,
 )
-from cogent.core.retry import FIRST_WAIT, LONGEST_ASKED, LONGEST_WAIT, wait_before
+from cogent.run.retry import FIRST_WAIT, LONGEST_ASKED, LONGEST_WAIT, wait_before
 
 JSON = "application/json"
 SOON = {"retry-after-ms": "10"}

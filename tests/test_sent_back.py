@@ -14,7 +14,7 @@ from support.loopback import Loopback, Reply
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 
 from cogent import Agent, Message, Model, Response, ToolCall, tool
-from cogent.core.history import fit_history, server_address
+from cogent.run.history import fit_history, server_address
 
 Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ from support.loopback import Loopback
 from test_dispatch import one
 
 from cogent import tool
-from cogent.tool_results import to_text
+from cogent.tools.results import to_text
 
 
 class Own:

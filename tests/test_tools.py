@@ -16,8 +16,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from cogent import Agent, ConfigurationError, RunContext, Tool, tool
-from cogent.tool_results import to_text
 from cogent.tools import ArgumentsError
+from cogent.tools.results import to_text
 
 MODEL = "openai-chat:gpt-test"
 

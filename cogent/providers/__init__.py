@@ -28,10 +28,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from cogent.chunks import StreamChunk, TurnUpdate
-from cogent.core.history import fit_history
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model_names import check_prefix
+from cogent.run.history import fit_history
 
 if TYPE_CHECKING:
     from cogent.model import Model

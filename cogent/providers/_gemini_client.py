@@ -13,11 +13,11 @@ from google.genai import types
 
 from cogent.errors import ConfigurationError, ModelError
 from cogent.model import Model
-from cogent.providers._error_body import decoded, is_error
-from cogent.providers._error_events import SSE_BOUNDARY, ErrorEvents
-from cogent.providers._http import client_settings, guard, opened
-from cogent.providers._sdk import plain, provider_error
 from cogent.timeout import Timeout
+from cogent.transport.answers import client_settings, guard, opened
+from cogent.transport.error_body import decoded, is_error
+from cogent.transport.error_events import SSE_BOUNDARY, ErrorEvents
+from cogent.transport.errors import plain, provider_error
 
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")

@@ -11,9 +11,9 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers._http import client_settings, guard
-from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
+from cogent.transport.answers import client_settings, guard
+from cogent.transport.keys import check_key
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:

@@ -17,17 +17,17 @@ import httpx2
 from anthropic import AnthropicError, AsyncAnthropic, AsyncStream, DefaultAsyncHttpxClient
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core.history import fit_arguments, mend_items
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
-from cogent.providers._bytes import drain
-from cogent.providers._counts import known, mapping
-from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
-from cogent.providers._sdk import not_looked_through, plain, provider_error, raise_reported, without_retries
-from cogent.providers._secrets import check_key
+from cogent.providers.formats.counts import known, mapping
+from cogent.run.history import fit_arguments, mend_items
 from cogent.timeout import Timeout
+from cogent.transport.answers import answered, client_settings, end_of, guard, is_event_stream, leave, opened
+from cogent.transport.body import drain
+from cogent.transport.errors import not_looked_through, plain, provider_error, raise_reported, without_retries
+from cogent.transport.keys import check_key
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"

@@ -19,14 +19,14 @@ from google.genai.errors import APIError
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core.history import mend_items
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
-from cogent.providers._counts import known
 from cogent.providers._gemini_client import close_client, make_client, read_error
-from cogent.providers._http import cut
-from cogent.providers._sdk import broken_off, error_body, name_address, provider_error, retry_after
+from cogent.providers.formats.counts import known
+from cogent.run.history import mend_items
+from cogent.transport.answers import cut
+from cogent.transport.errors import broken_off, error_body, name_address, provider_error, retry_after
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 

@@ -14,10 +14,10 @@ from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # th
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import Answer, decode_event, decode_response, encode_request
-from cogent.providers._http import answered, client_settings, end_of, guard, is_event_stream, leave, opened
-from cogent.providers._sdk import not_looked_through, plain, without_retries
+from cogent.providers.formats.chat import Answer, decode_event, decode_response, encode_request
 from cogent.timeout import Timeout
+from cogent.transport.answers import answered, client_settings, end_of, guard, is_event_stream, leave, opened
+from cogent.transport.errors import not_looked_through, plain, without_retries
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:

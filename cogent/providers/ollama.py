@@ -24,13 +24,13 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
-from cogent.providers._bytes import drain
-from cogent.providers._error_events import LINE_BOUNDARY, ErrorEvents
-from cogent.providers._http import STREAMED, client_settings, cut, guard
-from cogent.providers._sdk import broken_off, name_address, provider_error, raise_reported, retry_after
-from cogent.providers._secrets import check_key
 from cogent.timeout import Timeout
 from cogent.tools import Tool
+from cogent.transport.answers import STREAMED, client_settings, cut, guard
+from cogent.transport.body import drain
+from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
+from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after
+from cogent.transport.keys import check_key
 
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
 EXPLAINED = (

@@ -15,16 +15,16 @@ from typing import Any
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
-from cogent.core.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
-from cogent.providers._bytes import drain
-from cogent.providers._http import answered, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
-from cogent.providers._responses_decoder import ENDS, StreamDecoder, decode_response
-from cogent.providers._responses_items import Json, pending_items
-from cogent.providers._responses_outputs import encode_output
-from cogent.providers._sdk import not_looked_through, plain, without_retries
+from cogent.providers.formats.responses_decoder import ENDS, StreamDecoder, decode_response
+from cogent.providers.formats.responses_items import Json, pending_items
+from cogent.providers.formats.responses_outputs import encode_output
+from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
+from cogent.transport.answers import answered, is_event_stream, leave, opened
+from cogent.transport.body import drain
+from cogent.transport.errors import not_looked_through, plain, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 

@@ -10,10 +10,10 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # the SDK imports it with the first request only
 
 from cogent.providers import Part, Request
-from cogent.providers._chat_completions import Answer, decode_event, decode_response, encode_request
-from cogent.providers._http import answered, end_of, is_event_stream, leave, opened
 from cogent.providers._openai_client import close_client, make_client
-from cogent.providers._sdk import not_looked_through, plain, without_retries
+from cogent.providers.formats.chat import Answer, decode_event, decode_response, encode_request
+from cogent.transport.answers import answered, end_of, is_event_stream, leave, opened
+from cogent.transport.errors import not_looked_through, plain, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 

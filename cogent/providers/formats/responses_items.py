@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cogent.core.text import json_object, mended
 from cogent.messages import ToolCall
+from cogent.run.surrogates import json_object, mended
 
 Json = dict[str, Any]
 

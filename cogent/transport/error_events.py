@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from cogent.errors import ModelError
-from cogent.providers._error_body import is_error
+from cogent.transport.error_body import is_error
 
 MARKS = (b'"error', b'"detail"', b'"message":"', b'"message": "')  # one of them is in every error, hardly in an answer
 SSE_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from cogent.core.history import pair_results
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
-from cogent.tool_results import to_text
+from cogent.run.history import pair_results
+from cogent.tools.results import to_text
 from cogent.validation import shown
 
 APPROVAL_REQUEST = "mcp_approval_request"

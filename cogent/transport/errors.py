@@ -27,8 +27,8 @@ from cogent.errors import (
     ServerError,
     StreamInterrupted,
 )
-from cogent.providers._error_body import Report, is_error, read_report
-from cogent.providers._secrets import keep_secret
+from cogent.transport.error_body import Report, is_error, read_report
+from cogent.transport.keys import keep_secret
 
 
 class FilterRefusal(BadRequest):

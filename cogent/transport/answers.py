@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
-from cogent.providers._bytes import content_type, guarded
-from cogent.providers._event_stream import BLANK_LINE
 from cogent.timeout import Timeout
+from cogent.transport.body import content_type, guarded
+from cogent.transport.event_stream import BLANK_LINE
 
 # Names of this machine in the form of the HTTP clients' patterns.
 THIS_MACHINE = ("localhost", "*.localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")  # nothing is bound

@@ -20,10 +20,9 @@ from functools import partial
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core.text import json_object
 from cogent.providers import Part
-from cogent.providers._counts import count, known, mapping, match_total
-from cogent.providers._responses_items import (
+from cogent.providers.formats.counts import count, known, mapping, match_total
+from cogent.providers.formats.responses_items import (
     ARGUMENTS,
     LISTS,
     REASONING,
@@ -42,7 +41,8 @@ from cogent.providers._responses_items import (
     to_send_back,
     type_of,
 )
-from cogent.providers._sdk import provider_error, raise_reported
+from cogent.run.surrogates import json_object
+from cogent.transport.errors import provider_error, raise_reported
 
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
 UNKNOWN = object()

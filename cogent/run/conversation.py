@@ -16,11 +16,11 @@ from time import perf_counter
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.core import finish
-from cogent.core.copies import copy_json, copy_response
-from cogent.core.history import NOT_RUN, unused_id
-from cogent.core.text import joined, json_object, mended, mended_json, string
 from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
+from cogent.run import finish
+from cogent.run.copies import copy_json, copy_response
+from cogent.run.history import NOT_RUN, unused_id
+from cogent.run.surrogates import joined, json_object, mended, mended_json, string
 
 CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
 

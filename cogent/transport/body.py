@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from cogent.errors import ModelError, ServerError
-from cogent.providers._event_stream import BLANK_LINE, EventStream
-from cogent.providers._sdk import translate
+from cogent.transport.errors import translate
+from cogent.transport.event_stream import BLANK_LINE, EventStream
 
 MB = 1024 * 1024
 LARGEST_EVENT = 64 * MB

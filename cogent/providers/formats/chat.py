@@ -16,8 +16,8 @@ from typing import Any
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message
 from cogent.providers import Part, Request, encoder
-from cogent.providers._counts import count, first_count, known, mapping, match_total
-from cogent.providers._sdk import provider_error, raise_reported
+from cogent.providers.formats.counts import count, first_count, known, mapping, match_total
+from cogent.transport.errors import provider_error, raise_reported
 
 # The names under which servers send reasoning text; the first that is set is shown, as some send it twice.
 REASONING_FIELDS = ("reasoning_content", "reasoning")

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cogent.core.pending import APPROVAL_REQUEST, NOT_APPROVED
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
+from cogent.run.pending import APPROVAL_REQUEST, NOT_APPROVED
 
 Json = dict[str, Any]
 

@@ -109,7 +109,7 @@ class Tool(Generic[P, R]):
         """The function's keyword arguments: checked, coerced, and with the context. Raises ArgumentsError."""
         from pydantic import ValidationError
 
-        from cogent.tool_arguments import validate
+        from cogent.tools.arguments import validate
 
         if isinstance(arguments, str):
             if arguments.strip() not in ("", "null"):

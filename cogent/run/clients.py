@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from cogent.core.event_loop import running_loop
 from cogent.model import Model
 from cogent.providers import Provider
-from cogent.providers._secrets import check_client, check_key
+from cogent.run.event_loop import running_loop
 from cogent.timeout import Timeout
+from cogent.transport.keys import check_client, check_key
 
 
 class Clients:

@@ -12,14 +12,6 @@ from time import perf_counter
 from typing import Any
 
 from cogent.chunks import StreamChunk, TurnUpdate
-from cogent.core import finish
-from cogent.core.accumulate import Run, Turn
-from cogent.core.clients import Clients
-from cogent.core.dispatch import dispatch
-from cogent.core.history import server_address
-from cogent.core.retry import wait_before
-from cogent.core.unsent import unsent
-from cogent.core.watchdog import Watchdog
 from cogent.errors import (
     CogentError,
     ConfigurationError,
@@ -32,10 +24,18 @@ from cogent.errors import (
 from cogent.messages import FinishReason
 from cogent.model import Model
 from cogent.providers import Part, Provider, Request
-from cogent.providers._sdk import FilterRefusal, translate
-from cogent.providers._secrets import forget_locals
+from cogent.run import finish
+from cogent.run.clients import Clients
+from cogent.run.closing import Watchdog
+from cogent.run.conversation import Run, Turn
+from cogent.run.execute import dispatch
+from cogent.run.history import server_address
+from cogent.run.retry import wait_before
 from cogent.timeout import Timeout
 from cogent.tools import Tool
+from cogent.transport.errors import FilterRefusal, translate
+from cogent.transport.keys import forget_locals
+from cogent.transport.unsent import unsent
 
 Chunks = AsyncGenerator[StreamChunk, None]
 

@@ -10,13 +10,13 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from cogent.core.copies import copy_json
-from cogent.core.history import fit_name
-from cogent.core.threads import ToolThreads
 from cogent.errors import ToolError
 from cogent.messages import ToolCall, ToolResult
-from cogent.tool_results import to_text
+from cogent.run.copies import copy_json
+from cogent.run.history import fit_name
+from cogent.run.threads import ToolThreads
 from cogent.tools import ArgumentsError, Tool
+from cogent.tools.results import to_text
 
 Tools = Mapping[str, Tool[..., Any]]
 

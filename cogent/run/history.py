@@ -22,8 +22,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from cogent.core.text import json_object
 from cogent.messages import Message, ToolCall
+from cogent.run.surrogates import json_object
 
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")

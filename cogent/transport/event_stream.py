@@ -12,8 +12,8 @@ import json
 import re
 
 from cogent.errors import ModelError, ServerError
-from cogent.providers._error_body import is_error
-from cogent.providers._sdk import provider_error
+from cogent.transport.error_body import is_error
+from cogent.transport.errors import provider_error
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
 LINE_END = re.compile(rb"\r\n|\r|\n")
