@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import current_task
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +13,7 @@ from cogent.messages import Response
 from cogent.run.closing import CANCELLED, STOPPED, Watchdog
 from cogent.run.conversation import Run
 from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
-from cogent.run.loop import Plan, run_steps, time_overrun
+from cogent.run.loop import Chunks, Plan, run_steps, time_overrun
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
@@ -22,7 +22,39 @@ OTHER_LOOP = "this stream was begun in another event loop, which alone can read 
 SECOND_READER = "another task waits for the next chunk of this stream: a stream has one reader at a time"
 
 
-class AgentStream:
+class _Reader:
+    """Whoever reads the chunks of a run: one loop, or all that use the stream by hand."""
+
+    def __init__(self, watchdog: Watchdog, chunks: Chunks) -> None:
+        self._watchdog = watchdog
+        self._chunks = chunks
+        self.has_read = False
+
+    def _handle(self) -> AgentStream:
+        """The stream that is read."""
+        raise NotImplementedError
+
+    async def __anext__(self) -> StreamChunk:
+        # The coroutine holds its reader, so that this is not dropped while it waits.
+        watchdog = self._watchdog
+        try:
+            task = current_task()
+        except RuntimeError:
+            raise ConfigurationError(NEEDS_ASYNCIO) from None
+        if task is not watchdog.reader or not watchdog.at_rest:
+            await self._handle()._admit()
+        self.has_read = True
+        watchdog.waiting(task)
+        try:
+            chunk = await self._chunks.__anext__()
+        except BaseException as error:
+            self._handle()._failed(error)
+            raise
+        watchdog.yielding()
+        return chunk
+
+
+class AgentStream(_Reader):
     """The chunks of a run, as they come: `async for chunk in stream`.
 
     Nothing happens before the first chunk is asked for. Leaving the loop, leaving `async with stream`, `aclose()`,
@@ -38,11 +70,10 @@ class AgentStream:
         self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True, shown: bool = True
     ) -> None:
         self._run = run
-        self._watchdog = Watchdog(plan.timeout)
-        self._chunks = run_steps(plan, run, self._watchdog, context, streaming, shown)
+        watchdog = Watchdog(plan.timeout)
+        super().__init__(watchdog, run_steps(plan, run, watchdog, context, streaming, shown))
         self._failure: CogentError | None = None  # a copy: the error that was raised holds the frames of its reader
         self._was_cancelled = False
-        self.has_read = False
 
     @property
     def response(self) -> Response:
@@ -55,9 +86,6 @@ class AgentStream:
         One that never gave a chunk stops nothing.
         """
         return _LoopIterator(self)
-
-    def __anext__(self) -> Awaitable[StreamChunk]:
-        return self._next(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,29 +116,15 @@ class AgentStream:
     def __del__(self) -> None:
         self._watchdog.consumer_dropped()
 
-    async def _next(self, reader: AgentStream | _LoopIterator) -> StreamChunk:
-        """The next chunk. The reader is what waits for it: it must not be dropped meanwhile."""
-        watchdog = self._watchdog
-        try:
-            task = current_task()
-        except RuntimeError:
-            raise ConfigurationError(NEEDS_ASYNCIO) from None
-        if task is not watchdog.reader or not watchdog.at_rest:
-            await self._admit()
-        reader.has_read = True
-        watchdog.waiting(task)
-        try:
-            chunk = await self._chunks.__anext__()
-        except StopAsyncIteration:
-            raise
-        except CogentError as error:
+    def _handle(self) -> AgentStream:
+        return self
+
+    def _failed(self, error: BaseException) -> None:
+        """Remember what ended the run, for whoever reads on."""
+        if isinstance(error, CogentError):
             self._failure = _copy_error(error)
-            raise
-        except BaseException:
+        elif not isinstance(error, StopAsyncIteration):
             self._was_cancelled = True
-            raise
-        watchdog.yielding()
-        return chunk
 
     async def _admit(self) -> None:
         """Begin the run, or let another task read on. Raises what there is instead of a chunk."""
@@ -153,18 +167,18 @@ class AgentStream:
         return time_overrun(self._run, self._watchdog)
 
 
-class _LoopIterator:
+class _LoopIterator(_Reader):
     """What `async for` holds while its loop lasts; it keeps the stream."""
 
     def __init__(self, stream: AgentStream) -> None:
+        super().__init__(stream._watchdog, stream._chunks)
         self._stream = stream
-        self.has_read = False
+
+    def _handle(self) -> AgentStream:
+        return self._stream
 
     def __aiter__(self) -> Self:
         return self
-
-    def __anext__(self) -> Awaitable[StreamChunk]:
-        return self._stream._next(self)
 
     async def aclose(self) -> None:
         """Stop the run, for those who close an iterator."""
@@ -172,7 +186,7 @@ class _LoopIterator:
 
     def __del__(self) -> None:
         if self.has_read:
-            self._stream._watchdog.consumer_dropped()
+            self._watchdog.consumer_dropped()
 
 
 def _copy_error(error: CogentError) -> CogentError:

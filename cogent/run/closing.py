@@ -45,6 +45,7 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
         self._total = self._deadline = math.inf
         self._yielded_at = 0.0
+        self._time: Callable[[], float] = float  # of the event loop, once there is one
         self._kind = "start"
         self._outer_cancellations = 0  # of the task inside when it came in
         self._cancelled = False
@@ -59,6 +60,7 @@ class Watchdog:
     def attach(self, chunks: AsyncGenerator[object, None]) -> None:
         """The first chunk is asked for, on this loop: from now on the chunks are closed whatever happens."""
         self.loop = asyncio.get_running_loop()
+        self._time = self.loop.time
         self.open = self.at_rest = True
         now = self.loop.time()
         self._total = now + (self._limits.total or math.inf)
@@ -87,9 +89,8 @@ class Watchdog:
 
     def yielding(self) -> None:
         """The consumer is given a chunk, and nobody waits inside."""
-        assert self.loop is not None
         self._task = None
-        self._yielded_at = self.loop.time()
+        self._yielded_at = self._time()
         self.at_rest = True
         if self.reason is not None:
             self._release()
