@@ -65,9 +65,9 @@ def wrong_field(value: object, path: str = "") -> str | None:
     Lists are looked through, and so are dataclasses in them; of a dict its keys.
     """
     kind: Any = type(value)
-    for name, hint, plain in _hints(kind):
+    for name, hint, plain, words in _hints(kind):
         inner = getattr(value, name)
-        if inner.__class__ in plain or inner == []:
+        if inner.__class__ in plain or inner == [] or (inner.__class__ is str and inner in words):
             continue
         problem = _wrong(inner, hint, f"{path}{name}")
         if problem is not None:
@@ -76,10 +76,20 @@ def wrong_field(value: object, path: str = "") -> str | None:
 
 
 @cache
-def _hints(kind: Any) -> list[tuple[str, Any, frozenset[Any]]]:
-    """The fields with their types, and the classes among these whose values have nothing in them to look at."""
+def _hints(kind: Any) -> list[tuple[str, Any, frozenset[Any], frozenset[Any]]]:
+    """The fields with their types, and what nearly all values are compared with first.
+
+    That is the classes in the type whose values have nothing in them to look at, and the words of a Literal.
+    """
     hints = get_type_hints(kind)
-    return [(field.name, hints[field.name], frozenset(_plain_types(hints[field.name]))) for field in fields(kind)]
+    return [
+        (field.name, hints[field.name], frozenset(_plain_types(hints[field.name])), _words(hints[field.name]))
+        for field in fields(kind)
+    ]
+
+
+def _words(hint: Any) -> frozenset[Any]:
+    return frozenset(get_args(hint)) if get_origin(hint) is Literal else frozenset()
 
 
 def _plain_types(hint: Any) -> list[Any]:

@@ -230,7 +230,8 @@ def test_arguments_of_another_type_become_an_object(given: Any, sent: Json) -> N
 @STREAMED
 def test_names_go_back_as_the_api_takes_them(server: Loopback, wire: Wire, stream: bool) -> None:
     """A name that no function can have is mapped in the next request; the user sees the model's own."""
-    calls = [(f"call_{place}", name, "{}") for place, name in enumerate(NAMES)]
+    # With arguments, as a call of Ollama's that has neither these nor a name is none.
+    calls = [(f"call_{place}", name, '{"q": "x"}') for place, name in enumerate(NAMES)]
     response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
     assert [call.name for call in response.tool_calls] == NAMES
     assert all(call.result is not None and call.result.is_error for call in response.tool_calls)

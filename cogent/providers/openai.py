@@ -137,7 +137,9 @@ def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:
 
 def _encode_neutral(message: Message) -> Iterator[Json]:
     if message.content:
-        yield {"role": message.role, "content": message.content}
+        # Without the type llama.cpp's server takes a text of the assistant for an unknown item.
+        kind = {"type": "message"} if message.role == "assistant" else {}
+        yield {**kind, "role": message.role, "content": message.content}
     for call in message.tool_calls:
         arguments = json.dumps(call.arguments)
         yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}

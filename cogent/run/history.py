@@ -19,11 +19,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import is_
 from typing import Any
 from urllib.parse import urlsplit
 
 from cogent.messages import Message, ToolCall
-from cogent.run.surrogates import json_object
+from cogent.run.surrogates import is_json_object, json_object
 
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
@@ -61,7 +62,7 @@ def fit_history(
             fitted.append(sent)
         elif message.content or message.tool_calls or not all(map(is_reasoning, sent.items)):
             calls = [_fit_call(call, own, used) for call in message.tool_calls]
-            fitted.append(replace(sent, tool_calls=calls) if calls else sent)
+            fitted.append(_with_calls(sent, calls))
             fitted += [_fit_result(call, answers.get((place, number))) for number, call in enumerate(calls)]
     return fitted
 
@@ -70,7 +71,7 @@ def made_by(message: Message, provider: str, address: str | None) -> bool:
     """Whether this server made the message; where an address is not known, the provider alone counts."""
     if message.provider != provider:
         return False
-    return message.address is None or address is None or message.address == address
+    return not message.address or address is None or message.address == address
 
 
 def mend_items(
@@ -110,7 +111,7 @@ def fit_arguments(arguments: object) -> dict[str, Any]:
 
 def fit_arguments_text(text: object, arguments: dict[str, Any]) -> str:
     """The JSON text of arguments as the model wrote it, or of the given object where that is no JSON object."""
-    if isinstance(text, str) and json_object(text) is not None:
+    if isinstance(text, str) and is_json_object(text):
         return text
     return json.dumps(arguments)
 
@@ -121,10 +122,14 @@ def unused_id(id: str, used: set[str]) -> str:
     number = 2
     while unused in used:
         end = f"_{number}"
-        unused = (_safe(id, MAX_ID_CHARS - len(end)) or NO_ID) + end
+        unused = _new_stem(id, end) + end
         number += 1
     used.add(unused)
     return unused
+
+
+def _new_stem(id: str, end: str) -> str:
+    return _safe(id, MAX_ID_CHARS - len(end)) or NO_ID
 
 
 def server_address(url: object) -> str | None:
@@ -170,7 +175,7 @@ def _call_of(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | Non
 def _answers(result: Message, call: ToolCall) -> bool:
     if result.tool_call_id:
         return result.tool_call_id == call.id
-    return result.name in (None, call.name)  # as histories of servers without ids have it
+    return not result.name or result.name == call.name  # as histories of servers without ids have it
 
 
 def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
@@ -178,19 +183,40 @@ def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
     arguments = call.arguments
     if call.type != "function" and isinstance(arguments, str):
         arguments = {"input": arguments}  # text is what such a call takes, and no broken JSON
-    return ToolCall(unused_id(id, used), fit_name(call.name), fit_arguments(arguments), type=call.type)
+    fitted = ToolCall(unused_id(id, used), fit_name(call.name), fit_arguments(arguments), type=call.type)
+    unchanged = fitted.id == call.id and fitted.name == call.name and fitted.arguments is call.arguments
+    return call if unchanged else fitted
+
+
+# Most messages need no mending, and a copy costs more than all checks of a message.
+
+
+def _with_calls(message: Message, calls: list[ToolCall]) -> Message:
+    unchanged = all(map(is_, calls, message.tool_calls))
+    return message if unchanged else replace(message, tool_calls=calls)
 
 
 def _fit_result(call: ToolCall, result: Message | None) -> Message:
     if result is None:
         return Message("tool", NOT_RUN, tool_call_id=call.id, name=call.name, is_error=True)
-    return replace(result, tool_call_id=call.id, name=call.name)
+    unchanged = result.tool_call_id == call.id and result.name == call.name
+    return result if unchanged else replace(result, tool_call_id=call.id, name=call.name)
+
+
+def _may_be_from(id: str, given: object) -> bool:
+    """Whether a call that came with the given id, or with none, may have this one."""
+    if id == given or not given:
+        return True
+    stem, _, number = id.rpartition("_")
+    return number.isdigit() and stem == _new_stem(str(given), f"_{number}")
 
 
 def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall] | None:
-    """For each id in a provider's items the call that it is: by id, the rest in their order."""
+    """For each id in a provider's items the call that it is: in their order, or else by id and the rest in order."""
     if len(ids) != len(calls):
         return None
+    if all(_may_be_from(call.id, id) for call, id in zip(calls, ids, strict=True)):
+        return list(calls)  # a new id of one may be the id that another came with
     known = {call.id: call for call in calls}
     found = [known.pop(id, None) if isinstance(id, str) else None for id in ids]
     rest: Iterator[ToolCall] = iter(known.values())

@@ -33,7 +33,7 @@ def mended_json(value: Any) -> Any:
     A value that is nested too deeply stays as it is.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = _encode(value)
     except RecursionError:
         return value
     if "NaN" in text or "Infinity" in text or HALF.search(text):
@@ -51,12 +51,26 @@ def joined(halves: dict[object, str], text: object, of: object) -> str:
 
 def json_object(text: str) -> dict[str, Any] | None:
     """The JSON object that the text is, mended; None if it is no such."""
+    value = _parsed(text)
+    return mended_json(value) if isinstance(value, dict) else None
+
+
+def is_json_object(text: str) -> bool:
+    """Whether the text is a JSON object."""
+    return isinstance(_parsed(text), dict)
+
+
+def _parsed(text: str) -> object:
+    """The value of a JSON text; None if it is no JSON."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        return _decode(text)
     except (ValueError, RecursionError):
         return None
-    return mended_json(value) if isinstance(value, dict) else None
 
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no number in JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).decode  # json.loads would make a decoder for each text
+_encode = json.JSONEncoder(ensure_ascii=False).encode
