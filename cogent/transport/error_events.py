@@ -17,6 +17,7 @@ from cogent.transport.error_body import is_error
 MARKS = (b'"error', b'"detail"', b'"message":"', b'"message": "')  # one of them is in every error, hardly in an answer
 SSE_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 LINE_BOUNDARY = re.compile(rb"\n")
+MAX_ERROR_BYTES = 1024 * 1024  # an event that is larger is no error, and is not remembered
 
 
 class ErrorEvents:
@@ -32,8 +33,7 @@ class ErrorEvents:
         self._read_error = read_error
         self._boundary = boundary
         self._documents = documents
-        self._unfinished: list[bytes] = []  # the pieces of the event that is not over
-        self._passed_on = 0  # how many of their bytes the SDK has
+        self._remember(b"", 0)
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
         in_events = not self._documents or data[:1] == b"d"
@@ -41,6 +41,11 @@ class ErrorEvents:
             yield data  # whole events, as nearly always
             return
         self._unfinished.append(data)
+        self._unfinished_bytes += len(data)
+        if self._unfinished_bytes > MAX_ERROR_BYTES:
+            yield b"".join(self._unfinished)[self._passed_on :]
+            self._remember(b"", 0)
+            return
         if not self._may_end_event(data):
             self._passed_on += len(data)
             yield data
@@ -50,12 +55,17 @@ class ErrorEvents:
         last = text[start:]
         end = start if error is not None or self._is_held(last) else len(text)
         passed_on = self._passed_on
-        self._unfinished = [last] if last else []
-        self._passed_on = max(end, passed_on) - start
+        self._remember(last, max(end, passed_on) - start)
         if passed_on < end:
             yield text[passed_on:end]
         if error is not None:
             raise error
+
+    def _remember(self, unfinished: bytes, passed_on: int) -> None:
+        """Begin anew with the bytes of an event that is not over, of which the SDK has so many."""
+        self._unfinished = [unfinished] if unfinished else []
+        self._unfinished_bytes = len(unfinished)
+        self._passed_on = passed_on
 
     def _first_error(self, text: bytes) -> tuple[int, ModelError | None]:
         """Where the first error event, or else the last event, begins, and the error."""

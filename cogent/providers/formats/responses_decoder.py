@@ -54,6 +54,7 @@ class StreamDecoder:
     def __init__(self) -> None:
         self._items: list[OutputItem] = []
         self._places: set[int] = set()
+        self._next_place = 0
         self._registry: dict[tuple[str, str | int], OutputItem] = {}
         self._kept: dict[int, Json] = {}  # what is sent back
         self._ended = False
@@ -213,7 +214,8 @@ class StreamDecoder:
 
     def _ordered(self, items: list[OutputItem]) -> list[OutputItem]:
         """All items, in the order of the end event if that has them all."""
-        others = [item for item in sorted(self._items, key=lambda item: item.place) if item not in items]
+        matched = set(items)
+        others = [item for item in sorted(self._items, key=lambda item: item.place) if item not in matched]
         if any(item.closed is not None for item in others):
             return sorted(self._items, key=lambda item: item.place)
         return [*items, *others]
@@ -250,10 +252,11 @@ class StreamDecoder:
     def _new(self, type: str, id: str | None, index: int | None) -> OutputItem:
         place = index
         if place is None or place in self._places:
-            place = max(self._places, default=-1) + 1
+            place = self._next_place
         item = OutputItem(type, place, id, index)
         self._items.append(item)
         self._places.add(place)
+        self._next_place = max(self._next_place, place + 1)
         for key in (id, index):
             if key is not None:
                 self._registry[type, key] = item

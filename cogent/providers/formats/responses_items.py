@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from cogent.errors import ServerError
 from cogent.messages import ToolCall
 from cogent.run.surrogates import json_object, mended
 
@@ -75,7 +76,7 @@ class TextPart:
         return mended("".join(self.pieces))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OutputItem:
     """One item of the output as far as it came.
 
@@ -108,7 +109,9 @@ class OutputItem:
 
 
 def type_of(body: Json) -> str:
-    """The type of an item; one without is a message."""
+    """The type of an item; one with content and no type is a message. Raises ServerError for one with neither."""
+    if not body.get("type") and "content" not in body:
+        raise ServerError("the server sent an output item without a type", status=200)
     return str(body.get("type") or "message")
 
 
