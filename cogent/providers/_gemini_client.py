@@ -53,7 +53,7 @@ class Client(genai.Client):
 
 async def _guard(response: httpx2.Response) -> None:
     streamed = response.status_code == 200 and response.url.path.endswith(":streamGenerateContent")
-    await guard(response, most=8192, takes_documents=True, mender=_error_events if streamed else None)
+    await guard(response, most=8192, reader="gemini", mender=_error_events if streamed else None)
 
 
 def _error_events() -> ErrorEvents:
@@ -65,7 +65,7 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
-        opened(response)
+        opened(response, "gemini")
     else:
         await response.aread()
         answer = response.json() if "json" in response.headers.get("content-type", "") else response.text

@@ -37,7 +37,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
     """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
     key = "" if callable(model.api_key) else model.api_key
     address = model.base_url or os.environ.get("ANTHROPIC_BASE_URL")
-    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, guard))
+    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, _guard))
     try:
         client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0, http_client=http)
     except AnthropicError as error:
@@ -48,6 +48,10 @@ def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
     return client
 
 
+async def _guard(response: httpx2.Response) -> None:
+    await guard(response, reader="anthropic")
+
+
 async def close_client(client: AsyncAnthropic) -> None:
     """Close its connections."""
     await client.close()
@@ -56,11 +60,11 @@ async def close_client(client: AsyncAnthropic) -> None:
 async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     raw = await _create(client, request.model, {**encode_request(request), "stream": True})
-    check_end = end_of(raw.http_response)
+    check_end = end_of(raw.http_response, "anthropic")
     events = await raw.parse(to=AsyncStream[object])
     answer = Answer()
     try:
-        yield opened(raw.http_response)
+        yield opened(raw.http_response, "anthropic")
         async for event in events:
             for part in decode_event(event, answer):
                 yield part

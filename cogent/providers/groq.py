@@ -25,11 +25,15 @@ def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
     if callable(model.api_key):
         raise ConfigurationError("groq takes the API key as a string, not as a function")
     address = model.base_url or os.environ.get("GROQ_BASE_URL")
-    http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, address, guard))
+    http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, address, _guard))
     try:
         return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0, http_client=http)
     except GroqError as error:
         raise ConfigurationError("no API key: set GROQ_API_KEY, or give Model(..., api_key=...)") from error
+
+
+async def _guard(response: httpx.Response) -> None:
+    await guard(response, reader="groq")
 
 
 async def close_client(client: AsyncGroq) -> None:
@@ -41,11 +45,11 @@ async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, No
     """Ask, and yield what comes as it comes."""
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     raw = await create(**{**_arguments(request), "stream": True})
-    check_end = end_of(raw.http_response)
+    check_end = end_of(raw.http_response, "groq")
     events = await raw.parse(to=AsyncStream[object])
     answer = Answer()
     try:
-        yield opened(raw.http_response)
+        yield opened(raw.http_response, "groq")
         async for event in events:
             for part in decode_event(event, answer):
                 yield part

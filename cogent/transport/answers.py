@@ -17,10 +17,11 @@ from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
 from cogent.timeout import Timeout
 from cogent.transport.body import content_type, guarded
-from cogent.transport.event_stream import BLANK_LINE
+from cogent.transport.event_stream import BLANK_LINE, Reader
 
 # Names of this machine in the form of the HTTP clients' patterns.
 THIS_MACHINE = ("localhost", "*.localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")  # nothing is bound
+EVENT_STREAM = "text/event-stream"
 STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
@@ -79,7 +80,8 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any)
     if STREAMED not in asked.extensions:  # a request that was redirected has those of the one before, but no content
         in_path = asked.url.path.endswith(":streamGenerateContent")
         asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
-    guarded(response, ends if asked.extensions[STREAMED] else (), **how)
+    streamed = asked.extensions[STREAMED] or content_type(response) == EVENT_STREAM
+    guarded(response, ends if streamed else (), **how)
 
 
 def _check_redirect(response: Any) -> None:
@@ -96,9 +98,9 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def opened(response: Any) -> TurnUpdate:
+def opened(response: Any, reader: Reader = "openai") -> TurnUpdate:
     """What the head of a streamed answer tells; from here on its bytes are looked at, whoever made the client."""
-    guarded(response, BLANK_LINE)
+    guarded(response, BLANK_LINE, reader=reader)
     return answered(response.headers)
 
 
@@ -109,16 +111,16 @@ def answered(headers: Mapping[str, str]) -> TurnUpdate:
 
 def is_event_stream(response: Any) -> bool:
     """Whether a response that was read whole is a stream of events, whatever it says it is."""
-    return content_type(response) == "text/event-stream" or response.content.lstrip().startswith((b"data:", b"event:"))
+    return content_type(response) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
-def end_of(response: Any) -> Callable[[], None]:
+def end_of(response: Any, reader: Reader = "openai") -> Callable[[], None]:
     """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
 
     A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
     last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
     """
-    events = guarded(response, BLANK_LINE).events
+    events = guarded(response, BLANK_LINE, reader=reader).events
 
     def check() -> None:
         if events is not None and events.cut:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.errors import translate
-from cogent.transport.event_stream import BLANK_LINE, EventStream
+from cogent.transport.event_stream import BLANK_LINE, EventStream, Reader
 
 MB = 1024 * 1024
 LARGEST_EVENT = 64 * MB
@@ -39,49 +39,54 @@ class AnswerBytes:
 
     first, begun = b"", False  # what came before the first byte that says something
     events: EventStream | None = None  # what is known of a body of server-sent events
+    size = 0  # bytes of the event, or of the whole answer, that is coming in
+    last = b""  # the last bytes that came
 
     def __init__(
         self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None, page: bool, most: int
     ) -> None:
         self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-        self.inner, self.ends, self.unpack, self.mend, self.page = inner, ends, unpack, mend, page
-        self.most, self.last = most, b""
+        self.inner, self.ends, self.unpack, self.page, self.most = inner, ends, unpack, page, most
+        self.mend = mend if most == sys.maxsize else _sliced(mend, most)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, unpack, mend, most = 0, self.unpack, self.mend, self.most
+        unpack, mend, most = self.unpack, self.mend, self.most
         async with aclosing(aiter(self.inner)) as pieces:
-            if self.complete():  # one SDK begins anew to read what follows the end
+            if self.complete():  # the openai SDK begins anew to read what follows the end
                 await drain(pieces)
                 return
             try:
                 async for packed in pieces:
                     for data in (packed,) if unpack is None else unpack(packed):
-                        whole = data if self.begun else self.begin(data)
-                        size += len(data)
-                        if size > LARGEST_PAGE and self.page:
-                            return
-                        if size > MB:
-                            size = self.checked(size, whole)
-                        self.last = whole if len(whole) > LONGEST_END else (self.last + whole)[-LONGEST_END:]
-                        if self.events is not None:
-                            if self.events.document is not None:
-                                self.events.document += whole
-                                continue
-                            self.events.feed(whole)
-                        for piece in (whole,) if mend is None else mend(whole):
-                            yield piece[:most]
-                            for start in range(most, len(piece), most):
+                        events = self.take_in(data)
+                        for piece in (events,) if mend is None else mend(events):
+                            yield piece
+                            if len(piece) == most:
                                 await asyncio.sleep(0)
-                                yield piece[start : start + most]
+                    if self.page and self.size > LARGEST_PAGE:
+                        return
                     if self.complete():
                         break
-                if self.events is not None and (missing := self.end(self.events)):
-                    yield missing
+                rest = self.end()
+                for piece in (rest,) if mend is None else mend(rest):
+                    yield piece
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
                 raise translate(error, began=True) from error
             await drain(pieces)
+
+    def take_in(self, data: bytes) -> bytes:
+        """What the SDK is to be given for these bytes: of a body of events, those that are whole with them."""
+        if not self.begun:
+            data = self.begin(data)
+        self.size += len(data)
+        if self.size > MB:
+            if self.page:
+                return b""
+            self.size = self.checked(self.size, data)
+        self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
+        return data if self.events is None else self.events.feed(data)
 
     def begin(self, data: bytes) -> bytes:
         """The first bytes without a byte order mark; none as long as they may be a part of such.
@@ -103,17 +108,19 @@ class AnswerBytes:
         self.begun = True
         return first
 
-    def end(self, events: EventStream) -> bytes:
-        """What the last event of the body lacks."""
+    def end(self) -> bytes:
+        """What the SDK is to be given of a last event without its blank line."""
+        if self.events is None:
+            return b""
         if not self.begun:
-            events.empty()
-        missing = events.end()
-        self.last += missing
-        return missing
+            self.events.empty()
+        return self.events.end()
 
     def complete(self) -> bool:
         """Whether the last event is the one that ends a chat stream."""
-        return b"[DONE]" in self.last and self.ends is BLANK_LINE and done(self.last) and self.last.endswith(self.ends)
+        if self.last.find(b"[DONE]") < 0:  # `in` is four times as slow, and this is asked for each piece
+            return False
+        return self.ends is BLANK_LINE and done(self.last) and self.last.endswith(self.ends)
 
     def checked(self, size: int, data: bytes) -> int:
         """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
@@ -139,7 +146,7 @@ def guarded(
     ends: tuple[bytes, ...],
     mender: Callable[[], Mend] | None = None,
     most: int = sys.maxsize,
-    takes_documents: bool = False,
+    reader: Reader = "openai",
 ) -> AnswerBytes:
     """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
 
@@ -159,7 +166,7 @@ def guarded(
     mend = mender() if mender is not None and "content-encoding" not in response.headers else None
     wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
     if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
-        wrapped.events = EventStream(content_type(response), takes_documents)
+        wrapped.events = EventStream(content_type(response), reader)
     response.stream = wrapped
     return wrapped
 
@@ -180,6 +187,15 @@ async def drain(rest: AsyncIterator[object]) -> None:
         async with asyncio.timeout(LONGEST_CLOSING):
             async for _ in rest:
                 pass
+
+
+def _sliced(mend: Mend | None, most: int) -> Mend:
+    def mend_and_slice(data: bytes) -> Iterator[bytes]:
+        for piece in (data,) if mend is None else mend(data):
+            for start in range(0, len(piece), most):
+                yield piece[start : start + most]
+
+    return mend_and_slice
 
 
 def _chained(first: Unpack | None, then: Unpack) -> Unpack:

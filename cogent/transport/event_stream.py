@@ -1,43 +1,62 @@
-"""A body of server-sent events, checked where the SDKs do not look: at its first byte and at its last event.
+"""A body of server-sent events, mended where the SDKs fail at what the format allows.
 
 - A body that begins as a JSON document or a page is no stream, and one that does not is a stream, whatever its content
   type says: servers send events under `application/json`, `text/plain` and no type at all.
 - The SDKs silently drop a last event without the blank line that ends one. Where its data are whole, a JSON object or
   `[DONE]`, only the line ends are missing, and they are supplied. Anything else was cut, and stays so.
+- An SDK is given whole events only, of the fields that it understands. The SDKs of OpenAI and Groq read an event
+  without data as JSON, and Groq's wraps one with a name; Gemini's reads every line as JSON that does not begin with
+  `data: `; Anthropic's drops an event without a name. All of them wait for the blank line, so holding an event back
+  until then delays nothing.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Literal
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.error_body import is_error
 from cogent.transport.errors import provider_error
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
+EVENT_ENDS = (b"\n\n", b"\n\r", b"\r\r")  # as short as they can be told, also where line ends are mixed
+EVENT_END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 FIELDS = b"deir:"  # the first letters of data, event, id and retry, and what a comment begins with
+NOT_PASSED_ON = (b"", b"id", b"retry")  # fields; a comment is a field without a name
+KNOWN = (b"data", b"event", *NOT_PASSED_ON)
 JSON = "application/json"
 PAGE = "text/html"
 
+Reader = Literal["openai", "groq", "anthropic", "gemini"]  # whose SDK reads the events
+READ_NAMES: tuple[Reader, ...] = ("openai", "anthropic")
+READ_DONE: tuple[Reader, ...] = ("openai", "groq")
+# Whole events that an SDK reads as they are: nearly all that ever come, told apart as cheaply as can be.
+READABLE: dict[Reader, re.Pattern[bytes]] = {
+    "openai": re.compile(rb"(?:(?:event: .+\n)?data: [{\[].*\n\r?\n)++"),
+    "groq": re.compile(rb"(?:data: [{\[].*\n\r?\n)++"),
+    "anthropic": re.compile(rb"(?:event: .+\ndata: \{.*\n\r?\n)++"),
+    "gemini": re.compile(rb"(?:data: \{.*\n\r?\n)++"),
+}
+
 
 class EventStream:
-    """One such body as it comes in; `content_type` is what its head says of it.
+    """One such body as it comes in; `content_type` is what its head says of it, `reader` whose SDK reads it."""
 
-    `takes_documents` is for an SDK that reads a JSON document in a stream as an event (Gemini's).
-    """
-
-    def __init__(self, content_type: str, takes_documents: bool) -> None:
+    def __init__(self, content_type: str, reader: Reader) -> None:
         self.content_type = content_type
-        self.takes_documents = takes_documents
+        self.reader = reader
         self.document: bytearray | None = None  # of a body that is one JSON document
+        self.in_events = True  # not a JSON document that the SDK is to read: Gemini's does
         self.unfinished = bytearray()  # what came since the last blank line
 
     def begin(self, first: bytes) -> None:
         """Look at the first bytes that are no white space. Raises ServerError for those of a page."""
         if first.startswith((b"{", b"[")):
-            other = self.content_type == JSON or not self.takes_documents
+            self.in_events = False
+            other = self.content_type == JSON or self.reader != "gemini"
         else:
             other = first.startswith(b"<") or (self.content_type in (JSON, PAGE) and first[0] not in FIELDS)
         if not other:
@@ -46,30 +65,33 @@ class EventStream:
             raise self._not_a_stream()
         self.document = bytearray()
 
-    def feed(self, data: bytes) -> None:
-        """Remember what belongs to an unfinished event."""
-        if data.endswith(BLANK_LINE):
+    def feed(self, data: bytes) -> bytes:
+        """What the SDK is to be given of the events that are whole with these bytes."""
+        if not self.unfinished and self._is_usual(data):
+            return data
+        if self.document is not None:
+            self.document += data
+            return b""
+        if not self.in_events or (not self.unfinished and self._is_readable(data)):
+            return data
+        start = max(0, len(self.unfinished) - 1)  # a blank line may be cut in two
+        self.unfinished += data if self.unfinished else data.lstrip(b"\r\n")
+        whole = self._take_whole_events(start)
+        if self.reader == "gemini" and self.unfinished.startswith((b"{", b"[")):  # Google's form of an error
+            self.in_events = False
+            whole += self.unfinished
             self.unfinished.clear()
-            return
-        start = max(0, len(self.unfinished) - 3)  # a blank line may be cut in two
-        self.unfinished += data
-        ends = BLANK_LINE if b"\r" in self.unfinished[start:] else BLANK_LINE[:1]
-        for end in ends:
-            place = self.unfinished.rfind(end, start)
-            if place >= 0:
-                del self.unfinished[: place + len(end)]
-                start = 0
+        return whole
 
     def end(self) -> bytes:
-        """What the last event lacks. Raises the error that came instead of a stream."""
+        """What the SDK is to be given of the last event. Raises the error that came instead of a stream."""
         if self.document is not None:
             raise self._error_of(bytes(self.document))
-        lines = LINE_END.split(bytes(self.unfinished))
-        data = b"\n".join(line.removeprefix(b"data:") for line in lines if line.startswith(b"data:"))
-        if not _whole(data):
-            return b""
+        rest = bytes(self.unfinished)
+        if not _is_whole(rest):
+            return rest
         self.unfinished.clear()
-        return b"\n\n"
+        return self._readable(rest)
 
     def empty(self) -> None:
         """Called for a body without any byte. Raises ServerError if it was not even announced as a stream."""
@@ -80,6 +102,45 @@ class EventStream:
     def cut(self) -> bool:
         """Whether the body ended in the middle of an event."""
         return bool(self.unfinished.strip())
+
+    def _take_whole_events(self, start: int) -> bytes:
+        """The events that are over, as the SDK reads them; `start` is where a blank line may be found."""
+        last = max(self.unfinished.rfind(end, start) for end in EVENT_ENDS)
+        found = EVENT_END.match(self.unfinished, last) if last >= 0 else None
+        if found is None:
+            return b""
+        whole = bytes(self.unfinished[: found.end()])
+        del self.unfinished[: found.end()]
+        return whole if self._is_readable(whole) else b"".join(map(self._readable, EVENT_END.split(whole)))
+
+    def _is_usual(self, data: bytes) -> bool:
+        """Whether this is one event in the form in which nearly all come: a test that costs next to nothing."""
+        if not data.endswith(b"\n\n") or data.find(b"\r") >= 0:  # `in` is slower
+            return False
+        if data.startswith(b"data: {"):
+            return data.count(b"\n") == 2 and self.reader != "anthropic"
+        name_end = data.find(b"\ndata: {")
+        return name_end > 7 and data.startswith(b"event: ") and data.count(b"\n") == 3 and self.reader in READ_NAMES
+
+    def _is_readable(self, events: bytes) -> bool:
+        """Whether the SDK reads these events as they are."""
+        if events.find(b"\r") >= 0 and events.count(b"\r") != events.count(b"\r\n"):
+            return False
+        return READABLE[self.reader].fullmatch(events) is not None
+
+    def _readable(self, event: bytes) -> bytes:
+        """One event with no more than the SDK understands; nothing if that holds no data."""
+        fields = [line.partition(b":")[::2] for line in LINE_END.split(event)]
+        data = [b"data: " + value.removeprefix(b" ") for name, value in fields if name == b"data" and value.strip()]
+        names = [b"event:" + value for name, value in fields if name == b"event" and value.strip()]
+        if not data and (names == [b"event: error"] or any(name not in KNOWN for name, _ in fields)):
+            return event + b"\n\n"  # an error without words, or no event at all: the SDK is to say so
+        if not data or (data == [b"data: [DONE]"] and self.reader not in READ_DONE):
+            return b""
+        if self.reader == "anthropic" and not names:
+            names = [b"event: message"]
+        lines = [*names, *data] if self.reader in READ_NAMES else data
+        return b"\n".join(lines) + b"\n\n"
 
     def _error_of(self, document: bytes) -> ModelError:
         try:
@@ -95,10 +156,11 @@ class EventStream:
         return ServerError(f"the server answered with {kind} instead of a stream", status=200)
 
 
-def _whole(data: bytes) -> bool:
-    """Whether the data of an event are complete."""
-    text = data.strip()
-    if text == b"[DONE]":
+def _is_whole(event: bytes) -> bool:
+    """Whether the data of an event without its blank line are complete, or it has only what no SDK is given."""
+    lines = [line for line in LINE_END.split(event) if line.partition(b":")[0] not in NOT_PASSED_ON]
+    text = b"\n".join(line.removeprefix(b"data:") for line in lines if line.startswith(b"data:")).strip()
+    if not lines or text == b"[DONE]":
         return True
     if not text.startswith((b"{", b"[")):
         return False
