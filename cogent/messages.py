@@ -11,6 +11,7 @@ from cogent.validation import UnsendableError, check_json, check_text, shown, wr
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[str, ...] = get_args(Role)
 
 
 @dataclass(slots=True)
@@ -111,8 +112,8 @@ class Message:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.role not in get_args(Role):
-            raise ValueError(f"a message's role is one of {', '.join(get_args(Role))}; got {self.role!r}")
+        if self.role not in ROLES:
+            raise ValueError(f"a message's role is one of {', '.join(ROLES)}; got {self.role!r}")
         if not isinstance(self.content, str):
             raise TypeError(f"a message's content is a string; got {type(self.content).__name__}")
 

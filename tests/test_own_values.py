@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import pickle
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from support.loopback import Loopback, Reply
 
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
 from cogent.chunks import ToolCallDelta, TurnUpdate
+from cogent.messages import ToolResult
 from cogent.run.conversation import PartialCall, Run, Turn
-from cogent.run.copies import copy_json
+from cogent.run.copies import copy_json, copy_message
 
 JSON = "application/json"
 ARGUMENTS = '{"place": {"city": "Oslo"}, "days": [1, 2]}'
@@ -304,3 +306,16 @@ def test_an_item_is_handed_out_as_a_copy() -> None:
     turn.update(constant)
     spoil(turn.items())
     assert constant.item == {"field": ["a"]}
+
+
+def test_a_copy_has_every_field() -> None:
+    """A message and its calls are copied with all that they hold, and share no list, dict or result."""
+    call = ToolCall("c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call")
+    message = Message("assistant", "text", [call], "id", "name", True, "Hm.", "openai", [{"a": [1]}], "http://x")
+    empty = {field.name for field in fields(message) if not getattr(message, field.name)}
+    assert not empty, "each field has a value here, so that none can be forgotten"
+    copied = copy_message(message)
+    assert copied == message
+    spoil(copied)
+    assert message.tool_calls == [call] and message.items == [{"a": [1]}]
+    assert call == ToolCall("c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call")

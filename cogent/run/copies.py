@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import TypeVar
 
 from cogent.messages import Message, Response, ToolCall, TurnSummary
@@ -29,15 +30,25 @@ def copy_json(value: T) -> T:
     return holder[0]
 
 
+# A history has thousands of these; dataclasses.replace takes three times as long.
+_of_call = attrgetter(*[field.name for field in fields(ToolCall)])
+_of_message = attrgetter(*[field.name for field in fields(Message)])
+
+
 def copy_call(call: ToolCall) -> ToolCall:
     """The call with arguments and a result of its own."""
-    result = None if call.result is None else replace(call.result)
-    return replace(call, arguments=copy_json(call.arguments), result=result)
+    copied = ToolCall(*_of_call(call))
+    copied.arguments = copy_json(call.arguments)
+    copied.result = None if call.result is None else replace(call.result)
+    return copied
 
 
 def copy_message(message: Message) -> Message:
     """The message with calls and items of its own."""
-    return replace(message, tool_calls=[copy_call(call) for call in message.tool_calls], items=copy_json(message.items))
+    copied = Message(*_of_message(message))
+    copied.tool_calls = [copy_call(call) for call in message.tool_calls]
+    copied.items = copy_json(message.items) if message.items else []
+    return copied
 
 
 def copy_turn(turn: TurnSummary) -> TurnSummary:
