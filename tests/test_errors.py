@@ -454,7 +454,7 @@ BROKEN: dict[str, list[Any]] = {
         {"type": "message_start", "message": "x"},
         {"type": "content_block_start", "index": 0},
         {"type": "content_block_start", "index": 0, "content_block": 42},
-        {"type": "content_block_delta", "index": 9, "delta": {"type": "text_delta", "text": "x"}},
+        {"type": "content_block_delta", "index": 9, "delta": {"type": "input_json_delta", "partial_json": "x"}},
         {"type": "content_block_delta", "index": 0, "delta": 42},
         {"type": "message_delta", "delta": 42},
     ],

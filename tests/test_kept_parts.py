@@ -115,6 +115,72 @@ def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
     assert asked["messages"][1]["content"] == [PLAIN[0], PLAIN[1], hidden, {"type": "text", "text": "Hello."}]
 
 
+def test_text_between_reasoning_stays_there(server: Loopback) -> None:
+    """The parts of a content list go back in the order in which they came."""
+    text = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo."}]
+    pieces = [PLAIN[0], text[0], PLAIN[1], text[1]]
+    first = chat_reply(*({"content": [piece]} for piece in pieces))
+    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}))
+    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
+    assert asked["messages"][1]["content"] == pieces
+
+
+@both_ways
+def test_a_picture_in_a_content_list_goes_back(server: Loopback, streaming: bool) -> None:
+    """A part that is neither text nor reasoning is kept as it came."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [{"type": "text", "text": "Look: "}, picture, {"type": "text", "text": "nice."}]
+    first = chat_reply({"content": content}, streaming=streaming)
+    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}), streaming=streaming)
+    assert response.content == "Look: nice."
+    assert asked["messages"][1]["content"] == content
+
+
+@both_ways
+def test_a_list_of_texts_goes_back_as_text(server: Loopback, streaming: bool) -> None:
+    """A content list that holds only text is sent as the text that it is."""
+    first = chat_reply({"content": ["Hel", {"type": "text", "text": "lo."}, 7]}, streaming=streaming)
+    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}), streaming=streaming)
+    assert asked["messages"][1]["content"] == response.content == "Hello."
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["openai-chat", "azure-chat", "groq"])
+@pytest.mark.parametrize("call", [{}, {"name": None, "arguments": None}, {"name": "", "arguments": ""}], ids=json.dumps)
+def test_an_empty_function_call_is_none(server: Loopback, name: str, call: Any, streaming: bool) -> None:
+    """The older field for a single call opens none where it holds nothing."""
+    server.reply(chat_reply({"content": "Hello.", "function_call": call}, streaming=streaming))
+    response = asyncio.run(run_once(server, name, streaming))
+    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+
+
+async def run_once(server: Loopback, name: str, streaming: bool) -> Any:
+    """The response of one run with a tool."""
+    async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
+        return await agent.run("Go")
+
+
+@both_ways
+def test_an_empty_call_of_gemini_is_none(server: Loopback, streaming: bool) -> None:
+    """A call without a name, an id and arguments is none."""
+    parts = [{"text": "Hello."}, {"functionCall": {}}]
+    body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    whole = Reply(json.dumps(body), content_type="application/json")
+    server.reply(Reply(event(body)) if streaming else whole)
+    response = asyncio.run(run_once(server, "gemini", streaming))
+    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+
+
+@both_ways
+def test_an_empty_call_of_ollama_is_none(server: Loopback, streaming: bool) -> None:
+    """A call without a name and arguments is none."""
+    message = {"role": "assistant", "content": "Hello.", "tool_calls": [{"function": {"name": "", "arguments": {}}}]}
+    body = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
+    server.reply(Reply(json.dumps(body) + "\n", content_type="application/x-ndjson"))
+    response = asyncio.run(run_once(server, "ollama", streaming))
+    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+
+
 # Anthropic
 
 
@@ -164,3 +230,65 @@ def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
     with pytest.raises(ModelError, match="without the start of its block"):
         converse(server, "anthropic", anthropic_reply(piece), anthropic_reply())
     assert RAN == []
+
+
+def test_blocks_that_share_an_index(server: Loopback) -> None:
+    """Blocks that all have index 0, and no start, are all kept, and go back in their order."""
+    thought = {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm."}}
+    stop = {"type": "content_block_stop", "index": 0}
+    answer = anthropic_reply(thought, text_delta("One."), stop, text_delta("Two."), stop)
+    response, asked = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")))
+    assert (response.content, response.messages[-1].reasoning) == ("One.Two.", "Hm.")
+    kept = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
+    assert asked["messages"][1]["content"] == kept
+
+
+@pytest.mark.parametrize("stops", [True, False], ids=["stopped", "not stopped"])
+def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
+    """Calls that all have index 0 are all run, and go back in their order, also where no block is stopped."""
+    RAN.clear()
+    events: list[dict[str, Any]] = []
+    for query in ("a", "b"):
+        block = {"type": "tool_use", "id": query, "name": "search", "input": {}}
+        arguments = {"type": "input_json_delta", "partial_json": json.dumps({"query": query})}
+        events.append({"type": "content_block_start", "index": 0, "content_block": block})
+        events.append({"type": "content_block_delta", "index": 0, "delta": arguments})
+        events += [{"type": "content_block_stop", "index": 0}] * stops
+    end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}
+    server.reply(anthropic_reply(*events, end), anthropic_reply(text_delta("Bye.")))
+    asyncio.run(run_once(server, "anthropic", True))
+    assert sorted(RAN) == ["a", "b"]
+    sent = server.requests[-1].json["messages"][1]["content"]
+    assert [(block["id"], block["input"]) for block in sent] == [("a", {"query": "a"}), ("b", {"query": "b"})]
+
+
+def test_a_container_is_not_named_to_another_server(server: Loopback) -> None:
+    """A container belongs to the server that made it."""
+    with Loopback() as other:
+        server.reply(anthropic_reply(text_delta("Hello."), CONTAINER))
+        other.reply(anthropic_reply(text_delta("Bye.")))
+
+        async def run() -> None:
+            async with named("anthropic").agent(server, stream=True) as agent:
+                response = await agent.run("Go")
+            async with named("anthropic").agent(other, stream=True) as agent:
+                await agent.run("And?", history=response.messages)
+
+        asyncio.run(run())
+        assert "container" not in other.requests[0].json
+
+
+@both_ways
+def test_a_turn_that_is_continued_names_its_container(server: Loopback, streaming: bool) -> None:
+    """The request that continues a paused turn names the container of that turn."""
+    pause = {"stop_reason": "pause_turn", "container": {"id": "container_1"}}
+    events = [text_delta("Hel"), {"type": "message_delta", "delta": pause}]
+    whole = json.dumps({"content": [{"type": "text", "text": "Hel"}], **pause})
+    last = json.dumps({"content": [{"type": "text", "text": "lo."}], "stop_reason": "end_turn"})
+    if streaming:
+        server.reply(anthropic_reply(*events), anthropic_reply(text_delta("lo."), CONTAINER))
+    else:
+        server.reply(*(Reply(body, content_type="application/json") for body in (whole, last)))
+    response = asyncio.run(run_once(server, "anthropic", streaming))
+    assert response.content == "Hello."
+    assert server.requests[1].json["container"] == "container_1"

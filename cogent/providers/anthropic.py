@@ -177,13 +177,28 @@ def _is_reasoning(block: dict[str, Any]) -> bool:
 # Theirs to ours
 
 
+# What a block is not to which such a piece belongs.
+OTHER_BLOCK = {"text_delta": "thinking", "thinking_delta": "text"}
+
+
 class Answer:
-    """What has to be remembered of one answer: its blocks still coming in, with their pieces, and the stop reason."""
+    """What has to be remembered of one answer: its blocks still coming in, with their pieces, and the stop reason.
+
+    Blocks are kept in the order in which they begin, as some servers give all of them index 0.
+    """
 
     def __init__(self) -> None:
-        self.blocks: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        self.blocks: dict[int, tuple[int, dict[str, Any], list[str]]] = {}  # by index: place, block, pieces
+        self.next_place = 0
         self.finish: str | None = None
         self.whole: list[dict[str, Any]] = []  # the content that came with the message itself, and no block since
+
+    def begin_block(self, index: int, block: dict[str, Any]) -> None:
+        """Enter a block that begins."""
+        self.whole = []
+        place = max(index, self.next_place)
+        self.blocks[index] = place, block, []
+        self.next_place = place + 1
 
 
 def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
@@ -222,24 +237,27 @@ def _rest(answer: Answer) -> Iterator[Part]:
         yield from _block_stop(index, answer)
 
 
-def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterable[Part]:
-    answer.whole = []
-    answer.blocks[index] = dict(block), []
+def _block_start(index: int, block: dict[str, Any], answer: Answer) -> Iterator[Part]:
+    yield from _block_stop(index, answer)  # of the block before, which the server did not stop
+    answer.begin_block(index, dict(block))
     match block["type"]:
         case "text":
-            return (StreamChunk(block.get("text") or ""),)
+            yield StreamChunk(block.get("text") or "")
         case "tool_use":
-            return (StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block.get("name") or "")),)
+            yield StreamChunk(tool_call=ToolCallDelta(index, block.get("id"), block.get("name") or ""))
         case "thinking":
-            return (StreamChunk(reasoning=block.get("thinking") or ""), TurnUpdate(unseen=True))
-    return (TurnUpdate(unseen=True),)
+            yield StreamChunk(reasoning=block.get("thinking") or "")
+            yield TurnUpdate(unseen=True)
+        case _:
+            yield TurnUpdate(unseen=True)
 
 
 def _block_delta(index: int, delta: dict[str, Any], answer: Answer) -> Iterable[Part]:
     if index not in answer.blocks:  # compatible servers leave out the start
-        answer.whole = []
-        answer.blocks[index] = {"type": _block_type(delta)}, []
-    block, pieces = answer.blocks[index]
+        answer.begin_block(index, {"type": _block_type(delta)})
+    _, block, pieces = answer.blocks[index]
+    if block["type"] == OTHER_BLOCK.get(delta["type"]):  # and the stop
+        return (*_block_stop(index, answer), *_block_delta(index, delta, answer))
     match delta["type"]:
         case "text_delta":
             pieces.append(delta["text"])
@@ -271,7 +289,7 @@ def _block_type(delta: dict[str, Any]) -> str:
 def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
     if index not in answer.blocks:
         return
-    block, pieces = answer.blocks.pop(index)
+    place, block, pieces = answer.blocks.pop(index)
     text, kind = "".join(pieces), block["type"]
     if kind in ("text", "thinking"):
         block[kind] = (block.get(kind) or "") + text
@@ -279,7 +297,7 @@ def _block_stop(index: int, answer: Answer) -> Iterator[Part]:
         block["input"] = fit_arguments(text)
     elif kind == "tool_use":  # the input came whole, or there is none
         yield StreamChunk(tool_call=ToolCallDelta(index, arguments=json.dumps(block.setdefault("input", {}))))
-    yield TurnUpdate(item=block, position=index)
+    yield TurnUpdate(item=block, position=place)
 
 
 def _container(told: Mapping[str, Any]) -> Iterator[Part]:

@@ -100,9 +100,11 @@ def _add_own_items(encoded: dict[str, Any], message: Message) -> None:
                 call |= item["more"]
     if details:
         encoded["reasoning_details"] = details
-    if parts:
-        text = [{"type": "text", "text": message.content}] if message.content else []
-        encoded["content"] = [*parts, *text]
+    others = [part for part in parts if part["type"] != "text"]
+    if others and "".join(part["text"] for part in parts if part["type"] == "text") == message.content:
+        encoded["content"] = parts
+    elif others:  # some of the text came outside of a list: where it stood is not known
+        encoded["content"] = [*others, {"type": "text", "text": message.content}]
 
 
 def _add_part(parts: list[dict[str, Any]], part: dict[str, Any], whole: bool) -> None:
@@ -216,11 +218,14 @@ def _decode_content(content: list[Any], whole: bool) -> Iterator[Part]:
     """
     for part in content:
         if isinstance(part, str):
-            yield StreamChunk(part)
-        elif isinstance(part, dict) and part.get("type", "text") in TEXT_PARTS:
+            part = {"text": part}
+        if not isinstance(part, dict):
+            continue
+        if part.get("type", "text") in TEXT_PARTS:
             if part.get("text"):
                 yield StreamChunk(part["text"])
-        elif isinstance(part, dict):
+                yield TurnUpdate(item={"content_part": {"type": "text", "text": part["text"]}})
+        else:
             if part.get("type") in REASONING_PARTS:
                 yield from (StreamChunk(reasoning=text) for text in _texts(part))
             yield TurnUpdate(item={"content_part": part, "whole": whole})
