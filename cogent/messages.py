@@ -164,7 +164,8 @@ class Message:
                 name = f"tool_calls[{place}].arguments"
                 check_json(call.arguments)
             name = "items"
-            check_json(self.items)
+            if self.items:
+                check_json(self.items)
         except UnsendableError as error:
             raise ConfigurationError(f"this message cannot be sent: {error.at(name)}") from None
 

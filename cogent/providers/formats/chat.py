@@ -81,7 +81,8 @@ def _encode_message(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
-    _add_own_items(encoded, message)
+    if message.items:
+        _add_own_items(encoded, message)
     return encoded
 
 
