@@ -130,3 +130,27 @@ def test_odd_counts_break_nothing(value: Any) -> None:
 def test_counts() -> None:
     """A whole number is a count in any form; anything else is none."""
     assert [count(value) for value in ODD] == [1, 7, None, None, None, None, None, None, None, None]
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> None:
+    """What cannot be a count is left out, and estimated like any that is missing."""
+    body = {"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": True, "done_reason": "stop"}
+    line = json.dumps({**body, "prompt_eval_count": -3, "eval_count": 2}) + "\n"
+    server.reply(Reply(line, content_type="application/x-ndjson"))
+    wire = next(wire for wire in WIRES if wire.name == "ollama")
+
+    async def run() -> dict[str, Any]:
+        async with wire.agent(server, stream=streaming) as agent:
+            return (await agent.run("Go")).metadata["tokens"]
+
+    tokens = asyncio.run(run())
+    assert tokens["input_tokens"] >= 0 and tokens["output_tokens"] == 2
+
+
+def test_a_later_zero_beside_a_compaction(server: Loopback) -> None:
+    """A last usage with zeros for the message still counts its compaction."""
+    compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 83}
+    last = {"input_tokens": 0, "output_tokens": 8, "iterations": [compaction]}
+    tokens = anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
+    assert (tokens["input_tokens"], tokens["output_tokens"]) == (281, 91)

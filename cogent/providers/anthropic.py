@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -190,6 +191,7 @@ class Answer:
     def __init__(self) -> None:
         self.blocks: dict[int, tuple[int, dict[str, Any], list[str]]] = {}  # by index: place, block, pieces
         self.next_place = 0
+        self.counts: dict[str, int] = {}  # of the message itself, without compactions
         self.finish: str | None = None
         self.whole: list[dict[str, Any]] = []  # the content that came with the message itself, and no block since
 
@@ -215,11 +217,11 @@ def decode_event(event: Any, answer: Answer) -> Iterable[Part]:
         case "message_start":
             message = mapping(event.get("message"))
             answer.whole = message.get("content") or []
-            return (_update(message), *_container(message))
+            return (_update(message, answer), *_container(message))
         case "message_delta":
             delta = mapping(event.get("delta"))
             answer.finish = delta.get("stop_reason") or answer.finish
-            return (_update(event, answer.finish), *_container(delta))
+            return (_update(event, answer, answer.finish), *_container(delta))
         case "message_stop":
             # A message that gave no reason ended all the same.
             return (*_rest(answer), TurnUpdate(finish=answer.finish or "message_stop"))
@@ -307,8 +309,11 @@ def _container(told: Mapping[str, Any]) -> Iterator[Part]:
         yield TurnUpdate(item={"container": container}, position=-1)
 
 
-def _update(told: Mapping[str, Any], finish: str | None = None) -> TurnUpdate:
-    return TurnUpdate(model=told.get("model"), finish=finish, usage=decode_usage(mapping(told.get("usage"))))
+def _update(told: Mapping[str, Any], answer: Answer, finish: str | None = None) -> TurnUpdate:
+    usage = mapping(told.get("usage"))
+    counts = decode_usage(usage, answer.counts)
+    answer.counts |= {name: number for name, number in _counts(usage).items() if number}
+    return TurnUpdate(model=told.get("model"), finish=finish, usage=counts)
 
 
 def decode_response(response: dict[str, Any]) -> Iterator[Part]:
@@ -319,20 +324,21 @@ def decode_response(response: dict[str, Any]) -> Iterator[Part]:
         yield from _block_start(index, block, answer)
         yield from _block_stop(index, answer)
     yield from _container(response)
-    yield _update(response, response.get("stop_reason"))
+    yield _update(response, answer, response.get("stop_reason"))
 
 
-def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+def decode_usage(usage: Mapping[str, Any], earlier: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
     """The counts of a `usage` object, as far as given; `input_tokens` leaves out what the cache served or took in.
 
     A compaction is billed like an answer and is not in the totals, while the iterations of type `message` are.
+    `earlier` are the message's own counts so far: a later zero hides none.
     """
     counts = _counts(usage)
     iterations = usage.get("iterations")
     for iteration in iterations if isinstance(iterations, list) else ():
         if mapping(iteration).get("type") == "compaction":
             for name, number in _counts(iteration).items():
-                counts[name] = counts.get(name, 0) + number
+                counts[name] = (counts.get(name) or earlier.get(name, 0)) + number
     return counts
 
 

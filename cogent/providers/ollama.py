@@ -24,6 +24,7 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
+from cogent.providers.formats.counts import known
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.transport.answers import STREAMED, client_settings, cut, guard
@@ -294,5 +295,4 @@ def _decode_all(event: ChatResponse) -> Iterator[Part]:
     if event.done or not (message.content or message.thinking):
         finish = (event.done_reason or "stop") if event.done else None
         counts = {"input_tokens": event.prompt_eval_count, "output_tokens": event.eval_count}
-        usage = {name: count for name, count in counts.items() if count is not None}
-        yield TurnUpdate(model=event.model, finish=finish, usage=usage)
+        yield TurnUpdate(model=event.model, finish=finish, usage=known(counts))
