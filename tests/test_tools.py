@@ -264,6 +264,76 @@ def test_a_docstring_describes_the_tool_and_its_parameters(docstring: str) -> No
     assert made.parameters["properties"]["day"]["description"].split() == ["When,", "in", "ISO", "format."]
 
 
+MARKED = {
+    "dashes": "Args:\n    - origin: Where from.\n    - day: When,\n        in ISO format.",
+    "stars": "Args:\n    * origin: Where from.\n    * day (str): When,\n        in ISO format.",
+    "bold": "Args:\n    **origin**: Where from.\n    **day** (str, optional): When,\n        in ISO format.",
+    "numbers": "Args:\n    1. origin: Where from.\n    2. day: When,\n        in ISO format.",
+    "code": "Args:\n    - `origin` (str): Where from.\n    - `day` (str): When,\n        in ISO format.",
+    "splats": "Args:\n    *origin: Where from.\n    **day: When,\n        in ISO format.",
+    "underlined": "Parameters\n----------\n*origin : str\n    Where from.\n**day : str\n    When,\n    in ISO format.",
+}
+
+
+@pytest.mark.parametrize("entries", MARKED.values(), ids=MARKED)
+def test_marks_around_a_name_in_a_docstring_are_no_part_of_it(entries: str) -> None:
+    """Where the entries of a docstring are a Markdown list, or names are marked, the descriptions are told too."""
+
+    def flights(origin: str, day: str) -> None: ...
+
+    flights.__doc__ = f"Find flights.\n\n{entries}"
+    assert properties(flights)["origin"]["description"] == "Where from."
+    assert properties(flights)["day"]["description"].split() == ["When,", "in", "ISO", "format."]
+    assert tool(flights).description == "Find flights."
+
+
+def test_an_entry_for_two_parameters_describes_both() -> None:
+    """One entry of a docstring may name several parameters."""
+
+    def add(left: int, right: int) -> None:
+        """Add.
+
+        Parameters
+        ----------
+        left, right : int
+            A number.
+        """
+
+    assert [schema["description"] for schema in properties(add).values()] == ["A number.", "A number."]
+
+
+SECTIONS = {
+    "google": (
+        "Find.\n\nNote:\n    Slow.\n\nArgs:\n    origin: Where from.\n\nTip:\n    Ask once.\n\n"
+        'Returns:\n    A list.\n\nExample:\n    find("Bern")\n\nExamples:\n    More.\n\nThe end.',
+        "Find.\n\nNote:\n    Slow.\n\nTip:\n    Ask once.\n\n"
+        'Example:\n    find("Bern")\n\nExamples:\n    More.\n\nThe end.',
+    ),
+    "numpy": (
+        "Find.\n\nParameters\n----------\norigin : str\n    Where from.\n\nReturns\n-------\nlist\n    A list.\n\n"
+        'Notes\n-----\nSlow.\n\nExamples\n--------\n>>> find("Bern")',
+        'Find.\n\nNotes\n-----\nSlow.\n\nExamples\n--------\n>>> find("Bern")',
+    ),
+    "rest": (
+        "Find.\n\n:param origin: Where from,\n    a city.\n:returns: A list.\n:raises ValueError: Never.\n\n"
+        '.. note:: Slow.\n\n:Example: find("Bern")',
+        'Find.\n\n.. note:: Slow.\n\n:Example: find("Bern")',
+    ),
+    "no list": ("Find.\n\nArgs:\n    the origin, and what else there is", None),
+    "nothing else": ("Find.\n\nExample:\n    find()", None),
+}
+
+
+@pytest.mark.parametrize("style", SECTIONS)
+def test_other_sections_of_a_docstring_describe_the_tool(style: str) -> None:
+    """A model reads notes, examples and whatever is not about parameters, results and errors, in its order."""
+
+    def find(origin: str) -> None: ...
+
+    find.__doc__, expected = SECTIONS[style]
+    assert tool(find).description == (expected or find.__doc__)
+
+
 def test_a_wrapped_summary_stays_one_paragraph() -> None:
     """A first sentence that goes over two lines is not torn apart by a blank line."""
 

@@ -4,31 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import TypeVar
 
+from cogent.json_values import copy_json as copy_json  # also for those who import it from here
 from cogent.messages import Message, Response, ToolCall, TurnSummary
-
-T = TypeVar("T")
-
-
-def copy_json(value: T) -> T:
-    """The value with lists and dicts of its own, however deeply they are nested; what is neither is shared."""
-    holder: list[T] = [value]
-    unfinished: list[object] = [holder]
-    while unfinished:
-        container = unfinished.pop()
-        if isinstance(container, dict):
-            for key, inner in container.items():
-                if isinstance(inner, dict | list):
-                    container[key] = inner.copy()  # the keys stay, so that the dict may be read meanwhile
-                    unfinished.append(container[key])
-        elif isinstance(container, list):
-            for place, inner in enumerate(container):
-                if isinstance(inner, dict | list):
-                    container[place] = inner.copy()
-                    unfinished.append(container[place])
-    return holder[0]
-
 
 # A history has thousands of these; dataclasses.replace takes three times as long.
 _of_call = attrgetter(*[field.name for field in fields(ToolCall)])

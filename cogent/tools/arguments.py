@@ -6,8 +6,8 @@ Where a type refuses a value, and only there:
 - a number, true or false for a string is taken as its JSON text; for a Literal or an Enum, also the other way round.
 
 What breaks a constraint, or is wrong for a strict type (`StrictStr`, `Field(strict=True)`), is refused. Whether a type
-is strict is asked of pydantic itself: it is first given a value that only a lax type takes (a tuple for a list, another
-mapping for a dict, bytes for a string).
+is strict is asked of pydantic itself: a repair first puts a probe in the place of the value, which only a lax type
+takes (a tuple for a list, another mapping for a dict, bytes for a string). All repairs of a round are tried together.
 """
 
 from __future__ import annotations
@@ -18,33 +18,62 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from cogent.json_values import Json, copy_json
+
 if typing.TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 MAX_ROUNDS = 8  # JSON in a string in JSON in a string
-NO_FIELD = "\0"  # a name that no field has
+NO_FIELD = "\0"  # no field's name begins so
 UNKNOWN_FIELD = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 CHOICES = frozenset({"literal_error", "enum"})
-# A type that takes no such value; all other errors mean that a type took it and found it wrong.
+# The errors of a type that takes no such value; all others mean that a type took it and found it wrong.
 TYPE_ERRORS = (*CHOICES, "is_instance_of", "sequence_str")
 TYPE_ENDINGS = ("_type", "_parsing", "_from_float")
 
-Place = tuple[str | int, ...]
+Step = str | int
+Place = tuple[Step, ...]
 Model = typing.TypeVar("Model", bound="BaseModel")
 
 
 @dataclass(slots=True)
-class Repair:
-    """A value at its place: what is tried in its stead, and what stays there if the type takes that."""
+class Replacement:
+    """Another value instead of one: the probe, then the final value if a type took the probe."""
 
-    place: Place
+    parent: typing.Any
+    key: Step
     original: object
     probe: object
     final: object
 
+    def begin(self) -> None:
+        self.parent[self.key] = self.probe
 
-def validate(model: type[Model], arguments: Mapping[str, object]) -> Model:
+    def finish(self, is_taken: bool) -> None:
+        self.parent[self.key] = self.final if is_taken else self.original
+
+
+@dataclass(slots=True)
+class Omission:
+    """Nothing instead of null. A mapping takes any name, so the probe is a null under a name that no field has."""
+
+    parent: Json
+    key: str
+
+    def begin(self) -> None:
+        self.parent[NO_FIELD + self.key] = self.parent.pop(self.key)
+
+    def finish(self, is_taken: bool) -> None:
+        null = self.parent.pop(NO_FIELD + self.key)
+        if not is_taken:
+            self.parent[self.key] = null
+
+
+Repair = Replacement | Omission
+
+
+def validate(model: type[Model], arguments: Json) -> Model:
     """The arguments as the model's fields; the mapping itself stays as it is. Raises pydantic's ValidationError."""
     from pydantic import ValidationError
 
@@ -57,60 +86,30 @@ def validate(model: type[Model], arguments: Mapping[str, object]) -> Model:
     return model.model_validate(values)
 
 
-def copy_json(value: typing.Any) -> typing.Any:
-    """A copy of a JSON value: of its lists and objects, at any depth."""
-    if isinstance(value, dict):
-        return {key: copy_json(part) if isinstance(part, dict | list) else part for key, part in value.items()}
-    if isinstance(value, list):
-        return [copy_json(part) if isinstance(part, dict | list) else part for part in value]
-    return value
-
-
-def _repair(model: type[BaseModel], values: object) -> None:
-    """Change the values in place; each is tried once, all of a round together."""
+def _repair(model: type[BaseModel], values: Json) -> None:
+    """Change the values in place; each is tried once."""
     tried: set[Place] = set()
     for _ in range(MAX_ROUNDS):
-        wrong = {place: kinds for place, kinds in _wrong(values, _errors(model, values)).items() if place not in tried}
-        if not wrong:
+        repairs: dict[Place, Repair] = {}
+        for place, kinds in _wrong_places(values, _errors(model, values)).items():
+            repair = _repair_of(values, place, kinds)
+            if repair is not None and place not in tried:
+                repairs[place] = repair
+        if not repairs:
             return
-        tried.update(wrong)
-        repairs = [_repair_of(place, _at(values, place), kinds) for place, kinds in wrong.items()]
-        _leave_out(model, values, [place for place in wrong if _at(values, place) is None])
-        _try(model, values, [repair for repair in repairs if repair is not None])
+        _try(model, values, repairs)
+        tried.update(repairs)
 
 
-def _leave_out(model: type[BaseModel], values: object, places: list[Place]) -> None:
-    """Take out the nulls at these places, except where a value is required, or where null is one of a mapping."""
-    places = [place for place in places if isinstance(place[-1], str)]
-    for place in places:
-        parent = _at(values, place[:-1])
-        del parent[place[-1]]
-        parent[NO_FIELD] = None
-    errors = _errors(model, values) if places else []
-    kept: set[Place] = set()
-    for error in errors:
-        place = _find(values, error["loc"])
-        if error["type"] == "missing":
-            kept.add((*place, error["loc"][-1]))
-        elif error["type"] not in UNKNOWN_FIELD:
-            kept.add(place)
-    for place in places:
-        parent = _at(values, place[:-1])
-        parent.pop(NO_FIELD, None)
-        if place in kept or (*place[:-1], NO_FIELD) in kept:
-            parent[place[-1]] = None
+def _try(model: type[BaseModel], values: Json, repairs: dict[Place, Repair]) -> None:
+    for repair in repairs.values():
+        repair.begin()
+    refused = _refused_places(values, _errors(model, values))
+    for place, repair in repairs.items():
+        repair.finish(place not in refused)
 
 
-def _try(model: type[BaseModel], values: object, repairs: list[Repair]) -> None:
-    for repair in repairs:
-        _at(values, repair.place[:-1])[repair.place[-1]] = repair.probe
-    refused = _refused(values, _errors(model, values)) if repairs else set()
-    for repair in repairs:
-        value = repair.original if repair.place in refused else repair.final
-        _at(values, repair.place[:-1])[repair.place[-1]] = value
-
-
-def _errors(model: type[BaseModel], values: object) -> list[ErrorDetails]:
+def _errors(model: type[BaseModel], values: Json) -> list[ErrorDetails]:
     from pydantic import ValidationError
 
     try:
@@ -120,84 +119,104 @@ def _errors(model: type[BaseModel], values: object) -> list[ErrorDetails]:
     return []
 
 
-def _wrong(values: object, errors: list[ErrorDetails]) -> dict[Place, set[str]]:
+# What is wrong
+
+
+def _wrong_places(values: Json, errors: list[ErrorDetails]) -> dict[Place, set[str]]:
     """The places of values that no type takes, each with the kinds of its errors."""
     found: dict[Place, set[str]] = {}
     for error in errors:
-        place = _find(values, error["loc"])
-        if place and _at(values, place) is error["input"]:
+        place = _place(values, error["loc"])
+        if place and _value_at(values, place) is error["input"]:
             found.setdefault(place, set()).add(error["type"])
-    return {place: kinds for place, kinds in found.items() if _only_of_type(kinds)}
+    return {place: kinds for place, kinds in found.items() if all(map(_is_type_error, kinds))}
 
 
-def _only_of_type(kinds: set[str]) -> bool:
-    return all(kind in TYPE_ERRORS or kind.endswith(TYPE_ENDINGS) for kind in kinds)
+def _is_type_error(kind: str) -> bool:
+    return kind in TYPE_ERRORS or kind.endswith(TYPE_ENDINGS)
 
 
-def _repair_of(place: Place, value: object, kinds: set[str]) -> Repair | None:
+def _refused_places(values: Json, errors: list[ErrorDetails]) -> set[Place]:
+    """The places whose probes no type takes. One in which only a part is wrong was taken."""
+    wrong: set[Place] = set()
+    taken: set[Place] = set()
+    for error in errors:
+        place = _place(values, error["loc"])
+        if error["type"] == "missing":
+            place = (*place, error["loc"][-1])
+        elif error["type"] in UNKNOWN_FIELD:
+            continue
+        wrong.add(tuple(map(_field_name, place)))
+        taken.update(place[:length] for length in range(1, len(place)))
+    return wrong - taken
+
+
+def _field_name(step: Step) -> Step:
+    return step.removeprefix(NO_FIELD) if isinstance(step, str) else step
+
+
+def _place(values: object, location: Place) -> Place:
+    """Where pydantic's location is in the values: it also names the members of unions, which are no place."""
+    place: list[Step] = []
+    for step in location:
+        if _is_inside(values, step):
+            place.append(step)
+            values = _value_at(values, (step,))
+    return tuple(place)
+
+
+def _is_inside(values: object, step: Step) -> bool:
+    if isinstance(values, Mapping):
+        return step in values
+    return isinstance(values, list | tuple) and isinstance(step, int) and step < len(values)
+
+
+def _value_at(values: typing.Any, place: Place) -> typing.Any:
+    for step in place:
+        values = values[step]
+    return values
+
+
+# What is tried
+
+
+def _repair_of(values: Json, place: Place, kinds: set[str]) -> Repair | None:
+    parent = _value_at(values, place[:-1])
+    key = place[-1]
+    value = parent[key]
+    if value is None:
+        return Omission(parent, key) if isinstance(key, str) else None
     if isinstance(value, str):
-        return _read_string(place, value, kinds)
-    if isinstance(value, int | float):
-        return _write_scalar(place, value, kinds)
-    return None
+        found = _read_json(value, kinds)
+    elif isinstance(value, int | float):
+        found = _write_json(value, kinds)
+    else:
+        found = None
+    return None if found is None else Replacement(parent, key, value, *found)
 
 
-def _read_string(place: Place, value: str, kinds: set[str]) -> Repair | None:
+def _read_json(text: str, kinds: set[str]) -> tuple[object, object] | None:
+    """The probe and the final value for a string."""
     try:
-        inner = json.loads(value)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if isinstance(inner, list):
-        return Repair(place, value, tuple(inner), inner)
-    if isinstance(inner, dict):
+    if isinstance(value, list):
+        return tuple(value), value
+    if isinstance(value, dict):
         # A dataclass takes no other mapping, be it lax or strict.
-        probe = inner if "dataclass_type" in kinds else MappingProxyType(inner)
-        return Repair(place, value, probe, inner)
-    if isinstance(inner, int | float) and kinds & CHOICES:
-        return Repair(place, value, inner, inner)
+        return (value if "dataclass_type" in kinds else MappingProxyType(value)), value
+    if isinstance(value, int | float) and kinds & CHOICES:
+        return value, value
     return None
 
 
-def _write_scalar(place: Place, value: float, kinds: set[str]) -> Repair | None:
+def _write_json(value: float, kinds: set[str]) -> tuple[object, object] | None:
+    """The probe and the final value for a number, true or false."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:  # also a number with more digits than Python writes
         return None
     if "string_type" in kinds:
-        return Repair(place, value, text.encode(), text)
-    if kinds & CHOICES:
-        return Repair(place, value, text, text)
-    return None
-
-
-def _refused(values: object, errors: list[ErrorDetails]) -> set[Place]:
-    """The places whose values no type takes. One in which only a part is wrong was taken."""
-    wrong: set[Place] = set()
-    taken: set[Place] = set()
-    for error in errors:
-        place = _find(values, error["loc"])
-        if error["type"] == "missing":
-            place = (*place, error["loc"][-1])
-        wrong.add(place)
-        taken.update(place[:length] for length in range(1, len(place)))
-    return wrong - taken
-
-
-def _find(values: object, location: Place) -> Place:
-    """Where pydantic's location is in the values: it also names the members of unions, which are no place."""
-    place: list[str | int] = []
-    for step in location:
-        if isinstance(values, Mapping):
-            inside = step in values
-        else:
-            inside = isinstance(values, list | tuple) and isinstance(step, int) and step < len(values)
-        if inside:
-            place.append(step)
-            values = typing.cast(typing.Any, values)[step]
-    return tuple(place)
-
-
-def _at(values: typing.Any, place: Place) -> typing.Any:
-    for step in place:
-        values = values[step]
-    return values
+        return text.encode(), text
+    return (text, text) if kinds & CHOICES else None

@@ -7,13 +7,13 @@ import types
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Collection, ItemsView, KeysView, ValuesView
 
-VIEWS = (KeysView, ValuesView, ItemsView)
-OTHER_SEQUENCES = (tuple, set, frozenset, deque, UserList, *VIEWS)
-OTHER_MAPPINGS = (UserDict, ChainMap, types.MappingProxyType)
+WRITTEN_AS_LISTS = (KeysView, ValuesView, ItemsView, UserList)  # pydantic does not know them
+OTHER_SEQUENCES = (tuple, set, frozenset, deque, *WRITTEN_AS_LISTS)
+MAPPINGS = (dict, UserDict, ChainMap, types.MappingProxyType)
 STEPS = ("__next__", "__anext__", "__aiter__")  # what is read step by step has one of them
 SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 MAX_DEPTH = 300  # pydantic refuses what is nested more deeply
-MAX_RANGE = 10_000  # numbers of a range that are written one by one
+MAX_RANGE_LENGTH = 10_000  # numbers of a range that are written one by one
 
 
 def to_text(value: object) -> str:
@@ -29,9 +29,9 @@ def to_text(value: object) -> str:
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     try:
-        written = to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_stand_in)
+        written = to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_replacement)
     except PydanticSerializationError:  # it may have been a lone surrogate; anything else fails here as well
-        plain = to_jsonable_python(value, bytes_mode="base64", fallback=_stand_in)
+        plain = to_jsonable_python(value, bytes_mode="base64", fallback=_replacement)
         plain = json.loads(_encodable(json.dumps(plain, ensure_ascii=False)))
         written = to_json(plain, inf_nan_mode="null")
     return written.decode()
@@ -49,53 +49,65 @@ def _encodable(text: str) -> str:
 
 
 def _refuse_iterators(value: object, depth: int = 0) -> None:
-    kind = type(value)
-    if kind is not list and kind is not dict and any(hasattr(kind, name) for name in STEPS):
-        raise TypeError(f"it returned {_named(kind)}, which is read step by step; return a list instead")
+    if _is_iterator(type(value)):
+        raise TypeError(f"it returned {_with_article(type(value))}, which is read step by step; return a list instead")
+    if depth > MAX_DEPTH:
+        return
     parts = _parts(value)
-    if depth > MAX_DEPTH or SCALARS.issuperset(map(type, parts)):  # the latter holds for most of a large result
+    if SCALARS.issuperset(map(type, parts)):  # true for most of a large result
         return
     for part in parts:
         if type(part) not in SCALARS:
             _refuse_iterators(part, depth + 1)
 
 
+def _is_iterator(kind: type) -> bool:
+    return kind not in (list, dict) and any(hasattr(kind, name) for name in STEPS)
+
+
 def _parts(value: object) -> Collection[object]:
     """What the value consists of, as far as it is written into the JSON."""
-    kind = type(value)
-    if isinstance(value, dict):
-        return value.values()
     if isinstance(value, list):
         return value
-    if isinstance(value, OTHER_MAPPINGS):
+    if isinstance(value, MAPPINGS):
         return value.values()
     if isinstance(value, OTHER_SEQUENCES):
         return value
-    slots = getattr(kind, "__dataclass_fields__", None)
-    if slots is not None:
-        return [getattr(value, name, None) for name in slots]
-    if hasattr(kind, "__pydantic_fields__"):
-        return [*vars(value).values(), *(getattr(value, "__pydantic_extra__", None) or {}).values()]
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None:
+        return [getattr(value, name, None) for name in fields]
+    if hasattr(type(value), "__pydantic_fields__"):
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        return [*vars(value).values(), *extra.values()]
     return ()
 
 
-def _named(kind: type) -> str:
+def _with_article(kind: type) -> str:
     article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
     return f"{article} {kind.__name__}"
 
 
-def _stand_in(value: object) -> object:
+def _replacement(value: object) -> object:
     """What is written for a value that pydantic does not know."""
-    if isinstance(value, (*VIEWS, UserList)):
+    if isinstance(value, WRITTEN_AS_LISTS):
         return list(value)
-    if isinstance(value, OTHER_MAPPINGS):
+    if isinstance(value, MAPPINGS):
         return dict(value)
-    if isinstance(value, range) and len(value) <= MAX_RANGE:
+    if isinstance(value, range) and len(value) <= MAX_RANGE_LENGTH:
         return list(value)
-    if getattr(value, "shape", None) == ():  # a number of numpy, or what is like it
-        number: object = value.item() if hasattr(value, "item") else None
-        if type(number) in SCALARS and number is not None:
-            return number
+    number = _number(value)
+    return _str(value) if number is None else number
+
+
+def _number(value: object) -> object:
+    """The number in a number of numpy, or of what is like it; None for anything else."""
+    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+        return None
+    number: object = value.item()
+    return number if type(number) in SCALARS else None
+
+
+def _str(value: object) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001  # the user's own __str__

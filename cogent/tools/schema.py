@@ -1,0 +1,192 @@
+"""From a function's signature to a JSON schema, and from a model's arguments to those of the function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NewType
+
+from cogent.errors import ConfigurationError
+from cogent.json_values import Json
+
+if typing.TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+AnyFunction = Callable[..., object]
+
+RunContext = NewType("RunContext", Json)
+"""The dict given as `context=` to a run; a tool's parameter of this type receives it and the model never sees it."""
+
+
+class ArgumentsError(ValueError):
+    """The model's arguments do not fit the tool; the text is written for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The parameters that the model fills in, with real types, and the names of those that take the context."""
+
+    parameters: list[inspect.Parameter]
+    context_names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """What a model may give: `fields` are the parameters by the names that they have in the pydantic model."""
+
+    model: type[BaseModel]
+    fields: dict[str, inspect.Parameter]
+    json_schema: Json
+
+    def check_arguments(self, arguments: Json | str) -> Json:
+        """The values for the function, of the types of its parameters. Raises ArgumentsError."""
+        from pydantic import ValidationError
+
+        from cogent.tools.arguments import validate
+
+        try:
+            values = validate(self.model, _require_object(arguments))
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+            problems = "; ".join(map(_problem, details))
+            raise ArgumentsError(f"The arguments do not fit: {problems}.") from None
+        given: Json = {}
+        for field, parameter in self.fields.items():
+            # A default is left to the function, unless it is in a `Field` that only pydantic understands.
+            if field in values.model_fields_set or _is_field(parameter.default):
+                given[parameter.name] = getattr(values, field)
+        return given
+
+
+def read_signature(function: AnyFunction, tool_name: str) -> Signature:
+    """Raises ConfigurationError for a parameter that no model can fill in by its name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+        hints = _type_hints(function)
+    except Exception as error:  # reading annotations runs whatever the user wrote there
+        raise ConfigurationError(f"the signature of tool {tool_name!r} cannot be read: {error}") from error
+    signature = Signature([], [])
+    for parameter in parameters:
+        _check_parameter(parameter, tool_name)
+        annotation = hints.get(parameter.name, Any)
+        takes_context = annotation is RunContext or RunContext in typing.get_args(annotation)
+        if takes_context or parameter.name == "context":
+            signature.context_names.append(parameter.name)
+        else:
+            signature.parameters.append(parameter.replace(annotation=annotation))
+    return signature
+
+
+def make_schema(tool_name: str, parameters: list[inspect.Parameter], descriptions: Mapping[str, str]) -> ToolSchema:
+    """Raises ConfigurationError, which names the parameter that cannot become a JSON schema."""
+    try:
+        return _make_schema(tool_name, parameters, descriptions)
+    except Exception as error:  # pydantic has no common base for what it raises here
+        for parameter in parameters:
+            _check_schema(tool_name, parameter)
+        raise ConfigurationError(f"tool {tool_name!r} cannot become a JSON schema: {error}") from error
+
+
+def underlying(function: AnyFunction) -> AnyFunction:
+    """The plain function behind a partial, a wrapper or an object with `__call__`."""
+    target: AnyFunction = inspect.unwrap(getattr(function, "func", function))
+    return target if hasattr(target, "__name__") else type(target).__call__
+
+
+def _type_hints(function: AnyFunction) -> dict[str, object]:
+    """The parameters' types; the return type is left alone, as it may be known to type checkers only."""
+    target = underlying(function)
+    annotations = dict(inspect.get_annotations(target))
+    annotations.pop("return", None)
+    holder = types.SimpleNamespace(__annotations__=annotations)
+    return typing.get_type_hints(holder, globalns=getattr(target, "__globals__", {}), include_extras=True)
+
+
+def _check_parameter(parameter: inspect.Parameter, tool_name: str) -> None:
+    if parameter.name == "self":
+        raise ConfigurationError(f"tool {tool_name!r} is a method: give the agent `instance.{tool_name}`")
+    if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        raise ConfigurationError(
+            f"tool {tool_name!r}: a model gives arguments by name, so {parameter} cannot be a parameter"
+        )
+
+
+def _check_schema(tool_name: str, parameter: inspect.Parameter) -> None:
+    try:
+        _make_schema(tool_name, [parameter], {})
+    except Exception as error:  # as above
+        reason = str(error).partition(". Set `")[0].splitlines()[0]
+        raise ConfigurationError(
+            f"tool {tool_name!r}: the parameter {parameter.name!r} cannot become a JSON schema: {reason}"
+        ) from error
+
+
+def _make_schema(
+    tool_name: str, parameters: Iterable[inspect.Parameter], descriptions: Mapping[str, str]
+) -> ToolSchema:
+    from pydantic import ConfigDict, create_model
+
+    # The fields have made-up names, so that a parameter may be called anything: `schema`, `copy`, `_x`.
+    fields = {f"p{place}": parameter for place, parameter in enumerate(parameters)}
+    definitions: Json = {
+        field: _field_definition(parameter, descriptions.get(parameter.name)) for field, parameter in fields.items()
+    }
+    model = create_model(tool_name, __config__=ConfigDict(extra="forbid"), **definitions)
+    json_schema = model.model_json_schema(schema_generator=_untitled_generator())
+    json_schema.pop("title", None)
+    return ToolSchema(model, fields, json_schema)
+
+
+def _field_definition(parameter: inspect.Parameter, description: str | None) -> tuple[object, object]:
+    """The annotation and the default that `create_model` takes; a description of the parameter's own wins."""
+    from pydantic import Field
+
+    annotation = parameter.annotation
+    declared = [*typing.get_args(annotation), parameter.default]
+    if description and not any(_is_field(value) and value.description for value in declared):
+        annotation = Annotated[annotation, Field(description=description)]
+    default = ... if parameter.default is parameter.empty else parameter.default
+    return Annotated[annotation, Field(alias=parameter.name)], default
+
+
+@functools.cache
+def _untitled_generator() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Untitled(GenerateJsonSchema):
+        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # pydantic's own name
+
+        def field_title_should_be_set(self, schema: object) -> bool:
+            return False
+
+    return Untitled
+
+
+def _is_field(value: object) -> bool:
+    from pydantic.fields import FieldInfo
+
+    return isinstance(value, FieldInfo)
+
+
+def _require_object(arguments: Json | str) -> Json:
+    """The arguments; a string is what the model wrote where that was no JSON object."""
+    if not isinstance(arguments, str):
+        return arguments
+    if arguments.strip() in ("", "null"):
+        return {}
+    try:
+        problem = f"it is {type(json.loads(arguments)).__name__}"
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    raise ArgumentsError(f"The arguments are not a JSON object: {problem}")
+
+
+def _problem(error: ErrorDetails) -> str:
+    place = ".".join(map(str, error["loc"])) or "arguments"
+    return f"{place}: {error['msg']}"

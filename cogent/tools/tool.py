@@ -1,0 +1,183 @@
+"""`Tool`, a function that a model may call, and the decorator that makes one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+from cogent.errors import ConfigurationError
+from cogent.json_values import Json
+from cogent.tools.docstring import Documentation, read_docstring
+from cogent.tools.schema import AnyFunction, Signature, ToolSchema, make_schema, read_signature, underlying
+from cogent.validation import shown
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OnError = Literal["return", "raise"]
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider accepts
+
+
+class ToolOptions(TypedDict, total=False):
+    """What `tool` takes: see there."""
+
+    name: str | None
+    timeout: float | None
+    on_error: OnError
+    sequential: bool
+    run_in_thread: bool
+
+
+class Tool(Generic[P, R]):
+    """A function and what a model is told about it; calling it calls the function. Made by `tool`."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        on_error: OnError = "return",
+        sequential: bool = False,
+        run_in_thread: bool = True,
+    ) -> None:
+        _check_function(function)
+        functools.update_wrapper(self, function, updated=())
+        self.function = function
+        self.name = name or _name_of(function)
+        self.timeout = timeout
+        self.on_error = on_error
+        self.sequential = sequential
+        self.run_in_thread = run_in_thread
+        self._options: ToolOptions = {
+            "name": name,
+            "timeout": timeout,
+            "on_error": on_error,
+            "sequential": sequential,
+            "run_in_thread": run_in_thread,
+        }
+        _check_tool(self)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
+        if instance is None:
+            return self
+        return Tool(types.MethodType(self.function, instance), **self._options)
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name!r})"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        found: object = sys.modules.get(self.function.__module__)
+        path: str = getattr(self.function, "__qualname__", "")
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        # By reference where the name means this tool; otherwise from the function, which pickles as it can.
+        return path if found is self else (_rebuild, (self.function, self._options))
+
+    @property
+    def description(self) -> str:
+        """The docstring without its sections about parameters and results."""
+        return self._documentation.description
+
+    @property
+    def parameters(self) -> Json:
+        """The arguments as a JSON schema. Raises ConfigurationError for a parameter that cannot become one."""
+        return self._schema.json_schema
+
+    def bind(self, arguments: Json | str, context: Json) -> Json:
+        """The function's keyword arguments: checked, coerced, and with the context. Raises ArgumentsError."""
+        values = self._schema.check_arguments(arguments)
+        for name in self._signature.context_names:
+            values[name] = context
+        return values
+
+    @functools.cached_property
+    def _documentation(self) -> Documentation:
+        return read_docstring(inspect.getdoc(underlying(self.function)) or "")
+
+    @functools.cached_property
+    def _signature(self) -> Signature:
+        return read_signature(self.function, self.name)
+
+    @functools.cached_property
+    def _schema(self) -> ToolSchema:
+        return make_schema(self.name, self._signature.parameters, self._documentation.parameters)
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+
+
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(
+    function: Callable[P, R] | None = None, /, **options: Unpack[ToolOptions]
+) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
+    """Make a function (sync, async, or a method) one that a model may call.
+
+    The model is told the name, the docstring and the parameters with their types, defaults and descriptions (from
+    `Field` or the docstring's `Args:`). When the function fails, the model is told, or, with `on_error="raise"`, the
+    run ends with ToolError; arguments that do not fit are always told. `timeout` is in seconds. A `sequential` tool
+    never runs beside another. A sync function runs in a worker thread unless `run_in_thread=False`. Raises
+    ConfigurationError.
+    """
+
+    def decorate(decorated: Callable[P, R]) -> Tool[P, R]:
+        return Tool(decorated, **options)
+
+    return decorate if function is None else decorate(function)
+
+
+def _rebuild(function: Tool[..., Any] | AnyFunction, options: ToolOptions) -> Tool[..., Any]:
+    """Unpickle a tool; a function that pickled by its name may be found as the tool that has this name now."""
+    return function if isinstance(function, Tool) else Tool(function, **options)
+
+
+def _name_of(function: AnyFunction) -> str:
+    inner = getattr(function, "func", function)  # of a partial
+    name: str = getattr(inner, "__name__", type(function).__name__)
+    return name
+
+
+def _check_function(function: object) -> None:
+    if isinstance(function, Tool) or inspect.isclass(function) or not callable(function):
+        raise ConfigurationError(f"a tool is made from a function or method; {_what_instead(function)}")
+
+
+def _what_instead(given: object) -> str:
+    """What was given instead of a function, and what to give."""
+    if inspect.isclass(given):
+        return f"got {shown(given)}: give a method of an object of it"
+    if inspect.iscoroutine(given):
+        given.close()  # it would complain that it was never awaited
+        return f"got what {given.__name__}() gives: write {given.__name__} without ()"
+    return f"got {shown(given)}"
+
+
+def _check_tool(tool: Tool[..., Any]) -> None:
+    if not NAME.fullmatch(tool.name):
+        raise ConfigurationError(
+            f"a tool's name has 1 to 64 letters, digits, _ and -; got {tool.name!r}: give it one by tool(name=...)"
+        )
+    if tool.on_error not in ("return", "raise"):
+        raise ConfigurationError(f'on_error is "return" or "raise"; got {tool.on_error!r}')
+    if tool.timeout is not None:
+        _check_timeout(tool.timeout)
+    if inspect.isasyncgenfunction(tool.function) or inspect.isgeneratorfunction(tool.function):
+        raise ConfigurationError(f"the tool {tool.name!r} yields, and a model can only read a value that is returned")
+
+
+def _check_timeout(seconds: object) -> None:
+    if not isinstance(seconds, int | float) or seconds <= 0:
+        raise ConfigurationError(f"a tool's timeout is a number of seconds above 0; got {seconds!r}")
