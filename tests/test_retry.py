@@ -449,7 +449,7 @@ def test_tools_are_not_run_again_for_a_failure_that_stays(server: Loopback, wire
 def test_a_call_that_was_cut_off_is_not_run(server: Loopback, wire: Wire) -> None:
     """A tool whose call came before its stream was cut is neither run nor asked for again."""
     events = wire.send.tool_calls(CALL, text="Well.")
-    end = Reply(events, truncate=len(b"".join(events[:-1])) - 1, content_type=wire.mime)
+    end = Reply(events, truncate=len(b"".join(events[:-1])) - 5, content_type=wire.mime)
     outcome = ask(server, wire, end, call(wire, True), answer(wire, True))
     assert isinstance(outcome.error, ModelError) and len(server.requests) == 1
     assert outcome.context == {} and outcome.text == "Well."

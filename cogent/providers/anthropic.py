@@ -73,7 +73,7 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
                 break
         else:
             check_end()
-            for part in _rest(answer):
+            for part in _rest(answer) if answer.finish is not None else ():
                 yield part
         await drain(events)
     finally:
