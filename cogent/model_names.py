@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,37 +11,45 @@ from cogent.errors import ConfigurationError
 from cogent.validation import LONE_SURROGATE, shown
 
 # Names so well known that they need no prefix.
-BARE_NAMES = (
-    (re.compile(r"(chat)?gpt-|o\d"), "openai"),
-    (re.compile(r"claude-"), "anthropic"),
-    (re.compile(r"gemini-"), "gemini"),
-)
-FAMILIES = {"chatgpt": "openai", "claude": "anthropic", "gemini": "gemini", "gpt": "openai"}
-
-# Names under which people know our providers.
-ALIASES = {
-    **dict.fromkeys(("aoai", "azure-openai", "azureopenai", "azure-ai"), "azure"),
-    **dict.fromkeys(("anthropic-ai", "claude"), "anthropic"),
-    **dict.fromkeys(("chatgpt", "gpt", "open-ai", "openai-responses", "responses"), "openai"),
-    **dict.fromkeys(("chat", "openai-compatible", "openai-like", "openaichat"), "openai-chat"),
-    **dict.fromkeys(("gguf", "llama-cpp-python", "llamacpp-python"), "local"),
-    **dict.fromkeys(
-        (
-            "google",
-            "google-ai",
-            "google-genai",
-            "google-gla",
-            "google-vertex",
-            "googleai",
-            "palm",
-            "vertex",
-            "vertex-ai",
-            "vertexai",
-        ),
-        "gemini",
-    ),
+BARE_NAMES = {
+    "openai": re.compile(r"(chat)?gpt-|o\d"),
+    "anthropic": re.compile(r"claude-"),
+    "gemini": re.compile(r"gemini-"),
 }
-# Servers that speak Chat Completions, and their addresses.
+FAMILIES = ("chatgpt", "claude", "gemini", "gpt")
+
+# Other names of the providers.
+ALIASES = {
+    "anthropic-ai": "anthropic",
+    "aoai": "azure",
+    "azure-ai": "azure",
+    "azure-openai": "azure",
+    "azureopenai": "azure",
+    "chat": "openai-chat",
+    "chatgpt": "openai",
+    "claude": "anthropic",
+    "gguf": "local",
+    "google": "gemini",
+    "google-ai": "gemini",
+    "google-genai": "gemini",
+    "google-gla": "gemini",
+    "google-vertex": "gemini",
+    "googleai": "gemini",
+    "gpt": "openai",
+    "llama-cpp-python": "local",
+    "llamacpp-python": "local",
+    "open-ai": "openai",
+    "openai-compatible": "openai-chat",
+    "openai-like": "openai-chat",
+    "openai-responses": "openai",
+    "openaichat": "openai-chat",
+    "palm": "gemini",
+    "responses": "openai",
+    "vertex": "gemini",
+    "vertex-ai": "gemini",
+    "vertexai": "gemini",
+}
+# Other servers that speak Chat Completions, and their addresses.
 COMPATIBLE = {
     "cerebras": "https://api.cerebras.ai/v1",
     "deepseek": "https://api.deepseek.com",
@@ -88,16 +96,17 @@ def parse(text: object) -> tuple[str, str]:
         raise ConfigurationError(f"the model {text!r} cannot be sent: the text has half a character")
     provider, colon, name = text.partition(":")
     if colon:
-        return _check_model(text, provider, name)
+        _check_prefixed(text, provider, name)
+        return provider, name
     if text == "local":
-        return "local", ""
-    for pattern, known_provider in BARE_NAMES:
-        if pattern.match(text):
-            return known_provider, text
-    raise ConfigurationError(
-        f'cannot tell who serves {text!r}; write it as "PROVIDER:{text}" with one of {", ".join(prefixes())}'
-        f"{_question(_bare_suggestions(text))}"
-    )
+        return text, ""
+    known_provider = _provider_of_bare(text)
+    if known_provider is None:
+        raise ConfigurationError(
+            f'cannot tell who serves {text!r}; write it as "PROVIDER:{text}" with one of {", ".join(prefixes())}'
+            f"{_did_you_mean(_suggest_for_bare(text))}"
+        )
+    return known_provider, text
 
 
 def check_prefix(prefix: object) -> None:
@@ -107,94 +116,106 @@ def check_prefix(prefix: object) -> None:
         return
     if not isinstance(prefix, str):
         raise ConfigurationError(f'a provider is named by its prefix, like "openai"; got {shown(prefix)}')
-    word = _plain(prefix.partition(":")[0])
-    near = [word] if word in known else get_close_matches(word, [*known, *ALIASES, *COMPATIBLE], n=1)
-    question = _question(f'"{_provider_of(found)}"' for found in near)
-    raise ConfigurationError(f"unknown provider {prefix!r}; the known prefixes are {', '.join(known)}{question}")
+    near = _nearest(_normalized(prefix.partition(":")[0]), _known_words())
+    meant = None if near is None else f'"{_provider_of(near)}"'
+    raise ConfigurationError(
+        f"unknown provider {prefix!r}; the known prefixes are {', '.join(known)}{_did_you_mean(meant)}"
+    )
 
 
-def _provider_of(word: str) -> str:
-    return ALIASES.get(word, "openai-chat" if word in COMPATIBLE else word)
-
-
-def _check_model(text: str, provider: str, name: str) -> tuple[str, str]:
+def _check_prefixed(text: str, provider: str, name: str) -> None:
     known = prefixes()
     if provider not in known:
         raise ConfigurationError(
             f"unknown provider {provider!r} in {text!r}; the known prefixes are {', '.join(known)}"
-            f"{_question(_prefix_suggestions(text, provider, name))}"
+            f"{_did_you_mean(_suggest_for_prefixed(text, provider, name))}"
         )
     if not name.strip() and provider != "local":
         raise ConfigurationError(f'no model name after the colon in {text!r}; write "{provider}:NAME"')
-    return provider, name
 
 
-def _question(suggestions: Iterator[str]) -> str:
-    first = next(suggestions, None)
-    return "" if first is None else f"; did you mean {first}?"
+# Suggestions
 
 
-def _prefix_suggestions(text: str, provider: str, name: str) -> Iterator[str]:
-    """What may be meant by a string with a colon, the likeliest first."""
-    word = _plain(provider)
+def _suggest_for_prefixed(text: str, provider: str, name: str) -> str | None:
+    """What is probably meant by a string with a colon."""
+    word = _normalized(provider)
     if word in prefixes():
-        yield _quoted(word, name)
+        return _model_string(word, name)
     if word == "ft":  # OpenAI's names of fine-tuned models begin so
-        yield _quoted("openai", text)
+        return _model_string("openai", text)
     if TAG.fullmatch(name) and word not in ALIASES:
-        yield _quoted("ollama", text)
-    yield from _known_elsewhere(word, name)
-    yield from _by_spelling(word, name)
+        return _model_string("ollama", text)
+    near = _nearest(word, _known_words())
+    if near is not None:
+        return _model_of(near, name)
+    return _model_string("ollama", text) if OPEN_WEIGHTS.match(word) else None
+
+
+def _suggest_for_bare(text: str) -> str | None:
+    """What is probably meant by a name alone."""
+    word = _normalized(text)
+    vendor, _, name = text.partition("/")
+    if name and _normalized(vendor) in prefixes():
+        return _model_string(_normalized(vendor), name)
+    if _provider_of_bare(word) is not None:
+        return f'"{word}"'
+    if word in _known_words():
+        return _model_of(word, "")
+    corrected = _correct_family(word)
+    if corrected is not None:
+        return corrected
     if OPEN_WEIGHTS.match(word):
-        yield _quoted("ollama", text)
+        return _model_string("ollama", text)
+    near = _nearest(word, _known_words())
+    return None if near is None else _model_of(near, "")
 
 
-def _bare_suggestions(text: str) -> Iterator[str]:
-    """What may be meant by a name alone, the likeliest first."""
-    word = _plain(text)
-    if word in prefixes():
-        yield _quoted(word, "")
-    vendor, slash, name = text.partition("/")
-    if slash and _plain(vendor) in prefixes():
-        yield _quoted(_plain(vendor), name)
-    if any(pattern.match(word) for pattern, _ in BARE_NAMES):
-        yield f'"{word}"'
-    if not OPEN_WEIGHTS.match(word) or word in COMPATIBLE:
-        yield from _known_elsewhere(word, "")
-    yield from _by_family(word)
-    if OPEN_WEIGHTS.match(word):
-        yield _quoted("ollama", text)
-    yield from _by_spelling(word, "")
+def _correct_family(word: str) -> str | None:
+    """A bare name with the spelling of its family put right: `gtp-5.4` is `gpt-5.4`."""
+    letters = re.sub(r"[^a-z].*", "", word)
+    family = _nearest(letters, FAMILIES)
+    if family is None:
+        return None
+    rest = word.removeprefix(letters).lstrip("-")
+    return f'"{family}-{rest}"' if rest else _model_of(family, "")
 
 
-def _known_elsewhere(word: str, name: str) -> Iterator[str]:
-    """Another name of a provider of ours, or a server that one of them can ask."""
-    if word in ALIASES:
-        yield _quoted(ALIASES[word], name)
-    if word in COMPATIBLE:
-        yield f'Model({_quoted("openai-chat", name)}, base_url="{COMPATIBLE[word]}")'
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    """The word itself if it is one of these, else the one that is spelt most like it, if there is one."""
+    return next(iter(get_close_matches(word, words, n=1)), None)
 
 
-def _by_family(word: str) -> Iterator[str]:
-    """The family of a bare name with its spelling put right: `gtp-5.4` is `gpt-5.4`."""
-    letters = re.match(r"[a-z]*", word)
-    head = letters[0] if letters is not None else ""
-    for family in get_close_matches(head, FAMILIES, n=1):
-        rest = word.removeprefix(head).lstrip("-")
-        yield f'"{family}-{rest}"' if rest else _quoted(FAMILIES[family], "")
+def _known_words() -> list[str]:
+    return [*prefixes(), *ALIASES, *COMPATIBLE]
 
 
-def _by_spelling(word: str, name: str) -> Iterator[str]:
-    known = [*prefixes(), *ALIASES, *COMPATIBLE]
-    for near in get_close_matches(word, known, n=1):
-        if near in prefixes():
-            yield _quoted(near, name)
-        yield from _known_elsewhere(near, name)
+def _provider_of_bare(name: str) -> str | None:
+    return next((provider for provider, pattern in BARE_NAMES.items() if pattern.match(name)), None)
 
 
-def _plain(word: str) -> str:
-    return word.strip().lower().replace("_", "-").replace(" ", "-").replace("llama.cpp", "llama-cpp")
+def _provider_of(word: str) -> str:
+    """The provider for one of the known words."""
+    if word in COMPATIBLE and word not in prefixes():
+        return "openai-chat"
+    return ALIASES.get(word, word)
 
 
-def _quoted(provider: str, name: str) -> str:
+def _model_of(word: str, name: str) -> str:
+    """How to write a model of one of the known words."""
+    text = _model_string(_provider_of(word), name)
+    if word in COMPATIBLE and word not in prefixes():
+        return f'Model({text}, base_url="{COMPATIBLE[word]}")'
+    return text
+
+
+def _model_string(provider: str, name: str) -> str:
     return f'"{provider}:{name.strip() or "NAME"}"'
+
+
+def _did_you_mean(suggestion: str | None) -> str:
+    return "" if suggestion is None else f"; did you mean {suggestion}?"
+
+
+def _normalized(word: str) -> str:
+    return word.strip().lower().replace("_", "-").replace(" ", "-").replace("llama.cpp", "llama-cpp")
