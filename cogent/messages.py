@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from cogent.errors import ConfigurationError
-from cogent.validation import UnsendableError, check_json, check_text, shown, wrong_field
+from cogent.json_values import Json
+from cogent.validation import UnsendableError, check_fields, check_json, check_text, shown
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -44,9 +45,9 @@ class Usage:
             self.estimated or other.estimated,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """The six counts, and `"estimated": True` where it holds."""
-        counts: dict[str, Any] = {
+        counts: Json = {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "total_tokens": self.total_tokens,
@@ -54,7 +55,9 @@ class Usage:
             "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
         }
-        return {**counts, "estimated": True} if self.estimated else counts
+        if self.estimated:
+            counts["estimated"] = True
+        return counts
 
 
 @dataclass(slots=True)
@@ -79,14 +82,16 @@ class ToolCall:
 
     id: str
     name: str
-    arguments: dict[str, Any] | str
+    arguments: Json | str
     result: ToolResult | None = None
     type: str = "function"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is no function."""
-        call = {"id": self.id, "name": self.name, "arguments": self.arguments}
-        return call if self.type == "function" else {**call, "type": self.type}
+        call: Json = {"id": self.id, "name": self.name, "arguments": self.arguments}
+        if self.type != "function":
+            call["type"] = self.type
+        return call
 
 
 @dataclass(slots=True)
@@ -108,27 +113,31 @@ class Message:
     is_error: bool = False
     reasoning: str = ""
     provider: str | None = None
-    items: list[dict[str, Any]] = field(default_factory=list)
+    items: list[Json] = field(default_factory=list)
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise ValueError(f"a message's role is one of {', '.join(ROLES)}; got {self.role!r}")
+        _check_role(self.role)
         if not isinstance(self.content, str):
             raise TypeError(f"a message's content is a string; got {type(self.content).__name__}")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """A JSON-safe dict without the empty fields; `from_dict` reads it back.
 
         Its keys are the fields' names: `role` and `content` (always there), `tool_calls` (dicts with `id`, `name` and
         `arguments`), `tool_call_id`, `name`, `is_error`, `reasoning`, `provider`, `address` and `items`.
         """
-        data = {f.name: getattr(self, f.name) for f in fields(self)}
-        data["tool_calls"] = [call.to_dict() for call in self.tool_calls]
-        return {key: value for key, value in data.items() if value or key in ("role", "content")}
+        data: Json = {"role": self.role, "content": self.content}
+        for name in FIELDS_OF_MESSAGE:
+            value = getattr(self, name)
+            if value:
+                data[name] = value
+        if self.tool_calls:
+            data["tool_calls"] = [call.to_dict() for call in self.tool_calls]
+        return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+    def from_dict(cls, data: Mapping[str, object]) -> Message:
         """Read what `to_dict` wrote, also before there was an `address`; `{"role", "content"}` is enough.
 
         Raises ConfigurationError.
@@ -137,15 +146,17 @@ class Message:
             raise ConfigurationError(
                 f'a message is a dict like {{"role": "user", "content": "..."}}; got {shown(data)}'
             )
-        unknown = data.keys() - {f.name for f in fields(cls)}
-        if unknown or "role" not in data:
-            wrong = f"unknown keys {', '.join(map(shown, unknown))}" if unknown else "no role"
-            raise ConfigurationError(f"not a message: {wrong}")
-        calls = data.get("tool_calls", [])
+        unknown = data.keys() - FIELDS_OF_MESSAGE
+        if unknown:
+            raise ConfigurationError(f"not a message: unknown keys {', '.join(map(shown, unknown))}")
+        if "role" not in data:
+            raise ConfigurationError("not a message: no role")
+        values: Json = dict(data)
+        calls = values.get("tool_calls", [])
         if isinstance(calls, list | tuple):
-            calls = [_tool_call(call, f"tool_calls[{place}]") for place, call in enumerate(calls)]
+            values["tool_calls"] = [_read_call(call, f"tool_calls[{place}]") for place, call in enumerate(calls)]
         try:
-            message = cls(**{**data, "tool_calls": calls})
+            message = cls(**values)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"not a message: {error}") from None
         message.check()
@@ -153,24 +164,35 @@ class Message:
 
     def check(self) -> None:
         """Raise ConfigurationError if a field has another type than it says, or holds what JSON cannot."""
-        problem = wrong_field(self)
-        if problem is not None:
-            raise ConfigurationError(f"not a message: {problem}")
-        name = "content"
         try:
-            for name in ("content", "reasoning"):
-                check_text(getattr(self, name))
+            _check_role(self.role)
+            check_fields(self)
+        except ValueError as error:
+            raise ConfigurationError(f"not a message: {error}") from None
+        path = "content"
+        try:
+            check_text(self.content)
+            path = "reasoning"
+            check_text(self.reasoning)
             for place, call in enumerate(self.tool_calls):
-                name = f"tool_calls[{place}].arguments"
+                path = f"tool_calls[{place}].arguments"
                 check_json(call.arguments)
-            name = "items"
+            path = "items"
             if self.items:
                 check_json(self.items)
         except UnsendableError as error:
-            raise ConfigurationError(f"this message cannot be sent: {error.at(name)}") from None
+            raise ConfigurationError(f"this message cannot be sent: {error.at(path)}") from None
 
 
-def _tool_call(data: object, path: str) -> ToolCall:
+FIELDS_OF_MESSAGE = tuple(field.name for field in fields(Message))
+
+
+def _check_role(role: object) -> None:
+    if role not in ROLES:
+        raise ValueError(f"a message's role is one of {', '.join(ROLES)}; got {role!r}")
+
+
+def _read_call(data: object, path: str) -> ToolCall:
     """The call that `ToolCall.to_dict` wrote."""
     if isinstance(data, ToolCall):
         return data
@@ -206,7 +228,7 @@ class Response:
 
     content: str
     finish_reason: FinishReason | None
-    metadata: dict[str, Any]
+    metadata: Json
     messages: list[Message]
     tool_calls: list[ToolCall]
     turns: list[TurnSummary]

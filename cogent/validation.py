@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import UnionType
@@ -14,11 +14,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_SHOWN_CHARS = 80
-MAX_SHOWN_STEPS = 8
+MAX_SHOWN_STEPS = 8  # of the way to a value
 BITS_PER_DIGIT = 3.32
-MAX_LOOKED_THROUGH = 100  # levels; what is deeper is left to Python's own JSON encoder
+MAX_DEPTH = 100  # levels; what is deeper is left to Python's own JSON encoder
 
-NAMES: dict[object, str] = {
+NAMES: dict[type, str] = {
     bool: "True or False",
     bytes: "bytes",
     dict: "a dict",
@@ -28,6 +28,7 @@ NAMES: dict[object, str] = {
     str: "a string",
     type(None): "None",
 }
+SIMPLE_CLASSES = frozenset({bool, int, str, type(None)})
 
 
 def is_number(value: object) -> bool:
@@ -48,108 +49,102 @@ def is_whole(value: object) -> bool:
 def shown(value: object) -> str:
     """A value for an error message: its repr, shortened, or its type where that says more."""
     if callable(value):
-        return f"the {'class' if isinstance(value, type) else 'function'} {getattr(value, '__name__', value)!s}"
+        kind = "class" if isinstance(value, type) else "function"
+        return f"the {kind} {getattr(value, '__name__', value)}"
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  # the user's own __repr__, or a number of more than 4,300 digits
         return type(value).__name__
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}… ({type(value).__name__})"
+    if len(text) <= MAX_SHOWN_CHARS:
+        return text
+    return f"{text[:MAX_SHOWN_CHARS]}… ({type(value).__name__})"
 
 
 # Types
 
 
-def wrong_field(value: object, path: str = "") -> str | None:
-    """What is wrong with the fields of a dataclass, by their annotations; None if nothing is.
+class WrongTypeError(ValueError):
+    """A value has another type than its annotation says; the text says which value and which type."""
 
-    Lists are looked through, and so are dataclasses in them; of a dict its keys.
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an annotation allows: values of these classes. Of a simple class there is nothing more to look at."""
+
+    description: str
+    classes: tuple[type, ...]
+    simple_classes: frozenset[type]
+    element: Expected | None
+
+
+def check_fields(value: object, path: str = "") -> None:
+    """Raise WrongTypeError unless each field of a dataclass has the type that its annotation says.
+
+    Lists are looked through, and so are dataclasses in them; of a dict its keys. A Literal only has to be a string.
     """
-    kind: Any = type(value)
-    for name, hint, plain, words in _hints(kind):
+    kind: Any = type(value)  # mypy does not see that a class is hashable
+    for name, expected in _expected_fields(kind):
         inner = getattr(value, name)
-        if inner.__class__ in plain or inner == [] or (inner.__class__ is str and inner in words):
-            continue
-        problem = _wrong(inner, hint, f"{path}{name}")
-        if problem is not None:
-            return problem
-    return None
+        if inner.__class__ not in expected.simple_classes and inner != []:
+            _check_type(inner, expected, f"{path}{name}")
+
+
+def _check_type(value: object, expected: Expected, path: str) -> None:
+    if not _is_instance(value, expected.classes):
+        raise WrongTypeError(f"{path} is {expected.description}; got {shown(value)}")
+    if isinstance(value, list) and expected.element is not None:
+        for place, element in enumerate(value):
+            _check_type(element, expected.element, f"{path}[{place}]")
+    elif isinstance(value, dict):
+        _check_keys(value, path)
+    elif is_dataclass(value):
+        check_fields(value, f"{path}.")
+
+
+def _is_instance(value: object, classes: tuple[type, ...]) -> bool:
+    """The same as isinstance, but True and False are no numbers."""
+    return bool in classes if isinstance(value, bool) else isinstance(value, classes)
+
+
+def _check_keys(value: dict[object, object], path: str) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            raise WrongTypeError(f"{path} has the key {shown(key)}, and a key is a string")
 
 
 @cache
-def _hints(kind: Any) -> list[tuple[str, Any, frozenset[Any], frozenset[Any]]]:
-    """The fields with their types, and what nearly all values are compared with first.
-
-    That is the classes in the type whose values have nothing in them to look at, and the words of a Literal.
-    """
+def _expected_fields(kind: Any) -> list[tuple[str, Expected]]:
+    """The fields of a dataclass with what their annotations allow."""
     hints = get_type_hints(kind)
-    return [
-        (field.name, hints[field.name], frozenset(_plain_types(hints[field.name])), _words(hints[field.name]))
-        for field in fields(kind)
-    ]
+    return [(field.name, _expected(hints[field.name])) for field in fields(kind)]
 
 
-def _words(hint: Any) -> frozenset[Any]:
-    return frozenset(get_args(hint)) if get_origin(hint) is Literal else frozenset()
+def _expected(hint: Any) -> Expected:
+    is_union = get_origin(hint) in (Union, UnionType)
+    options = get_args(hint) if is_union else (hint,)
+    classes = [_class_of(option) for option in options]
+    if float in classes:
+        classes.append(int)
+    element = _expected(get_args(hint)[0]) if get_origin(hint) is list else None
+    return Expected(
+        description=" or ".join(map(_describe, options)),
+        classes=tuple(classes),
+        simple_classes=frozenset(classes) & SIMPLE_CLASSES,
+        element=element,
+    )
 
 
-def _plain_types(hint: Any) -> list[Any]:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    return [option for option in options if option in (str, bool, int, type(None))]
-
-
-def _wrong(value: object, hint: Any, path: str) -> str | None:
+def _class_of(hint: Any) -> type:
     origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return _wrong_choice(value, hint, path)
-    if hint is Any or (origin is Literal and value in get_args(hint)):
-        return None
-    if origin is Literal or not _is_of(value, origin or hint):
-        return f"{path} is {_named(hint)}; got {shown(value)}"
-    return _wrong_inside(value, hint, path)
+    kind: type = str if origin is Literal else origin or hint
+    return kind
 
 
-def _wrong_choice(value: object, hint: Any, path: str) -> str | None:
-    """The same for a union; of one that fits but for what is inside of it, that is what is wrong."""
-    options = [option for option in get_args(hint) if _is_of(value, get_origin(option) or option)]
-    if not options:
-        return f"{path} is {_named(hint)}; got {shown(value)}"
-    return _wrong(value, options[0], path)
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, int | float if kind is float else kind)
-
-
-def _wrong_inside(value: object, hint: Any, path: str) -> str | None:
-    if isinstance(value, list):
-        return _first_wrong(value, get_args(hint), path)
-    if isinstance(value, dict):
-        return _wrong_key(value, path)
-    return wrong_field(value, f"{path}.") if is_dataclass(value) else None
-
-
-def _first_wrong(values: Iterable[object], hints: tuple[Any, ...], path: str) -> str | None:
-    problems = (_wrong(value, hint, f"{path}[{place}]") for place, value in enumerate(values) for hint in hints)
-    return next((problem for problem in problems if problem is not None), None)
-
-
-def _wrong_key(value: Mapping[object, object], path: str) -> str | None:
-    wrong = next((key for key in value if not isinstance(key, str)), None)
-    return None if wrong is None else f"{path} has the key {shown(wrong)}, and a key is a string"
-
-
-def _named(hint: Any) -> str:
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(_named(option) for option in get_args(hint))
-    if origin is Literal:
-        return f"one of {', '.join(get_args(hint))}"
-    if origin is list:
-        return f"a list of {_named(get_args(hint)[0]).removeprefix('a ')}s"
-    kind = origin or hint
-    return NAMES.get(kind, getattr(kind, "__name__", str(kind)))
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is list:
+        return f"a list of {_describe(get_args(hint)[0]).removeprefix('a ')}s"
+    kind = _class_of(hint)
+    return NAMES.get(kind, kind.__name__)
 
 
 # JSON
@@ -164,8 +159,9 @@ class UnsendableError(ValueError):
 
     def at(self, path: str) -> str:
         """The whole sentence, for a value that is called `path`."""
-        where = path + "".join(reversed(self.steps[-MAX_SHOWN_STEPS:]))
-        return f"{where}{'…' * (len(self.steps) > MAX_SHOWN_STEPS)} {self}"
+        steps = "".join(reversed(self.steps[-MAX_SHOWN_STEPS:]))
+        more = "…" if len(self.steps) > MAX_SHOWN_STEPS else ""
+        return f"{path}{steps}{more} {self}"
 
 
 def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
@@ -174,14 +170,14 @@ def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
     That is: strings without half characters, finite numbers that Python can write, keys that are strings, and no other
     types. With `objects` other types are let through, as an SDK may know how to write them.
     """
-    if depth > MAX_LOOKED_THROUGH:
+    if depth > MAX_DEPTH:
         _check_deep(value)
     elif isinstance(value, str):
         check_text(value)
     elif isinstance(value, dict):
-        _check_items(value.items(), depth, objects)
+        _check_items(value.items(), str, depth, objects)
     elif isinstance(value, list | tuple):
-        _check_items(enumerate(value), depth, objects, keyed=False)
+        _check_items(enumerate(value), int, depth, objects)
     elif isinstance(value, int | float):
         _check_number(value)
     elif value is not None and not objects:
@@ -190,18 +186,23 @@ def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
 
 def check_text(text: str) -> None:
     """Raise UnsendableError for a text with half a character, as is left where one beyond U+FFFF was cut in two."""
-    if not text.isascii() and (found := LONE_SURROGATE.search(text)) is not None:
+    if text.isascii():
+        return
+    found = LONE_SURROGATE.search(text)
+    if found is not None:
         raise UnsendableError(f"has half a character (a lone surrogate) at position {found.start()}")
 
 
-def _check_items(items: Iterable[tuple[Any, object]], depth: int, objects: bool, keyed: bool = True) -> None:
+def _check_items(items: Iterable[tuple[object, object]], key_type: type, depth: int, objects: bool) -> None:
     for key, value in items:
-        if keyed and not isinstance(key, str):
+        if not isinstance(key, key_type):
             raise UnsendableError(f"has the key {shown(key)}, and a key is a string")
         try:
-            if keyed:
+            if isinstance(key, str):
                 check_text(key)
-            if value.__class__ is not str or not value.isascii():  # what most values are
+            if value.__class__ is str:  # as most values are
+                check_text(value)
+            else:
                 check_json(value, depth + 1, objects=objects)
         except UnsendableError as error:
             error.steps.append(f"[{key!r}]")
