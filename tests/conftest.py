@@ -1,5 +1,6 @@
 """Fixtures that most tests share: a loopback server, and each wire format that a provider speaks."""
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import pytest
 from support.loopback import Loopback
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
 
-from cogent import Agent, Model
+from cogent import Agent, Model, preload
 
 # Each new client of an SDK reads all authorities that this file names. Of the usual hundred and fifty that takes longer
 # than most tests; the loopback server has no certificate, so that one authority, whose key nobody has, is enough.
@@ -64,6 +65,14 @@ WIRES = [
 # try is tried once for each SDK and format.
 SDK_WIRES = [wire for wire in WIRES if wire.provider != "azure"]
 each_sdk = pytest.mark.parametrize("wire", SDK_WIRES, ids=lambda wire: wire.name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sdks_are_no_garbage() -> None:
+    """Import every SDK once, and leave their million objects out of each later garbage collection."""
+    preload(*{wire.provider for wire in WIRES})
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=WIRES, ids=lambda wire: wire.name)
