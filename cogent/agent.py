@@ -14,8 +14,8 @@ from cogent.providers import load
 from cogent.run.clients import Clients
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_message
-from cogent.run.loop import Plan
 from cogent.run.pending import Approvals, Results, answer_calls
+from cogent.run.plan import Plan
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response
-from cogent.run.closing import CANCELLED, STOPPED, Watchdog
+from cogent.run.closing import Stop, StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
-from cogent.run.loop import Chunks, Plan, run_steps, time_overrun
+from cogent.run.loop import Chunks, run_steps, time_overrun
+from cogent.run.plan import Job, Plan
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
@@ -25,8 +26,8 @@ SECOND_READER = "another task waits for the next chunk of this stream: a stream 
 class _Reader:
     """Whoever reads the chunks of a run: one loop, or all that use the stream by hand."""
 
-    def __init__(self, watchdog: Watchdog, chunks: Chunks) -> None:
-        self._watchdog = watchdog
+    def __init__(self, closer: StreamCloser, chunks: Chunks) -> None:
+        self._closer = closer
         self._chunks = chunks
         self.has_read = False
 
@@ -36,21 +37,21 @@ class _Reader:
 
     async def __anext__(self) -> StreamChunk:
         # The coroutine holds its reader, so that this is not dropped while it waits.
-        watchdog = self._watchdog
+        closer = self._closer
         try:
             task = current_task()
         except RuntimeError:
             raise ConfigurationError(NEEDS_ASYNCIO) from None
-        if task is not watchdog.reader or not watchdog.at_rest:
+        if task is not closer.reader or not closer.at_rest:
             await self._handle()._admit()
         self.has_read = True
-        watchdog.waiting(task)
+        closer.waiting(task)
         try:
             chunk = await self._chunks.__anext__()
         except BaseException as error:
             self._handle()._failed(error)
             raise
-        watchdog.yielding()
+        closer.yielding()
         return chunk
 
 
@@ -70,8 +71,8 @@ class AgentStream(_Reader):
         self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True, shown: bool = True
     ) -> None:
         self._run = run
-        watchdog = Watchdog(plan.timeout)
-        super().__init__(watchdog, run_steps(plan, run, watchdog, context, streaming, shown))
+        closer = StreamCloser(plan.timeout)
+        super().__init__(closer, run_steps(Job(plan, run, closer, context, streaming, shown)))
         self._failure: CogentError | None = None  # a copy: the error that was raised holds the frames of its reader
         self._was_cancelled = False
 
@@ -100,21 +101,20 @@ class AgentStream(_Reader):
 
         Raises ConfigurationError in another loop than that of the run.
         """
-        watchdog = self._watchdog
-        closer = watchdog.closer
-        if closer is None:
-            watchdog.request_stop(STOPPED)
-        elif not closer.done():
+        closing = self._closer.closing
+        if closing is None:
+            self._closer.request_stop(Stop.REQUESTED)
+        elif not closing.done():
             self._check_loop()
-            watchdog.request_stop(STOPPED)
-            await asyncio.shield(closer)
+            self._closer.request_stop(Stop.REQUESTED)
+            await asyncio.shield(closing)
 
     def cancel(self) -> None:
         """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
-        self._watchdog.request_stop_threadsafe()
+        self._closer.request_stop_threadsafe()
 
     def __del__(self) -> None:
-        self._watchdog.consumer_dropped()
+        self._closer.consumer_dropped()
 
     def _handle(self) -> AgentStream:
         return self
@@ -128,20 +128,20 @@ class AgentStream(_Reader):
 
     async def _admit(self) -> None:
         """Begin the run, or let another task read on. Raises what there is instead of a chunk."""
-        watchdog = self._watchdog
-        if watchdog.closer is None:
-            watchdog.attach(self._chunks)
+        closer = self._closer
+        if closer.closing is None:
+            closer.attach(self._chunks)
             return
-        if watchdog.open or not watchdog.closer.done():
+        if closer.open or not closer.closing.done():
             self._check_loop()
-        if not watchdog.open:
-            await asyncio.shield(watchdog.closer)
+        if not closer.open:
+            await asyncio.shield(closer.closing)
             raise self._end()
-        if not watchdog.at_rest:
+        if not closer.at_rest:
             raise ConfigurationError(SECOND_READER)
 
     def _check_loop(self) -> None:
-        if running_loop() is not self._watchdog.loop:
+        if running_loop() is not self._closer.loop:
             raise ConfigurationError(OTHER_LOOP)
 
     def _end(self) -> Exception:
@@ -158,20 +158,20 @@ class AgentStream(_Reader):
 
     def _find_failure(self) -> CogentError | None:
         """The error of a run that ended while nobody waited for a chunk, or by a cancellation."""
-        if self._was_cancelled or self._watchdog.reason == CANCELLED:
+        if self._was_cancelled or self._closer.reason is Stop.CANCELLED:
             return StreamInterrupted(
                 "the task that read the stream was cancelled before the end; `partial` has what came",
                 provider=self._run.provider,
                 model=self._run.model,
             )
-        return time_overrun(self._run, self._watchdog)
+        return time_overrun(self._run, self._closer)
 
 
 class _LoopIterator(_Reader):
     """What `async for` holds while its loop lasts; it keeps the stream."""
 
     def __init__(self, stream: AgentStream) -> None:
-        super().__init__(stream._watchdog, stream._chunks)
+        super().__init__(stream._closer, stream._chunks)
         self._stream = stream
 
     def _handle(self) -> AgentStream:
@@ -186,7 +186,7 @@ class _LoopIterator(_Reader):
 
     def __del__(self) -> None:
         if self.has_read:
-            self._watchdog.consumer_dropped()
+            self._closer.consumer_dropped()
 
 
 def _copy_error(error: CogentError) -> CogentError:

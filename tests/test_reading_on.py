@@ -277,10 +277,10 @@ def test_a_stream_that_ended_is_freed_at_once(server: Loopback, wire: Wire) -> N
                 stream = agent.run_stream("Go")
                 known = weakref.ref(stream)
                 await how(stream)
-                closer = stream._watchdog.closer
-                assert closer is not None
-                await asyncio.wait([closer])
-                del stream, closer
+                closing = stream._closer.closing
+                assert closing is not None
+                await asyncio.wait([closing])
+                del stream, closing
                 assert known() is None, how.__name__
                 await agent.aclose()
         finally:

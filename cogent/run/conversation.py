@@ -259,6 +259,15 @@ class Turn:
         """The calls as they stand, in the order in which they came."""
         return [call.whole() for call in self._calls]
 
+    def asks_for_tools(self) -> bool:
+        """Whether the turn holds calls that can be answered.
+
+        Where its end was only assumed, a call without arguments may be one that was cut off, and none counts.
+        """
+        if self.pending:
+            return True
+        return bool(self._calls) and (self.finish is not None or all(call.complete() for call in self._calls))
+
     def items(self) -> list[dict[str, Any]]:
         """The provider's own pieces, in their order; a decoder may keep its own for the next turn."""
         return [copy_json(mended_json(self._items[position])) for position in sorted(self._items)]

@@ -1,0 +1,44 @@
+"""What a run is given: by its agent, and by the call that starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cogent.model import Model
+from cogent.providers import Provider
+from cogent.run.clients import Clients
+from cogent.run.closing import StreamCloser
+from cogent.run.conversation import Run
+from cogent.timeout import Timeout
+from cogent.tools import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an agent brings to each of its runs."""
+
+    model: Model
+    provider: Provider
+    clients: Clients
+    instructions: str | None
+    tools: Mapping[str, Tool[..., Any]]
+    max_steps: int
+    timeout: Timeout = field(default_factory=Timeout)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Job:
+    """One run with all that it needs.
+
+    `streaming` says how the model is asked, `shown` whether somebody sees the chunks: only then is an answer that was
+    cut after it had begun not asked for again.
+    """
+
+    plan: Plan
+    run: Run
+    closer: StreamCloser
+    context: dict[str, Any]
+    streaming: bool = True
+    shown: bool = True
