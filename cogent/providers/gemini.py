@@ -259,22 +259,22 @@ class Answer:
     def _decode_call(self, part: types.Part) -> Iterator[Part]:
         call = part.function_call or types.FunctionCall()
         if call.name or (self.open is None and (call.id or call.args)):
-            self.calls += 1
-            self.open = {**({"id": call.id} if call.id else {}), "name": call.name or "", "args": {}}
-            self.items.append({**part.to_json_dict(), "function_call": self.open})
+            self._open_call(part, call)
         if self.open is None:
             return
-        self.open["args"] |= call.args or {}
-        for piece in call.partial_args or ():
-            values = (piece.string_value, piece.number_value, piece.bool_value)
-            steps = [int(place) if place else name for name, place in JSON_PATH.findall(piece.json_path or "")]
-            value = next((value for value in values if value is not None), None)
-            self.open["args"] = _put(self.open["args"], steps, value)
+        self.open["args"] = _with_arguments(self.open["args"], call)
         arguments = "" if call.will_continue else json.dumps(self.open["args"])
         if call.name or arguments:
             yield StreamChunk(tool_call=ToolCallDelta(self.calls - 1, call.id, call.name or "", arguments))
         if arguments:
             self.open = None
+
+    def _open_call(self, part: types.Part, call: types.FunctionCall) -> None:
+        self.calls += 1
+        self.open = {"name": call.name or "", "args": {}}
+        if call.id:
+            self.open["id"] = call.id
+        self.items.append({**part.to_json_dict(), "function_call": self.open})
 
 
 def _first(candidates: Iterable[types.Candidate]) -> types.Candidate:
@@ -284,6 +284,17 @@ def _first(candidates: Iterable[types.Candidate]) -> types.Candidate:
     return NO_CANDIDATE
 
 
+def _with_arguments(arguments: Any, call: types.FunctionCall) -> Any:
+    """The arguments so far with those of this piece of the call, which come as an object or one by one with a path."""
+    arguments = {**arguments, **(call.args or {})}
+    for piece in call.partial_args or ():
+        values = (piece.string_value, piece.number_value, piece.bool_value)
+        value = next((value for value in values if value is not None), None)
+        steps = [int(place) if place else name for name, place in JSON_PATH.findall(piece.json_path or "")]
+        arguments = _put(arguments, steps, value)
+    return arguments
+
+
 def _put(node: Any, steps: list[Any], value: Any) -> Any:
     """The node with the value where the steps lead; texts at one place add up."""
     if not steps:
@@ -291,9 +302,10 @@ def _put(node: Any, steps: list[Any], value: Any) -> Any:
     step, *rest = steps
     if isinstance(step, str):
         return {**(node or {}), step: _put((node or {}).get(step), rest, value)}
-    node = [*(node or ()), *[None] * (step + 1 - len(node or ()))]
-    node[step] = _put(node[step], rest, value)
-    return node
+    items = list(node or ())
+    items += [None] * (step + 1 - len(items))
+    items[step] = _put(items[step], rest, value)
+    return items
 
 
 def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
@@ -302,16 +314,26 @@ def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str,
     What the model read of its tools' results is not in `prompt_token_count`, nor are thoughts in
     `candidates_token_count`; the total says so where a server counts otherwise.
     """
-    read, thoughts, cached = usage.prompt_token_count, usage.thoughts_token_count, usage.cached_content_token_count
-    tools, candidates, total = usage.tool_use_prompt_token_count, usage.candidates_token_count, usage.total_token_count
-    written = (candidates or 0) + (thoughts or 0)
-    if total and total == (read or 0) + (tools or 0) + (candidates or 0):
-        written = candidates or 0
-    counts: dict[str, int | None] = {"cache_read_tokens": cached, "reasoning_tokens": thoughts}
-    if read is not None or tools:
-        counts["input_tokens"] = (read or 0) + (tools or 0)
-    if tools and read and total == read + written:
+    read = usage.prompt_token_count
+    tools = usage.tool_use_prompt_token_count or 0
+    written = _written_tokens(usage)
+    counts: dict[str, int | None] = {
+        "cache_read_tokens": usage.cached_content_token_count,
+        "reasoning_tokens": usage.thoughts_token_count,
+    }
+    if read and usage.total_token_count == read + written:
         counts["input_tokens"] = read
+    elif read is not None or tools:
+        counts["input_tokens"] = (read or 0) + tools
     if written or read:
         counts["output_tokens"] = written
     return known(counts)
+
+
+def _written_tokens(usage: types.GenerateContentResponseUsageMetadata) -> int:
+    """The answer's tokens with its thoughts, which are in its own count where the total says so."""
+    answer = usage.candidates_token_count or 0
+    read = (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)
+    if usage.total_token_count and usage.total_token_count == read + answer:
+        return answer
+    return answer + (usage.thoughts_token_count or 0)
