@@ -8,6 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from cogent.errors import ConfigurationError
+from cogent.json_values import Json
 from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.providers import load
@@ -20,6 +21,9 @@ from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.validation import UnsendableError, check_json, check_text, is_number, is_whole, shown
+
+AnyTool = Tool[..., Any]
+History = Sequence[Message | Mapping[str, Any]]
 
 CONFIGURATION = ("name", "model", "instructions", "tools", "stream", "max_steps", "timeout", "_plan")
 
@@ -40,7 +44,7 @@ class Agent:
         model: str | Model,
         *,
         instructions: str | None = None,
-        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        tools: Iterable[AnyTool | Callable[..., object]] = (),
         stream: bool = False,
         max_steps: int = 10,
         timeout: float | Timeout | None = None,
@@ -56,18 +60,18 @@ class Agent:
         self.name: Final = name
         self.model: Final = model if isinstance(model, Model) else Model(model)
         self.instructions: Final = instructions
-        self.tools: Final = MappingProxyType(_named(tools))
+        self.tools: Final = MappingProxyType(_tools_by_name(tools))
         self.stream: Final = stream
         self.max_steps: Final = max_steps
-        self.timeout: Final = _timeout(timeout)
+        self.timeout: Final = _make_timeout(timeout)
         self._plan = self._make_plan()
 
     def run_stream(
         self,
         message: str | None = None,
         *,
-        context: dict[str, Any] | None = None,
-        history: Sequence[Message | Mapping[str, Any]] | None = None,
+        context: Json | None = None,
+        history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
     ) -> AgentStream:
@@ -80,14 +84,14 @@ class Agent:
         answer. Raises ConfigurationError for an unusable message or history, and for a pending call without an answer;
         what goes wrong later is raised out of the iteration.
         """
-        return AgentStream(self._plan, self._begin(message, history, approvals, results), _checked(context))
+        return AgentStream(self._plan, self._begin(message, history, approvals, results), _check_context(context))
 
     async def run(
         self,
         message: str | None = None,
         *,
-        context: dict[str, Any] | None = None,
-        history: Sequence[Message | Mapping[str, Any]] | None = None,
+        context: Json | None = None,
+        history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
     ) -> Response:
@@ -98,7 +102,7 @@ class Agent:
         `response.metadata["tokens"]`.
         """
         run = self._begin(message, history, approvals, results)
-        stream = AgentStream(self._plan, run, _checked(context), self.stream, shown=False)
+        stream = AgentStream(self._plan, run, _check_context(context), self.stream, shown=False)
         async with stream:
             async for _ in stream:
                 pass
@@ -133,11 +137,13 @@ class Agent:
         if is_made and (name in CONFIGURATION or type(self) is Agent):
             raise AttributeError(f"an agent's attributes are read-only: make a new Agent to give it another {name!r}")
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_plan"}
-        return {**state, "tools": dict(self.tools)}  # a read-only view cannot be pickled
+    def __getstate__(self) -> Json:
+        state = self.__dict__.copy()
+        state.pop("_plan", None)
+        state["tools"] = dict(self.tools)  # a read-only view cannot be pickled
+        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Json) -> None:
         self.__dict__.update(state, tools=MappingProxyType(state["tools"]))
         self._plan = self._make_plan()
 
@@ -149,11 +155,11 @@ class Agent:
     def _begin(
         self,
         message: str | None,
-        history: Sequence[Message | Mapping[str, Any]] | None,
+        history: History | None,
         approvals: Approvals | None,
         results: Results | None,
     ) -> Run:
-        messages = _messages(history)
+        messages = _read_history(history)
         messages += answer_calls(messages, approvals, results)
         if message is not None:
             _check_text(message, "the message")
@@ -176,8 +182,11 @@ def _check_text(text: object, name: str) -> None:
         raise ConfigurationError(f"{name} cannot be sent: the text {error}") from None
 
 
-def _messages(history: Sequence[Message | Mapping[str, Any]] | None) -> list[Message]:
-    """The history as messages, each of them checked. Raises ConfigurationError, which says which one is wrong."""
+# The history
+
+
+def _read_history(history: History | None) -> list[Message]:
+    """Copies of the messages, each of them checked. Raises ConfigurationError, which says which one is wrong."""
     if history is None:
         return []
     if isinstance(history, Response):
@@ -187,43 +196,43 @@ def _messages(history: Sequence[Message | Mapping[str, Any]] | None) -> list[Mes
     messages: list[Message] = []
     for place, entry in enumerate(history):
         try:
-            if isinstance(entry, Message):
-                entry.check()
-            messages.append(copy_message(entry if isinstance(entry, Message) else Message.from_dict(entry)))
+            messages.append(_read_entry(entry))
         except ConfigurationError as error:
             raise ConfigurationError(f"the history cannot be read: entry {place}: {error}") from None
     return messages
 
 
-def _named(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, Tool[..., Any]]:
-    named: dict[str, Tool[..., Any]] = {}
-    for given in _listed(tools):
-        made = _tool(given)
-        if made.name in named:
-            raise ConfigurationError(f"two tools are named {made.name!r}: give one another name by tool(name=...)")
-        _check_schema(made)
-        named[made.name] = made
-    return named
+def _read_entry(entry: Message | Mapping[str, object]) -> Message:
+    if not isinstance(entry, Message):
+        return copy_message(Message.from_dict(entry))
+    entry.check()
+    return copy_message(entry)
 
 
-def _check_schema(made: Tool[..., Any]) -> None:
-    """Build the schema now, where a bad signature is easy to see; a default, say, may be no value of JSON's."""
-    try:
-        check_json({"description": made.description, "parameters": made.parameters})
-    except UnsendableError as error:
-        raise ConfigurationError(f"the schema of the tool {made.name!r} cannot be sent: it{error.at('')}") from None
+# The tools
 
 
-def _listed(tools: Any) -> Iterable[Any]:
+def _tools_by_name(given: Iterable[AnyTool | Callable[..., object]]) -> dict[str, AnyTool]:
+    _check_iterable(given)
+    tools: dict[str, AnyTool] = {}
+    for entry in given:
+        tool = _make_tool(entry)
+        if tool.name in tools:
+            raise ConfigurationError(f"two tools are named {tool.name!r}: give one another name by tool(name=...)")
+        _check_schema(tool)
+        tools[tool.name] = tool
+    return tools
+
+
+def _check_iterable(tools: object) -> None:
     if isinstance(tools, Tool) or inspect.isroutine(tools):
         name = getattr(tools, "__name__", "my_function")
         raise ConfigurationError(f"tools is a list, also for one tool: write tools=[{name}]")
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
         raise ConfigurationError(f"tools is a list of functions, like tools=[search]; got {shown(tools)}")
-    return tools
 
 
-def _tool(given: Any) -> Tool[..., Any]:
+def _make_tool(given: AnyTool | Callable[..., object]) -> AnyTool:
     if isinstance(given, Tool):
         return given
     if isinstance(given, Mapping):
@@ -233,7 +242,18 @@ def _tool(given: Any) -> Tool[..., Any]:
     return Tool(given)
 
 
-def _timeout(given: object) -> Timeout:
+def _check_schema(tool: AnyTool) -> None:
+    """Build the schema now, where a bad signature is easy to see; a default, say, may be no value of JSON's."""
+    try:
+        check_json({"description": tool.description, "parameters": tool.parameters})
+    except UnsendableError as error:
+        raise ConfigurationError(f"the schema of the tool {tool.name!r} cannot be sent: it{error.at('')}") from None
+
+
+# Other arguments
+
+
+def _make_timeout(given: object) -> Timeout:
     if isinstance(given, Timeout):
         return given
     if given is None or is_number(given):
@@ -243,7 +263,9 @@ def _timeout(given: object) -> Timeout:
     )
 
 
-def _checked(context: dict[str, Any] | None) -> dict[str, Any]:
-    if context is not None and not isinstance(context, dict):
+def _check_context(context: Json | None) -> Json:
+    if context is None:
+        return {}
+    if not isinstance(context, dict):
         raise ConfigurationError(f"context is a dict, which tools receive; got {type(context).__name__}")
-    return {} if context is None else context
+    return context

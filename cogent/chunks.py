@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cogent.json_values import Json
 from cogent.messages import FinishReason, ToolCall, ToolResult
 
 
@@ -36,7 +37,7 @@ class StreamChunk:
     delta: str = None  # type: ignore[assignment]  # left out: what `content` is
     is_final: bool = False
     finish_reason: FinishReason | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Json | None = None
     reasoning: str = ""
     tool_call: ToolCallDelta | None = None
     tool_result: ToolResult | None = None
@@ -47,9 +48,9 @@ class StreamChunk:
         elif self.delta != self.content:
             raise ValueError("delta is another name for content and cannot differ from it")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """A JSON-safe dict: the five first fields, and those of the others that are set."""
-        data = {
+        data: Json = {
             "content": self.content,
             "delta": self.content,
             "is_final": self.is_final,
@@ -96,7 +97,7 @@ class TurnUpdate:
     unseen: bool = False
     usage: Mapping[str, int] = field(default_factory=dict)
     call: ToolCallDelta | None = None
-    item: dict[str, Any] | None = None
+    item: Json | None = None
     position: int | None = None
     of_last_call: bool = False
     pending: ToolCall | None = None

@@ -22,7 +22,7 @@ An error that ends a run carries in `partial` the `Response` as far as it came. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cogent.messages import Response
@@ -45,7 +45,7 @@ class ModelError(CogentError):
     seconds that the provider asked to wait. `retryable` says whether asking again may help.
     """
 
-    may_retry: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(
         self,
@@ -65,16 +65,19 @@ class ModelError(CogentError):
         self.model = model
         self.status = status
         self.code = code
-        self.retryable = self.may_retry if retryable is None else retryable
+        if retryable is not None:
+            self.retryable = retryable
         self.retry_after = retry_after
         self.request_id = request_id
         self.partial = partial
 
     def __str__(self) -> str:
-        where = f"{self.provider}:{self.model}: " if self.provider else ""
+        text = super().__str__()
+        if self.provider:
+            text = f"{self.provider}:{self.model}: {text}"
         code = None if self.code == str(self.status) else self.code
-        details = ", ".join(str(d) for d in (self.status, code, self.request_id) if d is not None)
-        return f"{where}{super().__str__()}" + (f" ({details})" if details else "")
+        details = [str(detail) for detail in (self.status, code, self.request_id) if detail is not None]
+        return f"{text} ({', '.join(details)})" if details else text
 
 
 class AuthenticationError(ModelError):
@@ -100,25 +103,25 @@ class ContextTooLong(BadRequest):
 class RateLimited(ModelError):
     """Too many requests or tokens in a while, or a quota that is used up (then not retryable)."""
 
-    may_retry = True
+    retryable = True
 
 
 class Overloaded(ModelError):
     """The provider has no capacity at the moment."""
 
-    may_retry = True
+    retryable = True
 
 
 class ServerError(ModelError):
     """The provider failed, or sent what is no answer."""
 
-    may_retry = True
+    retryable = True
 
 
 class ConnectionFailed(ModelError):
     """The server could not be reached."""
 
-    may_retry = True
+    retryable = True
 
 
 class ModelTimeout(ModelError):
@@ -128,7 +131,7 @@ class ModelTimeout(ModelError):
     `"idle"` (nobody asked for the next chunk) or `"request"` (a limit of the SDK or the server).
     """
 
-    may_retry = True
+    retryable = True
 
     def __init__(self, message: str, *, kind: str = "request", **details: object) -> None:
         super().__init__(message, **details)  # type: ignore[arg-type]  # the fields of ModelError, passed on
@@ -138,7 +141,7 @@ class ModelTimeout(ModelError):
 class StreamInterrupted(ModelError):
     """The answer broke off: what came is in `partial`, and it is not the whole."""
 
-    may_retry = True
+    retryable = True
 
 
 class ToolError(CogentError):

@@ -9,20 +9,27 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
+from cogent.json_values import Json
 from cogent.model_names import parse, prefixes
 from cogent.validation import UnsendableError, check_json, is_number, is_whole, shown
 
 __all__ = ["Model", "prefixes"]
 
 # What a run fills in by itself, under the names of all providers, and what sets it instead.
+SET_BY_MESSAGES = "give the run a message and history="
+SET_BY_INSTRUCTIONS = "give the agent instructions="
 FILLED_IN = {
     "model": "it is the first argument of Model",
     "stream": "ask by run_stream(), or give the agent stream=True",
-    **dict.fromkeys(("input", "messages", "contents"), "give the run a message and history="),
-    **dict.fromkeys(
-        ("instructions", "system", "system_instruction", "systemInstruction"), "give the agent instructions="
-    ),
+    "input": SET_BY_MESSAGES,
+    "messages": SET_BY_MESSAGES,
+    "contents": SET_BY_MESSAGES,
+    "instructions": SET_BY_INSTRUCTIONS,
+    "system": SET_BY_INSTRUCTIONS,
+    "system_instruction": SET_BY_INSTRUCTIONS,
+    "systemInstruction": SET_BY_INSTRUCTIONS,
 }
+HIDDEN_FROM_REPR = frozenset({"id", "api_key", "client", "extra", "provider", "name"})
 CACHED_INSTRUCTIONS = ("anthropic", "system")  # where only blocks can ask for the cache
 
 
@@ -58,19 +65,27 @@ class Model:
         provider, name = parse(self.id)
         object.__setattr__(self, "provider", provider)
         object.__setattr__(self, "name", name)
-        for check in (_check_address, _check_key, _check_numbers, _check_others, _check_extra):
-            check(self)
+        _check_address(self.base_url)
+        _check_key(self.api_key)
+        _check_numbers(self)
+        _check_others(self)
+        _check_extra(self)
 
     def __repr__(self) -> str:
-        hidden = {"id", "api_key", "client", "extra", "provider", "name"}
-        shown = [f for f in fields(self) if f.name not in hidden and getattr(self, f.name) != f.default]
-        text = f"Model({', '.join([repr(self.id), *(f'{f.name}={getattr(self, f.name)!r}' for f in shown)])})"
-        return re.sub(r"//[^/'\"]*@", "//…@", text)  # a password in the address
+        parts = [repr(self.id)]
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name not in HIDDEN_FROM_REPR and value != f.default:
+                parts.append(f"{f.name}={value!r}")
+        return re.sub(r"//[^/'\"]*@", "//…@", f"Model({', '.join(parts)})")  # a password in the address
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Json:
         if self.client is not None:
             raise TypeError("a Model with a client of its own cannot be pickled: an open connection has one process")
-        return {**self.__dict__, "api_key": None if isinstance(self.api_key, str) else self.api_key}
+        state = self.__dict__.copy()
+        if isinstance(self.api_key, str):
+            state["api_key"] = None
+        return state
 
     # A frozen value is its own copy; without these a copy would go through __getstate__ and lose the key.
     def __copy__(self) -> Self:
@@ -80,26 +95,30 @@ class Model:
         return self
 
 
-def _check_address(model: Model) -> None:
+def _check_address(address: object) -> None:
     """An address without `http://` fails only in the HTTP client, and looks like a server that is not there."""
-    address = model.base_url
     if address is None:
         return
     if not isinstance(address, str):
         raise ConfigurationError(f"base_url is a string; got {type(address).__name__}")
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
-        usable = False
-    if not usable or any(character.isspace() for character in address):
-        hint = f"http://{address.strip()}" if "://" not in address else "https://HOST/PATH"
+    if not _is_whole_address(address):
+        hint = "https://HOST/PATH" if "://" in address else f"http://{address.strip()}"
         text = f'base_url is a whole address like "{hint}"; got {shown(address)}'
         raise ConfigurationError(re.sub(r"[^/'\"]*@", "…@", text))  # a password, also where `//` is missing
 
 
-def _check_key(model: Model) -> None:
-    key = model.api_key
+def _is_whole_address(address: str) -> bool:
+    if re.search(r"\s", address):
+        return False
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def _check_key(key: object) -> None:
     if key is not None and not isinstance(key, str) and not callable(key):
         raise ConfigurationError(f"api_key is a string or a function that returns one; got {type(key).__name__}")
 
@@ -127,18 +146,21 @@ def _check_extra(model: Model) -> None:
         check_json(dict(model.extra), objects=True)
     except UnsendableError as error:
         raise ConfigurationError(error.at("extra")) from None
-    tools = model.extra.get("tools", ())
-    if not isinstance(tools, list | tuple):
-        raise ConfigurationError(f'extra["tools"] is a list; got {type(tools).__name__}')
-    wrong = next((tool for tool in tools if tool is None or isinstance(tool, str | int | float)), tools)
-    if wrong is not tools:
-        raise ConfigurationError(f'extra["tools"] are dicts, as the provider documents them; got {shown(wrong)}')
+    _check_provider_tools(model.extra.get("tools", []))
     body = model.extra.get("extra_body")
     if body is not None:
         _check_settings(body, 'extra["extra_body"]', model.provider)
 
 
-def _check_settings(settings: Mapping[str, Any], path: str, provider: str) -> None:
+def _check_provider_tools(tools: object) -> None:
+    if not isinstance(tools, list | tuple):
+        raise ConfigurationError(f'extra["tools"] is a list; got {type(tools).__name__}')
+    for tool in tools:
+        if tool is None or isinstance(tool, str | int | float):
+            raise ConfigurationError(f'extra["tools"] are dicts, as the provider documents them; got {shown(tool)}')
+
+
+def _check_settings(settings: object, path: str, provider: str) -> None:
     if not isinstance(settings, Mapping):
         raise ConfigurationError(f"{path} is a dict; got {type(settings).__name__}")
     for name in settings:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from cogent.errors import ConfigurationError
 from cogent.validation import is_number, shown
 
-SILENCE = (
-    600.0  # seconds without a byte after which a connection counts as dead, unless a limit of the user's is longer
-)
+# Without a byte for so long a connection counts as dead, unless a limit of the user's is longer.
+READ_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,6 @@ class Timeout:
                 )
 
     @property
-    def silence(self) -> float:
+    def read(self) -> float:
         """Seconds that a connection may be without a byte, which also counts what is no content."""
-        return max(SILENCE, self.first or 0, self.stall or 0, self.total or 0)
+        return max(READ_TIMEOUT_SECONDS, self.first or 0, self.stall or 0, self.total or 0)

@@ -35,7 +35,7 @@ def client_settings(httpx: Any, timeout: Timeout, address: str | None, *hooks: A
     through all that wait and all that are open whenever one of them changes.
     """
     return {
-        "timeout": httpx.Timeout(timeout.silence, connect=timeout.connect),
+        "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {"request": [_refuse_what_was_not_asked_for], "response": [*hooks]},
         "mounts": {f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))},
