@@ -15,7 +15,7 @@ class ToolCallDelta:
     """A piece of a tool call: `arguments` is the next part of its JSON text.
 
     On chunks that a run yields, `index` is the call's place in its turn and `id` its id, both always set; `name` comes
-    with the first piece. A provider may leave out what it was not told.
+    with the first piece. What the server left out, a provider leaves out.
     """
 
     index: int | None = None

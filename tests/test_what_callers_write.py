@@ -59,6 +59,7 @@ MEANT = {
     "chatgpt": '"openai:NAME"',
     "claude": '"anthropic:NAME"',
     "ollama": '"ollama:NAME"',
+    "llama-cpp-python": '"local:NAME"',
     "openai/gpt-5.4": '"openai:gpt-5.4"',
     "google:": '"gemini:NAME"',
     "google:gemini-3-pro": '"gemini:gemini-3-pro"',

@@ -13,14 +13,14 @@ takes (a tuple for a list, another mapping for a dict, bytes for a string). All 
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cogent.json_values import Json, copy_json
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
@@ -34,14 +34,14 @@ TYPE_ENDINGS = ("_type", "_parsing", "_from_float")
 
 Step = str | int
 Place = tuple[Step, ...]
-Model = typing.TypeVar("Model", bound="BaseModel")
+Model = TypeVar("Model", bound="BaseModel")
 
 
 @dataclass(slots=True)
 class Replacement:
     """Another value instead of one: the probe, then the final value if a type took the probe."""
 
-    parent: typing.Any
+    parent: Any
     key: Step
     original: object
     probe: object
@@ -171,7 +171,7 @@ def _is_inside(values: object, step: Step) -> bool:
     return isinstance(values, list | tuple) and isinstance(step, int) and step < len(values)
 
 
-def _value_at(values: typing.Any, place: Place) -> typing.Any:
+def _value_at(values: Any, place: Place) -> Any:
     for step in place:
         values = values[step]
     return values

@@ -35,7 +35,7 @@ class ToolOptions(TypedDict, total=False):
 
 
 class Tool(Generic[P, R]):
-    """A function and what a model is told about it; calling it calls the function. Made by `tool`."""
+    """A function with its description and schema for a model; calling it calls the function. Made by `tool`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Tool(Generic[P, R]):
         _check_function(function)
         functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.name = name or _name_of(function)
+        self.name: str = name or _name_of(function)
         self.timeout = timeout
         self.on_error = on_error
         self.sequential = sequential
@@ -126,11 +126,11 @@ def tool(
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function (sync, async, or a method) one that a model may call.
 
-    The model is told the name, the docstring and the parameters with their types, defaults and descriptions (from
-    `Field` or the docstring's `Args:`). When the function fails, the model is told, or, with `on_error="raise"`, the
-    run ends with ToolError; arguments that do not fit are always told. `timeout` is in seconds. A `sequential` tool
-    never runs beside another. A sync function runs in a worker thread unless `run_in_thread=False`. Raises
-    ConfigurationError.
+    The model reads the name, the docstring and the parameters with their types, defaults and descriptions (from
+    `Field` or the docstring's `Args:`). When the function fails, the model reads the error, or, with
+    `on_error="raise"`, the run ends with ToolError; the model always reads which arguments do not fit. `timeout` is in
+    seconds. A `sequential` tool never runs beside another. A sync function runs in a worker thread unless
+    `run_in_thread=False`. Raises ConfigurationError.
     """
 
     def decorate(decorated: Callable[P, R]) -> Tool[P, R]:
@@ -145,9 +145,8 @@ def _rebuild(function: Tool[..., Any] | AnyFunction, options: ToolOptions) -> To
 
 
 def _name_of(function: AnyFunction) -> str:
-    inner = getattr(function, "func", function)  # of a partial
-    name: str = getattr(inner, "__name__", type(function).__name__)
-    return name
+    named = getattr(function, "func", function)  # the function in a partial
+    return str(getattr(named, "__name__", type(function).__name__))
 
 
 def _check_function(function: object) -> None:
