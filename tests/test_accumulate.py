@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.messages import Message, ToolCall, Usage
-from cogent.run.conversation import Run, Turn
+from cogent.run.conversation import Run
+from cogent.run.turn import Turn
 
 few = settings(deadline=None, max_examples=30, database=None, derandomize=True)
 

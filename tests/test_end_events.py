@@ -14,7 +14,7 @@ from support.wire.common import encode, event
 from cogent import Response, StreamChunk, tool
 from cogent.chunks import TurnUpdate
 from cogent.providers.formats.responses_decoder import StreamDecoder
-from cogent.run.conversation import Turn
+from cogent.run.turn import Turn
 
 Json = dict[str, Any]
 RESPONSES = [wire for wire in WIRES if wire.send.__name__.endswith("openai_responses")]

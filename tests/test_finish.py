@@ -15,8 +15,8 @@ from support.wire import chat_completions
 from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
 from cogent.chunks import TurnUpdate
 from cogent.messages import FinishReason
-from cogent.run.conversation import Turn
 from cogent.run.finish import ENDINGS, Ending, ending, finish_reason
+from cogent.run.turn import Turn
 
 
 def _literals(annotation: Any) -> set[str]:

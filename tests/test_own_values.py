@@ -14,8 +14,9 @@ from support.loopback import Loopback, Reply
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
 from cogent.chunks import ToolCallDelta, TurnUpdate
 from cogent.messages import ToolResult
-from cogent.run.conversation import PartialCall, Run, Turn
+from cogent.run.conversation import Run
 from cogent.run.copies import copy_json, copy_message
+from cogent.run.turn import PartialCall, Turn
 
 JSON = "application/json"
 ARGUMENTS = '{"place": {"city": "Oslo"}, "days": [1, 2]}'
@@ -253,7 +254,7 @@ def work(pieces: list[StreamChunk]) -> int:
     for piece in pieces:
         turn.add(piece)
         run.response()
-    return sum(len(texts) for texts in (turn._text, turn._thoughts, *(call.arguments for call in turn._calls)))
+    return sum(len(texts) for texts in (turn._text, turn._thoughts, *(call.arguments for call in turn._calls.all)))
 
 
 def call_piece(arguments: str) -> StreamChunk:
@@ -296,7 +297,7 @@ def test_arguments_are_an_object_or_not(text: str, size: int) -> None:
         expected = None
     assert call.arguments_object() == (expected if isinstance(expected, dict) else None)
     call.replace_arguments('{"b": 1}')
-    assert call.whole() == ToolCall("c1", "", {"b": 1})
+    assert call.to_tool_call() == ToolCall("c1", "", {"b": 1})
 
 
 def test_an_item_is_handed_out_as_a_copy() -> None:

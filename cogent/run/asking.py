@@ -11,11 +11,11 @@ from cogent.chunks import StreamChunk, TurnUpdate
 from cogent.errors import ConfigurationError, ModelError, ModelTimeout, StreamInterrupted
 from cogent.providers import Part, Provider, Request
 from cogent.run import finish
-from cogent.run.conversation import Turn
 from cogent.run.deadlines import Phase
 from cogent.run.history import server_address
 from cogent.run.plan import Job
 from cogent.run.retry import wait_before
+from cogent.run.turn import Turn
 from cogent.transport.errors import FilterRefusal, translate
 from cogent.transport.unsent import unsent
 
@@ -46,7 +46,7 @@ class Answer:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
         self._turn = self._run.begin_turn()
-        self._turn.asked = True
+        self._turn.billable = True
         try:
             async with aclosing(self._ask()) as pieces:
                 yield pieces
@@ -125,7 +125,7 @@ class Answer:
         if isinstance(error, FilterRefusal):
             self._turn.update(TurnUpdate(finish=error.code, refused=True, request_id=error.request_id))
             return
-        self._turn.asked = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
+        self._turn.billable = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
         error.provider = self._job.plan.model.provider
         error.model = self._job.plan.model.name
         error.request_id = error.request_id or self._turn.request_id

@@ -9,7 +9,7 @@ from typing import Any
 
 from cogent.errors import ServerError
 from cogent.messages import ToolCall
-from cogent.run.surrogates import json_object, mended
+from cogent.run.surrogates import fix_surrogates, json_object
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ class TextPart:
 
     @property
     def text(self) -> str:
-        return mended("".join(self.pieces))
+        return fix_surrogates("".join(self.pieces))
 
 
 @dataclass(slots=True, eq=False)
