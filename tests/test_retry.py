@@ -33,7 +33,7 @@ from cogent import (
     Timeout,
     tool,
 )
-from cogent.run.retry import FIRST_WAIT, LONGEST_ASKED, LONGEST_WAIT, wait_before
+from cogent.run.retry import FIRST_WAIT_SECONDS, MAX_RETRY_AFTER_SECONDS, MAX_WAIT_SECONDS, wait_before
 
 JSON = "application/json"
 SOON = {"retry-after-ms": "10"}
@@ -390,7 +390,7 @@ def test_a_refused_connection_is_tried_again(trials: Trials, wire: Wire) -> None
     """A connection that is refused is tried again after a wait of our own."""
     trial = trials.refused[wire.name]
     assert type(trial.outcome.error) is ConnectionFailed
-    assert trial.lasted >= 0.75 * FIRST_WAIT
+    assert trial.lasted >= 0.75 * FIRST_WAIT_SECONDS
 
 
 # What is not asked again, because somebody has seen it
@@ -471,10 +471,10 @@ OWN = (0.5, 1.0, 2.0)
 def test_our_own_wait_doubles_up_to_a_limit() -> None:
     """Without a word of the provider's the wait doubles, less up to a quarter at random, to eight seconds at most."""
     for attempt_number in range(10):
-        whole = min(FIRST_WAIT * 2**attempt_number, LONGEST_WAIT)
+        whole = min(FIRST_WAIT_SECONDS * 2**attempt_number, MAX_WAIT_SECONDS)
         waits = {wait_before(attempt_number, ServerError("x")) for _ in range(50)}
         assert len(waits) > 10 and all(wait is not None and 0.75 * whole <= wait <= whole for wait in waits)
-    assert (FIRST_WAIT, LONGEST_WAIT) == (0.5, 8.0)
+    assert (FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS) == (0.5, 8.0)
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(0.0, 0.0), (7.5, 7.5), (60.0, 60.0), (60.1, None), (3600.0, None)])
@@ -482,7 +482,7 @@ def test_what_the_provider_asks_for_is_the_wait(asked: float, wait: float | None
     """The provider's own wait is taken as it is, and one of more than a minute is left to the caller."""
     assert wait_before(5, RateLimited("x", retry_after=asked)) == wait
     assert wait_before(0, RateLimited("x", retry_after=asked, retryable=False)) is None
-    assert LONGEST_ASKED == 60
+    assert MAX_RETRY_AFTER_SECONDS == 60
 
 
 @both_ways
@@ -538,7 +538,7 @@ def test_a_short_wait_is_kept_too(server: Loopback, wire: Wire, streaming: bool)
     outcome = ask(server, wire, *failures, answer(wire, streaming), streaming=streaming, max_retries=9)
     assert (outcome.error, len(server.requests)) == (None, 10)
     lasted = server.requests[-1].arrived - server.requests[0].arrived
-    own = [0.75 * min(FIRST_WAIT * 2**attempt_number, LONGEST_WAIT) for attempt_number in range(9)]
+    own = [0.75 * min(FIRST_WAIT_SECONDS * 2**attempt_number, MAX_WAIT_SECONDS) for attempt_number in range(9)]
     assert lasted < sum(own)  # more than half a minute
 
 

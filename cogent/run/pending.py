@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TypeVar
 
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
@@ -18,10 +18,13 @@ from cogent.tools.results import to_text
 from cogent.validation import shown
 
 APPROVAL_REQUEST = "mcp_approval_request"
-APPROVED, NOT_APPROVED = "Approved.", "Not approved."
+APPROVED = "Approved."
+NOT_APPROVED = "Not approved."
+
+T = TypeVar("T")
 
 Approvals = Mapping[str, bool | str]
-Results = Mapping[str, Any]
+Results = Mapping[str, object]
 
 
 def answer_calls(messages: Sequence[Message], approvals: Approvals | None, results: Results | None) -> list[Message]:
@@ -31,55 +34,64 @@ def answer_calls(messages: Sequence[Message], approvals: Approvals | None, resul
     """
     approvals = _checked(approvals, "approvals")
     results = _checked(results, "results")
-    waiting = {call.id: (message, call) for message, call in _unanswered(messages)}
-    for id in [*approvals, *results]:
-        if id not in waiting:
-            raise ConfigurationError(f"no call {shown(id)} waits for an answer; {_names(waiting)}")
-        if id in approvals and id in results:
-            raise ConfigurationError(f"the call {id!r} is answered twice: in approvals and in results")
-    answers: list[Message] = []
+    waiting = _unanswered(messages)
+    _check_ids(waiting, approvals, results)
+    answers = []
+    open_calls = []
     for id, (message, call) in waiting.items():
         if id in approvals:
             answers.append(_decision(message, call, approvals[id]))
         elif id in results:
             answers.append(_result(message, call, results[id]))
-    left = {id: waiting[id] for id in waiting if id not in approvals and id not in results}
-    open_calls = [call for _, call in left.values() if call.type != "function"]
+        elif call.type != "function":
+            open_calls.append(call)
     if open_calls:
         raise ConfigurationError(f"the history asks for something: {_how_to_answer(open_calls)}")
     return answers
 
 
-def _unanswered(messages: Sequence[Message]) -> list[tuple[Message, ToolCall]]:
-    """The calls without a result, each with the message that holds it."""
+def _check_ids(waiting: Mapping[str, object], approvals: Approvals, results: Results) -> None:
+    """Raise ConfigurationError for an answer to no call that waits, and for two answers to one call."""
+    for id in [*approvals, *results]:
+        if id not in waiting:
+            raise ConfigurationError(f"no call {shown(id)} waits for an answer; {_names(waiting)}")
+        if id in approvals and id in results:
+            raise ConfigurationError(f"the call {id!r} is answered twice: in approvals and in results")
+
+
+def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCall]]:
+    """The calls without a result by their ids, each with the message that holds it."""
     answered = pair_results(messages)
-    return [
-        (message, call)
-        for place, message in enumerate(messages)
-        for number, call in enumerate(message.tool_calls)
-        if (place, number) not in answered
-    ]
+    waiting = {}
+    for place, message in enumerate(messages):
+        for number, call in enumerate(message.tool_calls):
+            if (place, number) not in answered:
+                waiting[call.id] = (message, call)
+    return waiting
 
 
 def _how_to_answer(calls: Sequence[ToolCall]) -> str:
-    named = ", ".join(f"{call.id!r} ({call.name})" for call in calls)
+    names = ", ".join(f"{call.id!r} ({call.name})" for call in calls)
     approvals = [call.id for call in calls if call.type == APPROVAL_REQUEST]
     results = [call.id for call in calls if call.type != APPROVAL_REQUEST]
-    how = [
-        *[f"approvals={{{id!r}: True}} or False or a reason" for id in approvals[:1]],
-        *[f"results={{{id!r}: ...}}" for id in results[:1]],
-    ]
+    examples = []
+    if approvals:
+        examples.append(f"approvals={{{approvals[0]!r}: True}} or False or a reason")
+    if results:
+        examples.append(f"results={{{results[0]!r}: ...}}")
     return (
-        f"{named} must be answered before the model can go on. Give {' and '.join(how)} for each of them, "
+        f"{names} must be answered before the model can go on. Give {' and '.join(examples)} for each of them, "
         "or leave the message that holds them out of the history"
     )
 
 
 def _names(waiting: Mapping[str, object]) -> str:
-    return f"those that wait are {', '.join(map(repr, waiting))}" if waiting else "none of the history does"
+    if not waiting:
+        return "none of the history does"
+    return f"those that wait are {', '.join(map(repr, waiting))}"
 
 
-def _checked(given: Any, name: str) -> Mapping[str, Any]:
+def _checked(given: Mapping[str, T] | None, name: str) -> Mapping[str, T]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -90,19 +102,21 @@ def _checked(given: Any, name: str) -> Mapping[str, Any]:
 def _decision(message: Message, call: ToolCall, approved: object) -> Message:
     if not isinstance(approved, bool | str):
         raise ConfigurationError(f"approvals[{call.id!r}] is True, False or the reason for a no; got {shown(approved)}")
-    if approved is True and call.type != APPROVAL_REQUEST:
+    if approved is not True:
+        return _message(message, call, approved or NOT_APPROVED, is_error=True)
+    if call.type != APPROVAL_REQUEST:
         raise ConfigurationError(
             f"{call.id!r} is a {call.type}, which runs where you are: give what it gave in results={{{call.id!r}: ...}}"
         )
-    if approved is True:
-        return _message(message, call, APPROVED)
-    return _message(message, call, approved or NOT_APPROVED, is_error=True)
+    return _message(message, call, APPROVED)
 
 
-def _result(message: Message, call: ToolCall, value: Any) -> Message:
+def _result(message: Message, call: ToolCall, value: object) -> Message:
     if isinstance(value, Mapping) and "type" in value:  # the provider's own output item
         item = deepcopy(dict(value))
-        return _message(message, call, _text(call, item.get("output", item)), items=[item])
+        answer = _message(message, call, _text(call, item.get("output", item)))
+        answer.items = [item]
+        return answer
     if call.type == APPROVAL_REQUEST:
         raise ConfigurationError(
             f"{call.id!r} asks whether {call.name!r} may run: approvals={{{call.id!r}: True}}, or False, or a reason"
@@ -117,7 +131,9 @@ def _text(call: ToolCall, value: object) -> str:
         raise ConfigurationError(f"results[{call.id!r}] cannot be sent: {error}") from error
 
 
-def _message(message: Message, call: ToolCall, content: str, **more: Any) -> Message:
-    answer = Message("tool", content, tool_call_id=call.id, name=call.name, **more)
-    answer.provider, answer.address = message.provider, message.address
+def _message(message: Message, call: ToolCall, content: str, is_error: bool = False) -> Message:
+    """The answer to a call, for the server that made the call."""
+    answer = Message("tool", content, tool_call_id=call.id, name=call.name, is_error=is_error)
+    answer.provider = message.provider
+    answer.address = message.address
     return answer
