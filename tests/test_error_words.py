@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,7 @@ from cogent import (
     CogentError,
     ConnectionFailed,
     ContextTooLong,
+    Model,
     ModelError,
     ModelNotFound,
     Overloaded,
@@ -299,3 +303,163 @@ def test_a_code_that_repeats_the_status_is_said_once(bed: Bed, wire: Wire, strea
     """A code that is the status again is not shown beside it."""
     error = bed.fail(wire, Reply('{"error": {"code": 500, "message": "No."}}', 500, JSON), streaming)
     assert str(error) == f"{wire.provider}:gpt-test: No. (500)"
+
+
+# What a user is told
+
+
+PAGE = "<html><head><title>405 Not Allowed</title></head><body>nginx</body></html>"
+NO_BODY: dict[int, type[ModelError]] = {400: BadRequest, 401: AuthenticationError, 500: ServerError, 503: Overloaded}
+
+
+@both_ways
+@pytest.mark.parametrize("status", NO_BODY)
+def test_an_error_without_a_body(bed: Bed, wire: Wire, status: int, streaming: bool) -> None:
+    """It says that there was no reason, and neither the status twice nor the SDK's name for it."""
+    error = bed.fail(wire, Reply("", status, JSON), streaming)
+    assert (type(error), error.status) == (NO_BODY[status], status)
+    assert "the provider gave no reason" in str(error) and str(error).count(str(status)) == 1
+
+
+@both_ways
+def test_a_path_for_other_methods_names_the_address(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A web server that does not take a POST there is the wrong server."""
+    error = bed.fail(wire, Reply(PAGE, 405, "text/html"), streaming)
+    assert isinstance(error, BadRequest) and f"asked: {bed.server.url}" in str(error)
+
+
+@both_ways
+@pytest.mark.parametrize("body", [b"\xff no such thing", b"\x1f\x8b\x08\x00 not packed at all"], ids=["gzip", "a head"])
+def test_an_error_that_cannot_be_unpacked(bed: Bed, wire: Wire, body: bytes, streaming: bool) -> None:
+    """Its words are lost, and not its status: nothing is asked again for a request that is wrong."""
+    error = bed.fail(wire, Reply(body, 400, JSON, {"content-encoding": "gzip"}), streaming)
+    assert (type(error), error.status, error.retryable) == (BadRequest, 400, False)
+
+
+@both_ways
+def test_an_error_that_is_no_utf_8(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """What can be read is told, under the status that came."""
+    error = bed.fail(wire, Reply(b'{"error": {"message": "caf\xe9 closed"}}', 400, JSON), streaming)
+    assert (type(error), error.status) == (BadRequest, 400) and "closed" in str(error)
+
+
+@both_ways
+def test_an_error_status_with_a_body_of_events(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A gateway that meant to stream says its error as an event: that is read like any other."""
+    event = {"error": {"message": "Cannot start.", "type": "internal_server_error", "code": "500"}}
+    body = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
+    error = bed.fail(wire, Reply(body, 500, "text/event-stream"), streaming)
+    assert (type(error), error.status) == (ServerError, 500)
+    assert "Cannot start." in str(error) and "data:" not in str(error) and "{" not in str(error)
+
+
+@pytest.mark.parametrize("mime", ["text/plain", "application/octet-stream", JSON])
+def test_text_instead_of_a_stream_is_told(bed: Bed, wire: Wire, mime: str) -> None:
+    """What a proxy says under status 200 stands in the error, as it does for a plain request."""
+    error = bed.fail(wire, Reply("Temporarily out of service.", content_type=mime))
+    assert isinstance(error, ServerError) and "Temporarily out of service." in str(error)
+
+
+def test_a_page_instead_of_a_stream_tells_its_title(bed: Bed, wire: Wire) -> None:
+    """A captive portal or a login page is known by its title."""
+    error = bed.fail(wire, Reply("<html><title>Log in</title></html>", content_type="text/html"))
+    assert isinstance(error, ServerError) and "Log in" in str(error)
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
+@pytest.mark.parametrize("value", ["null", "42", '"text"', "[]", "true"])
+def test_json_that_is_no_object(bed: Bed, wire: Wire, value: str, streaming: bool) -> None:
+    """No words of Python's stand in an error about what a server sent, whether as an event or as an answer."""
+    event = value if wire.mime != "text/event-stream" else f"data: {value}"
+    reply = Reply(f"{event}\n\n", content_type=wire.mime) if streaming else Reply(value, content_type=JSON)
+    error = bed.fail(wire, reply, streaming)
+    assert isinstance(error, ServerError | StreamInterrupted)
+    assert not any(words in str(error) for words in ("attribute", "object is", "argument", "iterable", "NoneType"))
+
+
+NOT_HTTP = {
+    "another protocol": b"SSH-2.0-OpenSSH_9.6\r\nProtocol mismatch.\r\n\r\n",
+    "another version": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "an upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
+}
+
+
+@both_ways
+@pytest.mark.parametrize("head", NOT_HTTP)
+def test_a_server_that_does_not_speak_http(bed: Bed, wire: Wire, head: str, streaming: bool) -> None:
+    """It answered, so that nobody says it closed the connection without an answer."""
+    error = bed.fail(wire, Reply(b"", raw=NOT_HTTP[head], end="close"), streaming)
+    assert isinstance(error, ConnectionFailed)
+    assert "not HTTP" in str(error) and "without an answer" not in str(error)
+
+
+def connection_error(wire: Wire, url: str, streaming: bool) -> str:
+    """What is said of a server that cannot be talked to."""
+    settings = {"base_url": url, "api_key": "key", "max_retries": 0, **wire.settings}
+    agent = Agent("tester", Model(f"{wire.provider}:gpt-test", **settings))
+
+    async def ask() -> CogentError | None:
+        async with agent:
+            return await _error_of(agent, streaming)
+
+    error = asyncio.run(ask())
+    assert isinstance(error, ConnectionFailed)
+    return str(error)
+
+
+@both_ways
+def test_a_server_that_is_not_there_is_named(server: Loopback, wire: Wire, streaming: bool) -> None:
+    """The address that was tried helps most of all."""
+    server.close()
+    said = connection_error(wire, server.url, streaming)
+    assert f"cannot reach the server ({server.url})" in said
+
+
+@both_ways
+def test_a_server_without_tls_was_reached(wire: Wire, streaming: bool) -> None:
+    """A server that answers plainly where `https` was asked for was reached, and is not said not to run."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_plainly, args=[listener], daemon=True)
+        thread.start()
+        said = connection_error(wire, f"https://127.0.0.1:{listener.getsockname()[1]}", streaming)
+        thread.join()
+    assert "no secure connection to the server" in said and "SSL" in said
+    assert "cannot reach" not in said and "running?" not in said
+
+
+def answer_plainly(listener: socket.socket) -> None:
+    """Take one connection, and answer whatever it begins with in plain HTTP."""
+    client, _ = listener.accept()
+    with client:
+        client.recv(1000)
+        client.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        client.recv(1000)
+
+
+@both_ways
+def test_a_connection_that_breaks_is_said_once(wire: Wire, streaming: bool) -> None:
+    """A server that resets the connection has no words, and the SDK's sentence for that is not added."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=reset, args=[listener], daemon=True)
+        thread.start()
+        said = connection_error(wire, f"http://127.0.0.1:{listener.getsockname()[1]}", streaming)
+        thread.join()
+    assert "Connection error." not in said and "closed the connection without an answer" in said
+
+
+def reset(listener: socket.socket) -> None:
+    """Take one connection and reset it once the request is there."""
+    client, _ = listener.accept()
+    client.recv(1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "body", ['{"error": {"message": "Not Found", "code": "not_found"}}', ""], ids=["code", "empty"]
+)
+def test_a_path_that_is_not_there_is_named(bed: Bed, wire: Wire, body: str, streaming: bool) -> None:
+    """Also where the server adds a code, or says nothing at all, to what is no more than a 404."""
+    error = bed.fail(wire, Reply(body, 404, JSON), streaming)
+    assert isinstance(error, ModelNotFound) and f"asked: {bed.server.url}" in str(error)

@@ -141,3 +141,10 @@ def test_other_json_in_the_place_of_a_stream(server: Loopback, wire: Wire, body:
     """JSON that is no error, or is cut, is a server's fault that names what came."""
     error = failure(server, wire, Reply(body, content_type="application/json"))
     assert type(error) is ServerError and "application/json" in str(error)
+
+
+@by_wire
+def test_a_whole_answer_in_the_place_of_a_stream(server: Loopback, wire: Wire) -> None:
+    """A server that does not stream has answered, and was paid: it is not asked again for the same."""
+    error = failure(server, wire, Reply(wire.send.plain_text("Done"), content_type="application/json"))
+    assert type(error) is ServerError and not error.retryable and len(server.requests) == 1

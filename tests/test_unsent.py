@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from anthropic.resources.messages import DEPRECATED_MODELS
 from conftest import Wire
 from support.loopback import Loopback
 
@@ -164,3 +166,20 @@ def test_a_tool_whose_schema_json_cannot_hold() -> None:
 
     with pytest.raises(ConfigurationError, match=r"'scale'.*by"):
         Agent("a", "openai:m", tools=[scale])
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
+def test_a_warning_that_is_an_error(server: Loopback, streaming: bool) -> None:
+    """Where warnings are errors, that of an SDK about an old model is no fault of the server's, and not asked again."""
+    model = Model(f"anthropic:{next(iter(DEPRECATED_MODELS))}", base_url=server.url, api_key="key", max_retries=2)
+    agent = Agent("tester", model, stream=streaming)
+
+    async def main() -> None:
+        async with agent:
+            await agent.run("Go")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BadRequest, match="deprecated"):
+            asyncio.run(main())
+    assert server.requests == []

@@ -26,6 +26,7 @@ from cogent.providers._gemini_client import close_client, make_client, read_erro
 from cogent.providers.formats.counts import known
 from cogent.run.history import mend_items
 from cogent.transport.answers import cut
+from cogent.transport.error_body import read_report
 from cogent.transport.errors import broken_off, error_body, name_address, provider_error, retry_after
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -109,11 +110,14 @@ def _opened_streams(error: Exception) -> list[Any]:
 def _translate(error: Exception) -> ModelError:
     """The error as ours; what is no APIError is the SDK stumbling over an answer that is not as it expects."""
     if not isinstance(error, APIError):
-        return provider_error(f"the server sent what cannot be read: {error}")
+        return provider_error("the server sent what cannot be read: it is not in Gemini's format")
     response: Any = error.response
     status = getattr(response, "status_code", error.code)
     headers = getattr(response, "headers", {})
-    told = read_error(error_body(error, status) or error.details, status)
+    body = error_body(error, status)
+    if body is None and read_report(error.details).words:  # without words, the SDK names only the status
+        body = error.details
+    told = read_error(body if body is not None else "", status)
     if told.retry_after is None:
         told.retry_after = retry_after(headers)
     told.code = told.code or str(error.code)

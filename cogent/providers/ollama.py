@@ -20,7 +20,7 @@ from ollama import AsyncClient, ChatResponse, ResponseError
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, ModelError, ServerError, StreamInterrupted
+from cogent.errors import BadRequest, ConfigurationError, ModelError, ServerError, StreamInterrupted
 from cogent.messages import Message
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
@@ -30,7 +30,7 @@ from cogent.tools import Tool
 from cogent.transport.answers import STREAMED, client_settings, cut, guard
 from cogent.transport.body import drain
 from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
-from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after
+from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after, translate
 from cogent.transport.keys import check_key
 
 # What the SDK raises or lets through that needs more to be said than the shared tables know.
@@ -151,8 +151,7 @@ def explain(error: Exception, model: str) -> ModelError:
         case _ if refused is not None:
             return _status_error(refused, model)
         case ConnectionError() | httpx.ConnectError():
-            hint = "`ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
-            return ConnectionFailed(f"cannot reach the server: is Ollama running? {hint}")
+            return _connection_error(error)
         case ResponseError():
             return provider_error(error.error)
         case ValidationError() if error.title == ChatResponse.__name__:
@@ -165,10 +164,20 @@ def explain(error: Exception, model: str) -> ModelError:
         case json.JSONDecodeError():
             return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
         case AttributeError():
-            return ServerError(f"the server sent what is no JSON object: {error}", status=200)
+            return ServerError("the server sent what is no JSON object", status=200)
         case TypeError() if "JSON serializable" not in str(error):
-            return ServerError(f"the server sent what is no JSON object: {error}", status=200)
+            return ServerError("the server sent what is no JSON object", status=200)
     return BadRequest(f"the request cannot be sent: {error}")
+
+
+def _connection_error(error: Exception) -> ModelError:
+    # The SDK's own error has no reason; that of the HTTP client, which it hides, has.
+    cause = error.__context__ if isinstance(error.__context__, httpx.ConnectError) else error
+    told = translate(cause, began=False)
+    if "cannot reach" in str(told.args[0]):
+        hint = "is Ollama running? `ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
+        told.args = (f"{told.args[0]}; {hint}",)
+    return told
 
 
 def _refused(error: BaseException) -> httpx.Response | None:

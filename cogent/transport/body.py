@@ -7,6 +7,7 @@ classes the SDKs bring along, so that neither is imported here.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -32,6 +33,10 @@ DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 
 Unpack = Callable[[bytes], Iterator[bytes]]
 Mend = Callable[[bytes], Iterable[bytes]]
+
+
+class CompressionError(Exception):
+    """An answer is not compressed as it says."""
 
 
 class AnswerBytes:
@@ -63,6 +68,8 @@ class AnswerBytes:
                             yield piece
                             if len(piece) == most:
                                 await asyncio.sleep(0)
+                    if self.events is not None and self.events.failure is not None:
+                        raise self.events.failure
                     if self.page and self.size > LARGEST_PAGE:
                         return
                     if self.complete():
@@ -70,6 +77,9 @@ class AnswerBytes:
                 rest = self.end()
                 for piece in (rest,) if mend is None else mend(rest):
                     yield piece
+            except CompressionError as error:
+                if not self.page:  # the status of an error counts, also where its words cannot be read
+                    raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
@@ -163,6 +173,8 @@ def guarded(
         del response.headers["content-encoding"]
         for _ in codings:
             unpack = _chained(unpack, _unpacker())
+    if not response.is_success and "charset" not in response.headers.get("content-type", ""):
+        unpack = _chained(unpack, _text_mender())
     mend = mender() if mender is not None and "content-encoding" not in response.headers else None
     wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
     if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
@@ -204,6 +216,16 @@ def _chained(first: Unpack | None, then: Unpack) -> Unpack:
     return lambda packed: (data for piece in first(packed) for data in then(piece))
 
 
+def _text_mender() -> Unpack:
+    """A function that replaces what is no UTF-8: one SDK fails at it, and the error's status and words are lost."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def mend(data: bytes) -> Iterator[bytes]:
+        yield decoder.decode(data).encode()
+
+    return mend
+
+
 def _unpacker() -> Unpack:
     """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
     decompress, began = zlib.decompressobj(WITH_A_HEAD), False
@@ -216,7 +238,7 @@ def _unpacker() -> Unpack:
                 data = decompress.decompress(packed, UNPACKED)
             except zlib.error as error:
                 if began:
-                    raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
+                    raise CompressionError(error) from error
                 decompress, began = zlib.decompressobj(WITHOUT), True
                 continue
             if data:

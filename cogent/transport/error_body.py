@@ -37,6 +37,8 @@ NO_CODES = {"error", "errors", "fail", "failed", "about:blank"}  # say only that
 ANSWER = {"choices", "candidates", "output", "content", "usage", "usageMetadata", "promptFeedback", "response", "delta"}
 ONLY_ERRORS = ("errors", "detail", "error_message", "errorMessage", "error_msg")
 
+# The first event of a stream of events, which gateways send with the status of an error too.
+EVENT = re.compile(r"\s*(?:event:[^\r\n]*(?:\r\n|\r|\n))?data:[ ]?([{\[][^\r\n]*)")
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.][A-Za-z0-9]+)+")
 PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
 TITLE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
@@ -84,6 +86,9 @@ def decoded(body: object) -> object:
     """The JSON value that a text holds; anything else as it is."""
     if isinstance(body, bytes):
         body = body.decode(errors="replace")
+    if isinstance(body, str):
+        event = EVENT.match(body)
+        body = event[1] if event else body
     if isinstance(body, str) and body.lstrip()[:1] in ("{", "[", '"'):
         try:
             return json.loads(body)

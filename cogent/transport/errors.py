@@ -169,11 +169,15 @@ NOT_RETRYABLE_CODES = {"insufficientquota", "billingerror", "stringabovemaxlengt
 # What stands between client and server, and what a server says that has no such path.
 NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ProxyError", "ConnectionRefusedError", "UnsupportedProtocol"}
 NO_SUCH_PATH = re.compile(
-    r"not found|cannot (post|get)|no route|no such (path|route|page)|method not allowed|invalid url"
-    r"|unknown (path|url|route|request url|endpoint)",
+    r"not found|cannot (post|get)|no route|no such (path|route|page)|(method )?not allowed|invalid url"
+    r"|unknown (path|url|route|request url|endpoint)|the provider gave no reason",
     re.IGNORECASE,
 )
+NO_MORE_THAN_NOT_FOUND = re.compile(r"(404 )?not found[.!]?|the provider gave no reason", re.IGNORECASE)
 WRONG_PATH = (404, 405)
+SECURE = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
+CLOSED = re.compile(r"disconnected|closed", re.IGNORECASE)
+SAY_NOTHING = ("Connection error.", "Request timed out.")  # what the SDKs say of every such error
 LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may send a whole page
 
 
@@ -225,7 +229,7 @@ def _translate(error: Exception, began: bool) -> ModelError:
     if status is None and body is None:
         return _without_answer(error, began)
     headers = _headers(error)
-    told = provider_error(body if body is not None else _message(error), status=status or 200)
+    told = provider_error(body if body is not None else "", status=status or 200)
     told.retry_after = retry_after(headers)
     told.request_id = headers.get("x-request-id") or headers.get("request-id")
     name_address(told, getattr(error, "response", None))
@@ -235,12 +239,17 @@ def _translate(error: Exception, began: bool) -> ModelError:
 def name_address(error: ModelError, response: Any) -> None:
     """Add the address that was asked, where the server has no such path: `base_url` is wrong then."""
     words = str(error.args[0])
-    named = "model" in words.lower() or error.code not in (None, str(error.status), "NOT_FOUND")
+    coded = error.code not in (None, str(error.status), "NOT_FOUND") and not NO_MORE_THAN_NOT_FOUND.fullmatch(words)
+    named = "model" in words.lower() or coded
     if response is None or error.status not in WRONG_PATH or named or not NO_SUCH_PATH.search(words):
         return
     url = response.url
+    error.args = (f"{words} (asked: {_origin(url)}{url.path}; is base_url right?)",)
+
+
+def _origin(url: Any) -> str:
     port = f":{url.port}" if url.port else ""
-    error.args = (f"{words} (asked: {url.scheme}://{url.host}{port}{url.path}; is base_url right?)",)
+    return f"{url.scheme}://{url.host}{port}"
 
 
 def _without_answer(error: Exception, began: bool) -> ModelError:
@@ -252,7 +261,10 @@ def _without_answer(error: Exception, began: bool) -> ModelError:
     names = {c.__name__ for e in _causes(error) for c in type(e).__mro__}
     if kind is ModelTimeout and "ConnectTimeout" in names:
         return ModelTimeout("no connection in time", kind="connect")
-    return kind(f"{_sentence(error, kind, names)}: {_reason(error)}")
+    sentence = _connection_sentence(error, names) if kind is ConnectionFailed else _sentence(kind, names)
+    if kind is ServerError and isinstance(_causes(error)[-1], AttributeError | TypeError | LookupError):
+        return kind(f"{sentence}: it is not in the provider's format")
+    return kind(f"{sentence}: {_reason(error)}")
 
 
 def broken_off(error: BaseException | None) -> bool:
@@ -320,11 +332,30 @@ def _by_class(error: Exception) -> type[ModelError]:
     return next((BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in BY_CLASS), ServerError)
 
 
-def _sentence(error: Exception, kind: type[ModelError], names: set[str]) -> str:
+def _connection_sentence(error: Exception, names: set[str]) -> str:
+    """Why there is no answer; `names` are those of the classes of the error and of its causes."""
+    where = _asked(error)
+    if SECURE.search(_reason(error)):
+        return f"no secure connection to the server{where}"
+    if NO_CONNECTION & names:
+        return f"cannot reach the server{where}"
+    if "RemoteProtocolError" in names and not CLOSED.search(_reason(error)):
+        return f"the server{where} answered with something that is not HTTP"
+    return "the server closed the connection without an answer"
+
+
+def _asked(error: Exception) -> str:
+    """The address that was asked, in brackets, if the error tells it."""
+    for cause in _causes(error):
+        with suppress(RuntimeError):  # the HTTP clients' own, where there is no request
+            request = getattr(cause, "request", None)
+            if request is not None:
+                return f" ({_origin(request.url)})"
+    return ""
+
+
+def _sentence(kind: type[ModelError], names: set[str]) -> str:
     """What went wrong, in general; `names` are those of the classes of the error and of its causes."""
-    if kind is ConnectionFailed:
-        reached = not NO_CONNECTION & names
-        return "the server closed the connection without an answer" if reached else "cannot reach the server"
     if kind is StreamInterrupted:
         return "the connection was lost before the answer was complete"
     if kind is ModelTimeout:
@@ -339,10 +370,11 @@ def _sentence(error: Exception, kind: type[ModelError], names: set[str]) -> str:
 def _reason(error: Exception) -> str:
     """The words of the innermost cause, which knows most, and of an error without words its name."""
     causes = _causes(error)
-    if isinstance(causes[-1], JSONDecodeError):
-        return repr(causes[-1].doc[:100])
+    last = causes[-1]
+    if isinstance(last, JSONDecodeError):
+        return repr(last.doc[:100]) if last.doc else "it is empty"
     texts = [str(cause).strip() for cause in causes]
-    return next((text for text in reversed(texts) if text), type(causes[-1]).__name__)
+    return next((text for text in reversed(texts) if text and text not in SAY_NOTHING), type(last).__name__)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -363,11 +395,6 @@ def error_body(error: Exception, status: int | None) -> object:
         with suppress(RuntimeError):  # the HTTP clients' own, where the answer was not read
             return str(response.text) or None
     return getattr(error, "body", None)
-
-
-def _message(error: Exception) -> str:
-    message = getattr(error, "message", None)
-    return message if isinstance(message, str) else str(error)
 
 
 def _headers(error: Exception) -> Mapping[str, str]:
@@ -415,7 +442,6 @@ def plain(answer: object) -> dict[str, Any]:
         return cast("dict[str, Any]", answer)
     raise_reported(answer)
     words = read_report(answer).words if answer else ""
-    kind = type(answer).__name__
-    raise ServerError(
-        f"the server answered with {kind} instead of a JSON object" + (words and f": {words}"), status=200
-    )
+    kind = "text" if isinstance(answer, str) else "a JSON value"
+    said = f": {words}" if words else ""
+    raise ServerError(f"the server answered with {kind} instead of a JSON object{said}", status=200)

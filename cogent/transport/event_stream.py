@@ -17,16 +17,16 @@ import re
 from typing import Literal
 
 from cogent.errors import ModelError, ServerError
-from cogent.transport.error_body import is_error
+from cogent.transport.error_body import ANSWER, is_error, read_report
 from cogent.transport.errors import provider_error
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
 EVENT_ENDS = (b"\n\n", b"\n\r", b"\r\r")  # as short as they can be told, also where line ends are mixed
 EVENT_END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 LINE_END = re.compile(rb"\r\n|\r|\n")
-FIELDS = b"deir:"  # the first letters of data, event, id and retry, and what a comment begins with
 NOT_PASSED_ON = (b"", b"id", b"retry")  # fields; a comment is a field without a name
 KNOWN = (b"data", b"event", *NOT_PASSED_ON)
+EVENTS = "text/event-stream"
 JSON = "application/json"
 PAGE = "text/html"
 
@@ -51,6 +51,7 @@ class EventStream:
         self.document: bytearray | None = None  # of a body that is one JSON document
         self.in_events = True  # not a JSON document that the SDK is to read: Gemini's does
         self.unfinished = bytearray()  # what came since the last blank line
+        self.failure: ServerError | None = None  # for an event at which the SDK would fail and close nothing
 
     def begin(self, first: bytes) -> None:
         """Look at the first bytes that are no white space. Raises ServerError for those of a page."""
@@ -58,11 +59,11 @@ class EventStream:
             self.in_events = False
             other = self.content_type == JSON or self.reader != "gemini"
         else:
-            other = first.startswith(b"<") or (self.content_type in (JSON, PAGE) and first[0] not in FIELDS)
+            other = first.startswith(b"<") or (self.content_type != EVENTS and not _may_be_field(first))
         if not other:
             return
         if self.content_type == PAGE or first.startswith(b"<"):
-            raise self._not_a_stream()
+            raise self._not_a_stream(first)
         self.document = bytearray()
 
     def feed(self, data: bytes) -> bytes:
@@ -96,7 +97,7 @@ class EventStream:
     def empty(self) -> None:
         """Called for a body without any byte. Raises ServerError if it was not even announced as a stream."""
         if self.content_type in (JSON, PAGE):
-            raise self._not_a_stream()
+            raise ServerError(f"the server sent an empty answer of type {self.content_type}", status=200)
 
     @property
     def cut(self) -> bool:
@@ -139,6 +140,10 @@ class EventStream:
             return b""
         if self.reader == "anthropic" and not names:
             names = [b"event: message"]
+        if self.reader == "gemini" and not data[0][6:].lstrip().startswith((b"{", b"[")):
+            said = data[0][6:106].strip().decode(errors="replace")
+            self.failure = ServerError(f"the server sent what is no JSON object: {said!r}", status=200)
+            return b""
         lines = [*names, *data] if self.reader in READ_NAMES else data
         return b"\n".join(lines) + b"\n\n"
 
@@ -146,14 +151,27 @@ class EventStream:
         try:
             answer = json.loads(document)
         except (ValueError, RecursionError):
-            return self._not_a_stream()
-        return provider_error(answer) if is_error(answer) else self._not_a_stream()
+            return self._not_a_stream(document)
+        if is_error(answer):
+            return provider_error(answer)
+        told = self._not_a_stream(document)
+        if isinstance(answer, dict) and answer.keys() & ANSWER:  # that was paid for: asking again would be paid twice
+            told.retryable = False
+        return told
 
-    def _not_a_stream(self) -> ModelError:
+    def _not_a_stream(self, body: bytes) -> ModelError:
         kind = self.content_type or "something else"
-        if self.document is not None and kind != JSON:
+        if body.startswith((b"{", b"[")) and kind != JSON:
             kind = "a JSON document"
-        return ServerError(f"the server answered with {kind} instead of a stream", status=200)
+        words = read_report(body).words
+        said = f": {words}" if words else ""
+        return ServerError(f"the server answered with {kind} instead of a stream{said}", status=200)
+
+
+def _may_be_field(first: bytes) -> bool:
+    """Whether a body that begins so may begin with a field of an event."""
+    name = LINE_END.split(first, 1)[0].partition(b":")[0]
+    return any(field.startswith(name) if len(name) == len(first) else field == name for field in KNOWN)
 
 
 def _is_whole(event: bytes) -> bool:

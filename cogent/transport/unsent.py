@@ -31,7 +31,7 @@ def unsent(raised: Exception, error: ModelError, model: Model) -> ModelError:
         words = BY_CLASS.get(type(cause).__name__)
         if words is not None:
             raise ConfigurationError(f"the request cannot be sent: {words}") from None
-    words = next((str(cause) for cause in causes if _of_the_encoder(cause)), None)
+    words = next((str(cause) for cause in causes if _of_the_encoder(cause) or isinstance(cause, Warning)), None)
     if words is None and isinstance(error, ConnectionFailed) and isinstance(causes[-1], AttributeError | TypeError):
         words = str(causes[-1])  # two SDKs call all that happens before the answer a connection error
     if words is None:
