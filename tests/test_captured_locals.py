@@ -34,6 +34,8 @@ ENDS: dict[str, Callable[[Wire, bool], Reply]] = {
     "no answer": lambda wire, streaming: whole(wire, streaming, truncate=0, end="close"),
     "a cut answer": lambda wire, streaming: whole(wire, streaming, truncate=30, end="close"),
     "no JSON": lambda *_: Reply("{nonsense", content_type=JSON),
+    "a key in what is no JSON": lambda *_: Reply(f'{{"said": "{KEY}", nonsense', content_type=JSON),
+    "a key in an event": lambda *_: Reply(f'data: {{"error": "{KEY}"}}\n\n', 500, "text/event-stream"),
     "a page": lambda *_: Reply("<html>", content_type="text/html"),
     "too slow": lambda wire, streaming: whole(wire, streaming, delay=30),
 }

@@ -40,7 +40,8 @@ def keep_secret(told: ModelError, error: BaseException, client: object) -> None:
     forms = {form for key in known for form in (key, quote(key, safe=""), escape(key), dumps(key)[1:-1])}
     for one in chain:
         _blank_headers(one)
-    if any(form in f"{e} {e.args!r}" for e in chain for form in forms):
+    shown = [f"{one} {one.args!r} {vars(one)!r}" for one in chain] if forms else []
+    if any(form in text for text in shown for form in forms):
         told.__cause__ = told.__context__ = None
     for form in sorted(forms, key=len, reverse=True):
         told.args = (str(told.args[0]).replace(form, "[key]"),)
