@@ -43,7 +43,7 @@ class Clients:
         return self._holders[loop][1]
 
     async def aclose(self) -> None:
-        """Close the clients: this loop's now, those of other loops when they get to it."""
+        """Close the clients: this loop's now; other loops close theirs when they finalise async generators."""
         if not self._holders:
             return
         holder, _ = self._holders.pop(running_loop(), (None, None))

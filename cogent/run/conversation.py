@@ -92,7 +92,7 @@ class Run:
             turns = [*turns, self._summary(open_turn, None)]
             calls = [*calls, *open_turn.calls()]
         usage = sum((turn.usage for turn in turns), self.abandoned)
-        metadata = {
+        return {
             "model": turns[-1].model if turns else self.model,
             "provider": self.provider,
             "tokens": usage.to_dict(),
@@ -101,10 +101,13 @@ class Run:
             "tool_calls": [_described(call) for call in calls],
             **self._times(),
             "request_ids": [turn.request_id for turn in turns if turn.request_id],
+            **self._pending_metadata(),
         }
-        if self.pending:
-            metadata["pending"] = copy_json([{**call.to_dict(), "type": call.type} for call in self.pending])
-        return metadata
+
+    def _pending_metadata(self) -> Json:
+        if not self.pending:
+            return {}
+        return {"pending": copy_json([{**call.to_dict(), "type": call.type} for call in self.pending])}
 
     def _times(self) -> dict[str, float | None]:
         ended = self.ended or perf_counter()

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import is_
-from typing import Any
 from urllib.parse import urlsplit
 
+from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.run.surrogates import is_json_object, json_object
 
@@ -34,7 +34,6 @@ NO_NAME = "unnamed_tool"
 NO_ID = "call"
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-Item = dict[str, Any]
 CallKey = tuple[int, int]  # the place of a message in its conversation, and of a call in that message
 
 
@@ -42,7 +41,7 @@ def fit_history(
     messages: Sequence[Message],
     provider: str,
     address: str | None,
-    is_reasoning: Callable[[Item], bool] = lambda item: True,
+    is_reasoning: Callable[[Json], bool] = lambda item: True,
 ) -> list[Message]:
     """The conversation as it may be sent to this provider at this address.
 
@@ -50,7 +49,7 @@ def fit_history(
     its message. Only messages that this server made have items and reasoning. `is_reasoning` tells the items that a
     message cannot consist of.
     """
-    answers = pair_results(messages)
+    results = pair_results(messages)
     used: set[str] = set()
     fitted: list[Message] = []
     for place, message in enumerate(messages):
@@ -60,11 +59,19 @@ def fit_history(
         sent = message if own else _without_items(message)
         if message.role != "assistant":
             fitted.append(sent)
-        elif message.content or message.tool_calls or not all(map(is_reasoning, sent.items)):
+        elif not _is_empty(sent, is_reasoning):
             calls = [_fit_call(call, own, used) for call in message.tool_calls]
             fitted.append(_with_calls(sent, calls))
-            fitted += [_fit_result(call, answers.get((place, number))) for number, call in enumerate(calls)]
+            for number, call in enumerate(calls):
+                fitted.append(_fit_result(call, results.get((place, number))))
     return fitted
+
+
+def _is_empty(message: Message, is_reasoning: Callable[[Json], bool]) -> bool:
+    """Whether an answer of the model has nothing but reasoning."""
+    if message.content or message.tool_calls:
+        return False
+    return all(map(is_reasoning, message.items))
 
 
 def made_by(message: Message, provider: str, address: str | None) -> bool:
@@ -75,11 +82,11 @@ def made_by(message: Message, provider: str, address: str | None) -> bool:
 
 
 def mend_items(
-    items: Sequence[Item],
+    items: Sequence[Json],
     calls: Sequence[ToolCall],
-    read_id: Callable[[Item], object],
-    mend: Callable[[Item, ToolCall], Item],
-) -> list[Item] | None:
+    read_id: Callable[[Json], object],
+    mend: Callable[[Json, ToolCall], Json],
+) -> list[Json] | None:
     """A provider's own items, with each call in them as `mend` makes it of the message's own.
 
     `read_id` gives the id in an item that is a call, "" where it has none, and None for any other item. Returns None
@@ -98,7 +105,7 @@ def fit_name(name: str) -> str:
     return _safe(name, MAX_NAME_CHARS) or NO_NAME
 
 
-def fit_arguments(arguments: object) -> dict[str, Any]:
+def fit_arguments(arguments: object) -> Json:
     """The arguments of a call as a JSON object; text that is none stays readable in it."""
     if isinstance(arguments, dict):
         return arguments
@@ -109,7 +116,7 @@ def fit_arguments(arguments: object) -> dict[str, Any]:
     return {"INVALID_JSON": text} if value is None else value
 
 
-def fit_arguments_text(text: object, arguments: dict[str, Any]) -> str:
+def fit_arguments_text(text: object, arguments: Json) -> str:
     """The JSON text of arguments as the model wrote it, or of the given object where that is no JSON object."""
     if isinstance(text, str) and is_json_object(text):
         return text
@@ -179,13 +186,21 @@ def _answers(result: Message, call: ToolCall) -> bool:
 
 
 def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
-    id = call.id if own and call.id else _safe(str(call.id or ""), MAX_ID_CHARS) or NO_ID
-    arguments = call.arguments
-    if call.type != "function" and isinstance(arguments, str):
-        arguments = {"input": arguments}  # text is what such a call takes, and no broken JSON
-    fitted = ToolCall(unused_id(id, used), fit_name(call.name), fit_arguments(arguments), type=call.type)
-    unchanged = fitted.id == call.id and fitted.name == call.name and fitted.arguments is call.arguments
-    return call if unchanged else fitted
+    id = call.id
+    if not own or not id:
+        id = _safe(str(id or ""), MAX_ID_CHARS) or NO_ID
+    id = unused_id(id, used)
+    name = fit_name(call.name)
+    arguments = _fit_arguments_of(call)
+    if id == call.id and name == call.name and arguments is call.arguments:
+        return call
+    return ToolCall(id, name, arguments, type=call.type)
+
+
+def _fit_arguments_of(call: ToolCall) -> Json:
+    if call.type != "function" and isinstance(call.arguments, str):
+        return {"input": call.arguments}  # text is what such a call takes, and no broken JSON
+    return fit_arguments(call.arguments)
 
 
 # Most messages need no mending, and a copy costs more than all checks of a message.
@@ -217,10 +232,14 @@ def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall] |
         return None
     if all(_may_be_from(call.id, id) for call, id in zip(calls, ids, strict=True)):
         return list(calls)  # a new id of one may be the id that another came with
-    known = {call.id: call for call in calls}
-    found = [known.pop(id, None) if isinstance(id, str) else None for id in ids]
-    rest: Iterator[ToolCall] = iter(known.values())
-    return [next(rest) if call is None else call for call in found]
+    return _match_by_id(ids, calls)
+
+
+def _match_by_id(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall]:
+    unmatched = {call.id: call for call in calls}
+    found = [unmatched.pop(id, None) if isinstance(id, str) else None for id in ids]
+    rest = iter(unmatched.values())
+    return [call or next(rest) for call in found]
 
 
 def _safe(text: str, most: int) -> str:
