@@ -34,7 +34,8 @@ from cogent import (
 from cogent.chunks import ToolCallDelta, TurnUpdate
 from cogent.messages import ToolCall
 from cogent.providers import Part, Request
-from cogent.providers.anthropic import Answer, decode_event, decode_response, decode_usage, encode_request
+from cogent.providers.anthropic import encode_request
+from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response, decode_usage
 
 JSON = "application/json"
 CALL = ("toolu_1", "add", '{"a": 1, "b": 2}')
@@ -97,8 +98,8 @@ def end(reason: str | None = "end_turn", **usage: Any) -> list[Json]:
 
 def parts(*events: Json) -> list[Part]:
     """What the events of one answer stand for, without chunks that say nothing and what only the clock needs."""
-    memory = Answer()
-    decoded = [part for data in events for part in decode_event(data, memory)]
+    decoder = StreamDecoder()
+    decoded = [part for data in events for part in decoder.decode(data)]
     return [part for part in decoded if part not in (StreamChunk(), TurnUpdate(unseen=True))]
 
 
