@@ -15,7 +15,7 @@ from support.wire import chat_completions
 from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
 from cogent.chunks import TurnUpdate
 from cogent.messages import FinishReason
-from cogent.run.finish import ENDINGS, Ending, ending, finish_reason
+from cogent.run.finish import ENDINGS, Ending, ending, map_finish_reason
 from cogent.run.turn import Turn
 
 
@@ -146,7 +146,7 @@ def test_the_rule_of_finish_reasons(end: Ending, refused: bool, calls: bool) -> 
     """A refusal comes first, then a limit or a filter, and only then do calls make it a turn that asks for tools."""
     bad: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter", "unknown": "stop"}
     expected = "content_filter" if refused else bad.get(end, "tool_calls" if calls else "stop")
-    assert finish_reason(end, refused=refused, calls=calls) == expected
+    assert map_finish_reason(end, refused=refused, calls=calls) == expected
 
 
 @tool

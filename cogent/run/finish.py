@@ -150,7 +150,7 @@ def decisive(former: str | None, latter: str) -> str:
     return former
 
 
-def finish_reason(end: Ending, *, refused: bool, calls: bool) -> FinishReason:
+def map_finish_reason(end: Ending, *, refused: bool, calls: bool) -> FinishReason:
     """The finish reason of a turn that ended with `end`; a refusal is a content filter in the model's own words."""
     if refused:
         return "content_filter"

@@ -68,7 +68,7 @@ def _end_turn(run: Run) -> tuple[FinishReason, bool]:
     assert run.turn is not None
     turn = run.turn
     end = "stop" if turn.finish is None else finish.ending(turn.finish)
-    reason = finish.finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
+    reason = finish.map_finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
     run.end_turn(reason)
     if reason == "tool_calls":
         return reason, not run.pending  # pending calls are the caller's to answer
