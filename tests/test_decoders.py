@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.providers.formats import chat
+from cogent.providers.formats import chat_decoder as chat
 from cogent.providers.formats import responses_decoder as responses
 
 
@@ -16,7 +16,7 @@ def chunk(delta: Any = None, **more: Any) -> dict[str, Any]:
 
 def said(event: dict[str, Any]) -> list[tuple[str, str]]:
     """What an event says to the user: its text and its reasoning."""
-    parts = [part for part in chat.decode_event(event) if isinstance(part, StreamChunk)]
+    parts = [part for part in chat.StreamDecoder().decode(event) if isinstance(part, StreamChunk)]
     return [("text", part.content) if part.content else ("reasoning", part.reasoning) for part in parts]
 
 
@@ -60,13 +60,13 @@ def test_text_and_reasoning_of_a_chat_chunk(event: dict[str, Any], expected: lis
 )
 def test_tool_call_pieces_of_a_chat_chunk(call: dict[str, Any], expected: ToolCallDelta) -> None:
     """Id, index, name and arguments may each be missing or null; arguments may be an object."""
-    parts = list(chat.decode_event(chunk({"tool_calls": [call]})))
+    parts = list(chat.StreamDecoder().decode(chunk({"tool_calls": [call]})))
     assert parts[0] == StreamChunk(tool_call=expected)
 
 
 def test_a_function_call_of_the_former_format_is_a_call() -> None:
     """Servers that still write `function_call` are understood."""
-    (part, *_) = chat.decode_event(chunk({"function_call": {"name": "f", "arguments": "{}"}}))
+    (part, *_) = chat.StreamDecoder().decode(chunk({"function_call": {"name": "f", "arguments": "{}"}}))
     assert part == StreamChunk(tool_call=ToolCallDelta(None, None, "f", "{}"))
 
 
@@ -103,7 +103,7 @@ def test_usage_of_a_chat_chunk(usage: dict[str, Any], expected: tuple[int | None
 )
 def test_usage_is_found_wherever_it_is(event: dict[str, Any]) -> None:
     """Usage may come with or without choices, on the choice, or in a server's own field."""
-    updates = [part for part in chat.decode_event(event) if isinstance(part, TurnUpdate)]
+    updates = [part for part in chat.StreamDecoder().decode(event) if isinstance(part, TurnUpdate)]
     assert updates[-1].usage == {"input_tokens": 1, "output_tokens": 2}
 
 

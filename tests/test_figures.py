@@ -10,7 +10,7 @@ from support.loopback import Loopback, Reply
 from support.wire.common import event
 
 from cogent import Agent, Model
-from cogent.providers.formats import chat
+from cogent.providers.formats import chat_decoder as chat
 from cogent.providers.formats import responses_decoder as responses
 from cogent.providers.formats.counts import count
 
@@ -124,7 +124,7 @@ def test_odd_counts_break_nothing(value: Any) -> None:
     usage = dict.fromkeys((*names, "completion_tokens_details", "output_tokens", "input_tokens_details"), value)
     for decode in (chat.decode_usage, responses.decode_usage):
         assert all(isinstance(number, int) and number >= 0 for number in decode(usage).values())
-    assert [*chat.decode_event({"choices": [], "usage": value})]
+    assert [*chat.StreamDecoder().decode({"choices": [], "usage": value})]
 
 
 def test_counts() -> None:

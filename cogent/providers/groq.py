@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from itertools import chain
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,10 +14,12 @@ from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # th
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Part, Request
-from cogent.providers.formats.chat import Answer, decode_event, decode_response, encode_request
+from cogent.providers.formats.answers import read_whole, stream_chat
+from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
+from cogent.providers.formats.chat_encoder import encode_request
 from cogent.timeout import Timeout
-from cogent.transport.answers import answered, client_settings, end_of, guard, is_event_stream, leave, opened
-from cogent.transport.errors import not_looked_through, plain, without_retries
+from cogent.transport.answers import client_settings, guard
+from cogent.transport.errors import not_looked_through, without_retries
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
@@ -41,34 +43,23 @@ async def close_client(client: AsyncGroq) -> None:
     await client.close()
 
 
-async def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
+def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**{**_arguments(request), "stream": True})
-    check_end = end_of(raw.http_response, "groq")
-    events = await raw.parse(to=AsyncStream[object])
-    answer = Answer()
-    try:
-        yield opened(raw.http_response, "groq")
-        async for event in events:
-            for part in decode_event(event, answer):
-                yield part
-        check_end()
-    finally:
-        await leave(events)
+    return stream_chat(partial(_create, client, request, streamed=True), AsyncStream, "groq")
 
 
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
-    raw = await create(**{"stream": False, **_arguments(request)})
-    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
-        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
-        answer = Answer()
-        return [part async for event in events for part in decode_event(event, answer)]
-    return chain((answered(raw.headers),), decode_response(plain(await raw.parse(to=object))))
+    raw = await _create(client, request, streamed=False)
+    return await read_whole(client, raw, AsyncStream, StreamDecoder().decode, decode_response)
 
 
-def _arguments(request: Request) -> dict[str, Any]:
+async def _create(client: AsyncGroq, request: Request, *, streamed: bool) -> Any:
     arguments = encode_request(request, max_tokens="max_completion_tokens")
-    return not_looked_through(arguments, "messages", "tools", messages=[])
+    if streamed:
+        arguments["stream"] = True
+    else:
+        arguments.setdefault("stream", False)
+    arguments = not_looked_through(arguments, "messages", "tools", messages=[])
+    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
+    return await create(**arguments)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
+from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
 from cogent.providers._openai_client import close_client, make_client
+from cogent.providers.formats.answers import read_whole
 from cogent.providers.formats.responses_decoder import ENDS, StreamDecoder, decode_response
-from cogent.providers.formats.responses_items import Json, pending_items
+from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
-from cogent.transport.answers import answered, is_event_stream, leave, opened
+from cogent.transport.answers import leave, opened
 from cogent.transport.body import drain
-from cogent.transport.errors import not_looked_through, plain, without_retries
+from cogent.transport.errors import not_looked_through, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
@@ -53,11 +54,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     raw = await _create(client, {"stream": False, **encode_request(request)}, request.model.extra)
-    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
-        decoder = StreamDecoder()
-        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
-        return [part async for event in events for part in decoder.decode(event)]
-    return chain((answered(raw.headers),), decode_response(plain(raw.parse(to=object))))
+    return await read_whole(client, raw, AsyncStream, StreamDecoder().decode, decode_response)
 
 
 async def _create(client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]) -> Any:
@@ -72,7 +69,7 @@ async def _create(client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]
         return await create(**{name: value for name, value in arguments.items() if name != "include"})
 
 
-# Ours to theirs
+# Encode
 
 
 @encoder

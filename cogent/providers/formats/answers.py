@@ -1,0 +1,59 @@
+"""Read what a provider's SDK gives for a request: what the OpenAI SDK and those made after its pattern share.
+
+The SDKs differ in the class of their streams (`stream_type`), and in whether `parse` is to be awaited.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from itertools import chain
+from typing import Any
+
+from cogent.json_values import Json
+from cogent.providers import Part
+from cogent.providers.formats.chat_decoder import StreamDecoder
+from cogent.transport.answers import answered, end_of, is_event_stream, leave, opened
+from cogent.transport.errors import plain
+from cogent.transport.event_stream import Reader
+
+DecodeEvent = Callable[[Any], Iterable[Part]]
+DecodeResponse = Callable[[Json], Iterable[Part]]
+
+
+async def stream_chat(
+    ask: Callable[[], Awaitable[Any]], stream_type: Any, reader: Reader
+) -> AsyncGenerator[Part, None]:
+    """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives the SDK's raw response."""
+    raw = await ask()
+    check_end = end_of(raw.http_response, reader)
+    events = await _parse(raw, stream_type[object])
+    decoder = StreamDecoder()
+    try:
+        yield opened(raw.http_response, reader)
+        async for event in events:
+            for part in decoder.decode(event):
+                yield part
+        check_end()
+    finally:
+        await leave(events)
+
+
+async def read_whole(
+    client: Any,
+    raw: Any,
+    stream_type: Any,
+    decode_event: DecodeEvent,
+    decode_response: DecodeResponse,
+) -> Iterable[Part]:
+    """The parts of an answer that was asked for at once. Some servers stream whatever they are asked for."""
+    if is_event_stream(raw.http_response):
+        events = stream_type[object](cast_to=object, response=raw.http_response, client=client)
+        return [part async for event in events for part in decode_event(event)]
+    body = plain(await _parse(raw, object))
+    return chain((answered(raw.headers),), decode_response(body))
+
+
+async def _parse(raw: Any, to: Any) -> Any:
+    parsed = raw.parse(to=to)
+    return await parsed if inspect.isawaitable(parsed) else parsed
