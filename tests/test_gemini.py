@@ -34,6 +34,7 @@ from cogent import (
 from cogent.chunks import ToolCallDelta, TurnUpdate
 from cogent.messages import ToolCall
 from cogent.providers import Request, _gemini_client, gemini
+from cogent.providers.formats.gemini_decoder import StreamDecoder, decode_usage
 
 KEY = "key-0123456789"
 JSON = "application/json"
@@ -96,9 +97,9 @@ def said(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
 
 def decoded(*bodies: dict[str, Any]) -> list[StreamChunk | TurnUpdate]:
     """What the decoder makes of these bodies, without updates that say nothing."""
-    one = gemini.Answer()
-    parts = [p for body in bodies for p in one.decode_event(types.GenerateContentResponse.model_validate(body))]
-    return [part for part in [*parts, *one.end()] if part != TurnUpdate()]
+    decoder = StreamDecoder()
+    parts = [p for body in bodies for p in decoder.decode(types.GenerateContentResponse.model_validate(body))]
+    return [part for part in [*parts, *decoder.close()] if part != TurnUpdate()]
 
 
 # The request
@@ -542,7 +543,7 @@ def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) 
 )
 def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
     """Thoughts count as output, cached tokens are part of the input, and no figure is made up."""
-    assert gemini.decode_usage(types.GenerateContentResponseUsageMetadata.model_validate(usage)) == expected
+    assert decode_usage(types.GenerateContentResponseUsageMetadata.model_validate(usage)) == expected
 
 
 def test_usage_is_a_running_total(server: Loopback) -> None:
