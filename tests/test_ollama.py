@@ -34,7 +34,7 @@ from cogent import (
 )
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.providers import Part
-from cogent.providers.ollama import decode_event, encode_schema, explain
+from cogent.providers.ollama import decode_event, encode_schema, translate_error
 
 OLLAMA = Wire("ollama", ollama_chat, "")
 CHAT = Wire("openai-chat", chat_completions)
@@ -462,9 +462,9 @@ def test_every_part_of_a_line_is_known_as_one() -> None:
     message = {"role": "assistant", "content": 'a "q" \u2028 {}', "tool_calls": [CALL]}
     whole = json.dumps({"message": message, "n": [1.5e-3, True, None], "done": False})
     for size in range(1, len(whole)):
-        assert type(explain(decoding(whole[:size]), "m")) is StreamInterrupted, whole[:size]
+        assert type(translate_error(decoding(whole[:size]), "m")) is StreamInterrupted, whole[:size]
     for text in ("<html>", "", "oops", "{not json at all}", '{"a": 1} trailing words'):
-        assert type(explain(decoding(text), "m")) is ServerError, text
+        assert type(translate_error(decoding(text), "m")) is ServerError, text
 
 
 def decoding(text: str) -> json.JSONDecodeError:

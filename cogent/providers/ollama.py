@@ -17,11 +17,13 @@ from weakref import WeakKeyDictionary
 
 import httpx
 from ollama import AsyncClient, ChatResponse, ResponseError
+from ollama import Message as OllamaMessage
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.errors import BadRequest, ConfigurationError, ModelError, ServerError, StreamInterrupted
-from cogent.messages import Message
+from cogent.json_values import Json
+from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Part, Request, encoder
 from cogent.providers.formats.counts import known
@@ -33,8 +35,8 @@ from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
 from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after, translate
 from cogent.transport.keys import check_key
 
-# What the SDK raises or lets through that needs more to be said than the shared tables know.
-EXPLAINED = (
+# What the SDK raises or lets through that needs another message than the shared tables give.
+TRANSLATED_ERRORS = (
     ConnectionError,
     httpx.ConnectError,
     ResponseError,
@@ -44,9 +46,13 @@ EXPLAINED = (
     AttributeError,
 )
 
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 11434
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 11434
 HAS_PORT = re.compile(r":\d+$")
-LINE_ENDS = str.maketrans({character: f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"})
+# JSON may have these in a string as they are, but the SDK ends a line at them.
+LINE_SEPARATORS = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
+# The SDK's stream can be left only where it waits for more bytes: it decodes this many in some milliseconds.
+MAX_BYTES_PER_READ = 32768
 
 
 class Client(AsyncClient):
@@ -67,7 +73,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     settings = client_settings(httpx, timeout, address, _guard)
     client = Client(model.base_url, headers=headers, **settings)
     client.api_key = key
-    client.base_url = _with_scheme(model.base_url or os.environ.get("OLLAMA_HOST") or "")
+    client.base_url = _with_scheme(address or "")
     return client
 
 
@@ -76,9 +82,11 @@ def _with_scheme(host: str) -> str:
     if "://" in host:
         return host
     name, slash, path = host.partition("/")
-    name = f"{DEFAULT_HOST}{name}" if name.startswith(":") else name or DEFAULT_HOST
-    port = "" if HAS_PORT.search(name) else f":{DEFAULT_PORT}"
-    return f"http://{name}{port}{slash}{path}"
+    if not name or name.startswith(":"):
+        name = f"{DEFAULT_HOST}{name}"
+    if not HAS_PORT.search(name):
+        name = f"{name}:{DEFAULT_PORT}"
+    return f"http://{name}{slash}{path}"
 
 
 async def close_client(client: AsyncClient) -> None:
@@ -100,8 +108,8 @@ async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, 
                     await drain(events)
         finally:
             await cut(events)
-    except EXPLAINED as error:
-        raise explain(error, request.model.name) from error
+    except TRANSLATED_ERRORS as error:
+        raise translate_error(error, request.model.name) from error
 
 
 async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
@@ -112,57 +120,61 @@ async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
         return decode_event(await answer)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
-            raise explain(error, request.model.name) from error
-        lines = error.doc.splitlines()  # a server that streams whatever it is asked for
-        return [part for line in lines for part in decode_event(ChatResponse.model_validate_json(line))]
-    except EXPLAINED as error:
-        raise explain(error, request.model.name) from error
+            raise translate_error(error, request.model.name) from error
+        # A server that streams whatever it is asked for.
+        events = map(ChatResponse.model_validate_json, error.doc.splitlines())
+        return [part for event in events for part in decode_event(event)]
+    except TRANSLATED_ERRORS as error:
+        raise translate_error(error, request.model.name) from error
 
 
 def read_lines() -> Callable[[bytes], Iterator[bytes]]:
-    """A function for the pieces of a streamed answer: it raises the error of a line that reports one.
-
-    What JSON has in its strings and the SDK ends a line at is escaped.
-    """
+    """A function for the pieces of a streamed answer: it escapes line separators, and raises the error of a line."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     events = ErrorEvents(provider_error, LINE_BOUNDARY)
 
     def read(data: bytes) -> Iterator[bytes]:
         for piece in events(data):
-            plain = piece.isascii() and not decoder.getstate()[0]  # nor does it end a character that was cut in two
-            yield piece if plain else decoder.decode(piece).translate(LINE_ENDS).encode()
+            yield escape_line_separators(piece, decoder)
 
     return read
 
 
+def escape_line_separators(piece: bytes, decoder: codecs.IncrementalDecoder) -> bytes:
+    """The piece with the separators escaped; the decoder keeps a character that is cut in two for the next piece."""
+    cut_character = decoder.getstate()[0]
+    if piece.isascii() and not cut_character:
+        return piece
+    return decoder.decode(piece).translate(LINE_SEPARATORS).encode()
+
+
 async def _guard(response: httpx.Response) -> None:
     """A response hook: what holds for all answers, and the error that a whole answer with status 200 reports."""
-    await guard(response, ends=(b"\n",), mender=read_lines if response.is_success else None, most=32768)
+    mender = read_lines if response.is_success else None
+    await guard(response, ends=(b"\n",), mender=mender, most=MAX_BYTES_PER_READ)
     if response.is_success and not response.request.extensions[STREAMED]:
         await response.aread()
         with suppress(ValueError):  # what is no JSON is for the SDK to find
             raise_reported(response.json())
 
 
-def explain(error: Exception, model: str) -> ModelError:
-    """The error of the SDK as one of ours, with what helps."""
+# Errors
+
+
+def translate_error(error: Exception, model: str) -> ModelError:
+    """The ModelError of what the SDK raised, with what helps against it."""
     refused = _refused(error)
+    if refused is not None:
+        return _status_error(refused, model)
     match error:
-        case _ if refused is not None:
-            return _status_error(refused, model)
         case ConnectionError() | httpx.ConnectError():
             return _connection_error(error)
         case ResponseError():
             return provider_error(error.error)
         case ValidationError() if error.title == ChatResponse.__name__:
-            wrong = error.errors()[0]
-            raise_reported(wrong["input"])
-            place = ".".join(map(str, wrong["loc"]))
-            return ServerError(f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200)
-        case json.JSONDecodeError() if broken_off(error):
-            return StreamInterrupted("the answer broke off in the middle of a line")
+            return _format_error(error)
         case json.JSONDecodeError():
-            return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
+            return _json_error(error)
         case AttributeError():
             return ServerError("the server sent what is no JSON object", status=200)
         case TypeError() if "JSON serializable" not in str(error):
@@ -170,78 +182,111 @@ def explain(error: Exception, model: str) -> ModelError:
     return BadRequest(f"the request cannot be sent: {error}")
 
 
+def _format_error(error: ValidationError) -> ModelError:
+    """The error of an answer that the SDK's types do not fit. Raises what the answer itself reports."""
+    wrong = error.errors()[0]
+    raise_reported(wrong["input"])
+    place = ".".join(map(str, wrong["loc"]))
+    return ServerError(f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200)
+
+
+def _json_error(error: json.JSONDecodeError) -> ModelError:
+    if broken_off(error):
+        return StreamInterrupted("the answer broke off in the middle of a line")
+    return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
+
+
 def _connection_error(error: Exception) -> ModelError:
     # The SDK's own error has no reason; that of the HTTP client, which it hides, has.
     cause = error.__context__ if isinstance(error.__context__, httpx.ConnectError) else error
-    told = translate(cause, began=False)
-    if "cannot reach" in str(told.args[0]):
+    translated = translate(cause, began=False)
+    if "cannot reach" in str(translated.args[0]):
         hint = "is Ollama running? `ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
-        told.args = (f"{told.args[0]}; {hint}",)
-    return told
+        translated.args = (f"{translated.args[0]}; {hint}",)
+    return translated
 
 
 def _refused(error: BaseException) -> httpx.Response | None:
-    """The answer with an error status that the SDK was reading: its own error has neither headers nor the body."""
+    """The response with an error status that the SDK was reading: its own error has neither headers nor the body."""
     context = error.__context__
     return context.response if isinstance(context, httpx.HTTPStatusError) else None
 
 
-def _status_error(answer: httpx.Response, model: str) -> ModelError:
-    error = provider_error(answer.text, status=answer.status_code)
-    error.retry_after = retry_after(answer.headers)
-    name_address(error, answer)
-    if answer.status_code == 404 and "model" in str(error.args[0]):
+def _status_error(response: httpx.Response, model: str) -> ModelError:
+    error = provider_error(response.text, status=response.status_code)
+    error.retry_after = retry_after(response.headers)
+    name_address(error, response)
+    if response.status_code == 404 and "model" in str(error.args[0]):
         error.args = (f"{error.args[0]}: `ollama pull {model}` gets it",)
     return error
 
 
-# Ours to theirs
+# Encode
 
 
 @encoder
-def encode_request(request: Request) -> dict[str, Any]:
+def encode_request(request: Request) -> Json:
     """The arguments of `chat`."""
     model = request.model
     messages = [_encode_message(message) for message in request.history()]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
-    arguments: dict[str, Any] = {"model": model.name, "messages": messages, **model.extra}
-    limits = {"num_predict": model.max_tokens, "temperature": model.temperature}
-    if any(value is not None for value in limits.values()):
-        options = [*limits.items(), *dict(model.extra.get("options") or {}).items()]
-        arguments["options"] = {name: value for name, value in options if value is not None}
+    arguments: Json = {"model": model.name, "messages": messages, **model.extra}
+    options = _encode_options(model)
+    if options:
+        arguments["options"] = options
     tools = [{"type": "function", "function": _encode_tool(tool)} for tool in request.tools]
     if tools:
         arguments["tools"] = [*tools, *model.extra.get("tools", ())]
     return arguments
 
 
-def _encode_message(message: Message) -> dict[str, Any]:
-    encoded: dict[str, Any] = {"role": message.role, "content": message.content}
+def _encode_options(model: Model) -> Json:
+    """The model's limits with the user's own options; empty where the model has no limits."""
+    options: Json = {}
+    if model.max_tokens is not None:
+        options["num_predict"] = model.max_tokens
+    if model.temperature is not None:
+        options["temperature"] = model.temperature
+    if not options:
+        return {}
+    for name, value in dict(model.extra.get("options") or {}).items():
+        if value is not None:
+            options[name] = value
+    return options
+
+
+def _encode_message(message: Message) -> Json:
+    encoded: Json = {"role": message.role, "content": message.content}
     if message.role == "tool":
         encoded["tool_name"] = message.name
     if message.reasoning:
         encoded["thinking"] = message.reasoning
     if message.tool_calls:
-        functions = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
-        encoded["tool_calls"] = [{"function": function} for function in functions]
+        encoded["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
     return encoded
 
 
-def _encode_tool(tool: Tool[..., Any]) -> dict[str, Any]:
-    if tool not in _encoded:
-        _encoded[tool] = encode_schema(tool.parameters)
-    return {"name": tool.name, "description": tool.description, "parameters": _encoded[tool]}
+def _encode_call(call: ToolCall) -> Json:
+    return {"function": {"name": call.name, "arguments": call.arguments}}
 
 
-_encoded: WeakKeyDictionary[Tool[..., Any], dict[str, Any]] = WeakKeyDictionary()
+_encoded_schemas: WeakKeyDictionary[Tool[..., Any], Json] = WeakKeyDictionary()
 
 
-def encode_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def _encode_tool(tool: Tool[..., Any]) -> Json:
+    schema = _encoded_schemas.get(tool)
+    if schema is None:
+        schema = encode_schema(tool.parameters)
+        _encoded_schemas[tool] = schema
+    return {"name": tool.name, "description": tool.description, "parameters": schema}
+
+
+def encode_schema(schema: Json) -> Json:
     """A tool's schema in the form that reaches the model.
 
     Of a parameter the SDK, the server and the models' templates know type, enum, flat items and description, and drop
-    the rest without a word. So references are put in place, and what is left is told in the description.
+    the rest without a word. So references are put in place, and the description holds what is left.
     """
     whole = _inline(schema, schema.get("$defs", {}), ())
     properties = {name: _flatten(inner) for name, inner in whole.get("properties", {}).items()}
@@ -262,24 +307,44 @@ def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any
     return _inline(defs[target], defs, (*inside, target)) | rest
 
 
-def _flatten(schema: dict[str, Any]) -> dict[str, Any]:
-    rest = dict(schema)
-    kinds = [branch.get("type") for branch in rest.get("anyOf", ())]
-    if kinds[1:] == ["null"]:  # Optional
-        rest = rest.pop("anyOf")[0] | rest
-    if kinds and all(isinstance(kind, str) for kind in kinds):
-        rest["type"] = kinds
+def _flatten(schema: Json) -> Json:
+    """A parameter's schema in what is known of it, with the rest as JSON in its description."""
+    rest = _merge_branches(schema)
     if "const" in rest:
         rest["enum"] = [rest.pop("const")]
     if rest.get("default", ...) is None:  # what is not required says as much
         del rest["default"]
-    known = ["type", "enum", *(["items"] if set(rest.get("items") or ()) <= {"type", "enum"} else [])]
-    flat = {name: rest.pop(name) for name in known if name in rest}
-    told = [rest.pop("description", ""), f"JSON schema: {json.dumps(rest, ensure_ascii=False)}" if rest else ""]
-    return flat | ({"description": " ".join(filter(None, told))} if any(told) else {})
+    flat = {name: rest.pop(name) for name in _known_fields(rest)}
+    description = [rest.pop("description", "")]
+    if rest:
+        description.append(f"JSON schema: {json.dumps(rest, ensure_ascii=False)}")
+    text = " ".join(filter(None, description))
+    if text:
+        flat["description"] = text
+    return flat
 
 
-# Theirs to ours
+def _merge_branches(schema: Json) -> Json:
+    """A copy of the schema, with the types of its `anyOf` as its own; `Optional[X]` becomes X."""
+    merged = dict(schema)
+    kinds = [branch.get("type") for branch in merged.get("anyOf", ())]
+    if kinds[1:] == ["null"]:
+        value = merged.pop("anyOf")[0]
+        merged = value | merged
+    if kinds and all(isinstance(kind, str) for kind in kinds):
+        merged["type"] = kinds
+    return merged
+
+
+def _known_fields(schema: Json) -> list[str]:
+    names = ["type", "enum"]
+    item_fields = set(schema.get("items") or ())
+    if item_fields <= {"type", "enum"}:
+        names.append("items")
+    return [name for name in names if name in schema]
+
+
+# Decode
 
 
 def decode_event(event: ChatResponse) -> Iterable[Part]:
@@ -296,12 +361,22 @@ def _decode_all(event: ChatResponse) -> Iterator[Part]:
         yield StreamChunk(reasoning=message.thinking)
     if message.content:
         yield StreamChunk(message.content)
+    yield from _decode_calls(message)
+    if event.done or not (message.content or message.thinking):
+        yield _decode_update(event)
+
+
+def _decode_calls(message: OllamaMessage) -> Iterator[Part]:
     for call in message.tool_calls or ():
         function = call.function
-        if not function.name and not function.arguments:
-            continue
-        yield StreamChunk(tool_call=ToolCallDelta(name=function.name, arguments=json.dumps(function.arguments)))
-    if event.done or not (message.content or message.thinking):
-        finish = (event.done_reason or "stop") if event.done else None
-        counts = {"input_tokens": event.prompt_eval_count, "output_tokens": event.eval_count}
-        yield TurnUpdate(model=event.model, finish=finish, usage=known(counts))
+        if function.name or function.arguments:
+            arguments = json.dumps(function.arguments)
+            yield StreamChunk(tool_call=ToolCallDelta(name=function.name, arguments=arguments))
+
+
+def _decode_update(event: ChatResponse) -> TurnUpdate:
+    finish = None
+    if event.done:
+        finish = event.done_reason or "stop"
+    counts = {"input_tokens": event.prompt_eval_count, "output_tokens": event.eval_count}
+    return TurnUpdate(model=event.model, finish=finish, usage=known(counts))
