@@ -47,13 +47,13 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
 
 def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    return _spoken_by(client).stream(client, request)
+    return _api_for(client).stream(client, request)
 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    return await _spoken_by(client).complete(client, request)
+    return await _api_for(client).complete(client, request)
 
 
-def _spoken_by(client: AsyncOpenAI) -> Provider:
+def _api_for(client: AsyncOpenAI) -> Provider:
     return cast(Provider, openai_chat if isinstance(client, AsyncAzureOpenAI) else openai)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
@@ -26,6 +26,9 @@ from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.transport.answers import leave, opened
 from cogent.transport.body import drain
 from cogent.transport.errors import not_looked_through, without_retries
+
+if TYPE_CHECKING:
+    from cogent.tools import Tool
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
@@ -77,9 +80,10 @@ def encode_request(request: Request) -> Json:
     """The arguments of `responses.create`."""
     model = request.model
     reasons = NOT_REASONING.match(model.name) is None
+    items = _encode_messages(request.history(_is_reasoning), reasons)
     arguments: Json = {
         "model": model.name,
-        "input": list(_without_repeated_ids(_encode_messages(request.history(_is_reasoning), reasons))),
+        "input": list(_without_repeated_ids(items)),
         "store": False,
     }
     if reasons:
@@ -91,19 +95,20 @@ def encode_request(request: Request) -> Json:
     if model.temperature is not None:
         arguments["temperature"] = model.temperature
     arguments |= model.extra
-    tools = [
-        {
-            "type": "function",
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-            "strict": False,
-        }
-        for tool in request.tools
-    ]
-    if tools:
+    if request.tools:
+        tools = [_encode_tool(tool) for tool in request.tools]
         arguments["tools"] = [*tools, *model.extra.get("tools", ())]
     return arguments
+
+
+def _encode_tool(tool: Tool[..., Any]) -> Json:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": False,
+    }
 
 
 def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Json]:

@@ -155,7 +155,8 @@ def _decode_reasoning(delta: Json) -> Iterator[Part]:
     if shown:
         yield StreamChunk(reasoning=shown)
     for name, text in texts.items():
-        yield FIELD_WITH_TEXT[name] if text else FIELD_WITHOUT_TEXT[name]
+        fields = FIELD_WITH_TEXT if text else FIELD_WITHOUT_TEXT
+        yield fields[name]
     if details and not shown:
         yield from _show_details(details)
 
@@ -183,9 +184,6 @@ def _decode_calls(delta: Json) -> Iterator[Part]:
 def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
     """The parts of a piece of a call; `place` is its index where the server gives none."""
     function = call.get("function") or {}
-    arguments = function.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments)
     index = call.get("index")
     if index is None:
         index = place
@@ -193,12 +191,18 @@ def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
         index=index,
         id=call.get("id") or None,
         name=function.get("name") or "",
-        arguments=arguments or "",
+        arguments=_arguments_text(function.get("arguments")),
     )
     yield StreamChunk(tool_call=delta)
     more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
     if more:
         yield TurnUpdate(item={"more": more}, of_last_call=True)
+
+
+def _arguments_text(arguments: object) -> str:
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return json.dumps(arguments)
 
 
 # Figures

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Json = Mapping[str, Any]
-
 
 def count(value: object) -> int | None:
     """The value as a count; None for what is none: a bool, a negative number, a word, nothing."""
@@ -25,7 +23,7 @@ def first_count(*values: object) -> int | None:
     return next(filter(None, counts), counts[0] if counts else None)
 
 
-def mapping(value: object) -> Json:
+def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 

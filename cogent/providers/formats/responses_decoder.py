@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.json_values import Json
 from cogent.providers import Part
 from cogent.providers.formats.counts import count, known, mapping, match_total
 from cogent.providers.formats.responses_items import (
@@ -31,16 +32,17 @@ from cogent.providers.formats.responses_items import (
     TEXT,
     TEXT_EVENTS,
     THOUGHT,
-    Json,
     OutputItem,
     Text,
     TextKind,
     pending_call,
     pending_items,
+    text_key,
     texts_of,
     to_send_back,
     type_of,
 )
+from cogent.providers.formats.responses_matching import match_items
 from cogent.run.surrogates import json_object
 from cogent.transport.errors import provider_error, raise_reported
 
@@ -83,7 +85,7 @@ class StreamDecoder:
             raise_reported(event)
             return ()
         self._open_id = UNKNOWN  # the event may begin another item
-        self._has_gaps = self._has_gaps or _number(event) > _number(before) + 1 > 0
+        self._has_gaps = self._has_gaps or _is_gap(before, event)
         return decode(self, event)
 
     def close(self) -> Iterator[Part]:
@@ -103,23 +105,16 @@ class StreamDecoder:
 
     def text_done(self, event: Json, kind: TextKind) -> Iterator[Part]:
         """A whole text."""
-        text = event.get("refusal" if kind is REFUSAL else kind.field if kind.field not in LISTS else "text")
-        if isinstance(text, str) and text:
-            yield from self._whole_part(self._item(kind.item, event), Text(kind, event.get(kind.index) or 0, text))
+        key = text_key(kind) if kind.field in LISTS else kind.field
+        yield from self._whole_text(event, kind, event.get(key))
 
     def part_done(self, event: Json) -> Iterator[Part]:
         """A whole part of a message, of reasoning, or of a summary."""
         part = event.get("part") or {}
-        if event["type"] == "response.reasoning_summary_part.done":
-            kind = SUMMARY
+        kind = _kind_of_part(event["type"], part)
+        if kind is SUMMARY:
             yield TurnUpdate(unseen=True)
-        elif event["type"] == "response.reasoning_part.done" or part.get("type") == "reasoning_text":
-            kind = THOUGHT
-        else:
-            kind = REFUSAL if part.get("type") == "refusal" else TEXT
-        text = part.get("refusal" if kind is REFUSAL else "text")
-        if isinstance(text, str) and text:
-            yield from self._whole_part(self._item(kind.item, event), Text(kind, event.get(kind.index) or 0, text))
+        yield from self._whole_text(event, kind, part.get(text_key(kind)))
 
     def item_added(self, event: Json) -> Iterator[Part]:
         """An item begins."""
@@ -153,6 +148,11 @@ class StreamDecoder:
 
     # What an end event holds beyond what was streamed
 
+    def _whole_text(self, event: Json, kind: TextKind, text: object) -> Iterator[Part]:
+        if isinstance(text, str) and text:
+            item = self._item(kind.item, event)
+            yield from self._whole_part(item, Text(kind, event.get(kind.index) or 0, text))
+
     def _whole_part(self, item: OutputItem, whole: Text) -> Iterator[Part]:
         known = (whole.kind.field, whole.index) in item.parts
         if not known and any(whole.text == part.text for _, part in item.in_order(whole.kind.field)):
@@ -185,11 +185,7 @@ class StreamDecoder:
         """What only the output of the end event holds, and then all items as they are to be sent back."""
         self._ended = True
         items = self._match(output)
-        repeated = {type: self._is_repeated(type, output) for type in ("message", "reasoning")}
-        for item, body in zip(items, output, strict=True):
-            if not (item.type in repeated and repeated[item.type](item, body)):
-                yield from self._whole_item(item, body)
-            item.closed = body if item.closed is None else body | {k: v for k, v in item.closed.items() if v}
+        yield from self._whole_output(items, output)
         for item in self._items:
             if item.closed is None and item.opened is not None:
                 yield from self._whole_item(item, item.opened)
@@ -198,6 +194,14 @@ class StreamDecoder:
             if kept is not None:
                 self._kept[position] = kept
                 yield TurnUpdate(item=kept, position=position)
+
+    def _whole_output(self, items: list[OutputItem], output: list[Json]) -> Iterator[Part]:
+        repeated = {type: self._is_repeated(type, output) for type in ("message", "reasoning")}
+        for item, body in zip(items, output, strict=True):
+            is_repeated = repeated.get(item.type)
+            if is_repeated is None or not is_repeated(item, body):
+                yield from self._whole_item(item, body)
+            item.closed = _merge_closed(item.closed, body)
 
     def _is_repeated(self, type: str, output: list[Json]) -> Callable[[OutputItem, Json], bool]:
         """Whether an item of the output holds nothing new, whichever item its text was given with.
@@ -264,32 +268,32 @@ class StreamDecoder:
 
     def _match(self, output: list[Json]) -> list[OutputItem]:
         """The item that each of the output is: by id, else by place, else the next one of its type, else a new one."""
-        free = {item.place: item for item in self._items}
-        found: dict[int, OutputItem] = {}
-
-        def claim(place: int, item: OutputItem | None) -> None:
-            if item is not None and place not in found and item.place in free:
-                found[place] = free.pop(item.place)
-
-        by_id: dict[tuple[str, object], OutputItem]
-        by_id = {(item.type, id): item for item in reversed(self._items) for id in (item.id, item.call_id) if id}
-        by_place = {(item.type, item.place): item for item in self._items}
-        for place, body in enumerate(output):
-            claim(place, by_id.get((type_of(body), body.get("id"))))
-            claim(place, by_id.get((type_of(body), body.get("call_id"))))
-        for place, body in enumerate(output):
-            claim(place, by_place.get((type_of(body), place)))
-        for place, body in enumerate(output):
-            claim(place, next((item for item in free.values() if _may_be(item, body)), None))
+        found = match_items(self._items, output)
         return [
             found.get(place) or self._new(type_of(body), body.get("id") or None, place)
             for place, body in enumerate(output)
         ]
 
 
-def _may_be(item: OutputItem, body: Json) -> bool:
-    """Whether the item is of this type, and no call with another id."""
-    return item.type == type_of(body) and not (item.call_id and body.get("call_id"))
+def _kind_of_part(event_type: str, part: Json) -> TextKind:
+    if event_type == "response.reasoning_summary_part.done":
+        return SUMMARY
+    if event_type == "response.reasoning_part.done" or part.get("type") == "reasoning_text":
+        return THOUGHT
+    return REFUSAL if part.get("type") == "refusal" else TEXT
+
+
+def _merge_closed(closed: Json | None, body: Json) -> Json:
+    """The item as its own end event holds it, with what only the output of the response has."""
+    if closed is None:
+        return body
+    return body | {name: value for name, value in closed.items() if value}
+
+
+def _is_gap(before: Json, event: Json) -> bool:
+    """Whether events are missing between these two; it is not known without their numbers."""
+    first = _number(before)
+    return first >= 0 and _number(event) > first + 1
 
 
 def _number(event: Json) -> int:
@@ -336,12 +340,19 @@ def _announce(item: OutputItem, body: Json) -> Iterator[Part]:
     """The id and the name of a call, as soon as they are known; neither changes after that."""
     if item.type != "function_call":
         return
-    call_id = "" if item.call_id else body.get("call_id") or ""
-    name = "" if item.name else body.get("name") or ""
+    call_id = _announced(item.call_id, body.get("call_id"))
+    name = _announced(item.name, body.get("name"))
     if call_id or name:
         item.call_id = item.call_id or call_id
         item.name = item.name or name
         yield StreamChunk(tool_call=ToolCallDelta(item.place, call_id or None, name))
+
+
+def _announced(known: str, value: str | None) -> str:
+    """The value if it is the first; else an empty one."""
+    if known:
+        return ""
+    return value or ""
 
 
 def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[Part]:

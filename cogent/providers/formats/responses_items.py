@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from cogent.errors import ServerError
+from cogent.json_values import Json
 from cogent.messages import ToolCall
 from cogent.run.surrogates import fix_surrogates, json_object
-
-Json = dict[str, Any]
 
 # Items that wait for the client, and their fields that say what for.
 WAITING = {
@@ -23,6 +21,7 @@ WAITING = {
     "tool_search_call": ("arguments",),
     "mcp_approval_request": ("arguments",),
 }
+OUTPUT_ENDINGS = ("_output", "_response", "mcp_call")  # of the types that answer such an item
 LISTS = ("summary", "content")  # the fields of an item that are lists of parts
 REASONING = ("summary_text", "reasoning_text")
 
@@ -115,22 +114,36 @@ def type_of(body: Json) -> str:
     return str(body.get("type") or "message")
 
 
+def text_key(kind: TextKind) -> str:
+    """The name under which a part of this kind has its text."""
+    return "refusal" if kind is REFUSAL else "text"
+
+
 def texts_of(body: Json) -> Iterator[Text]:
     """The texts of a whole item, in order. All text of a reasoning item is reasoning, whatever its parts are called."""
-    kind = STRING_FIELDS.get(type_of(body))
-    if kind is not None:
-        text = body.get(kind.field)
-        if text:
-            yield Text(kind, 0, text if isinstance(text, str) else json.dumps(text))
-    if type_of(body) not in ("message", "reasoning"):
-        return
-    for name in LISTS:
-        parts = body.get(name) or ()
-        for index, part in enumerate([{"text": parts}] if isinstance(parts, str) else parts):
-            kind = _kind_of(body, name, part)
-            text = part.get("refusal" if kind is REFUSAL else "text")
-            if isinstance(text, str) and text:
-                yield Text(kind, index, text)
+    type = type_of(body)
+    if type in STRING_FIELDS:
+        yield from _text_of_field(body, STRING_FIELDS[type])
+    if type in ("message", "reasoning"):
+        for name in LISTS:
+            yield from _texts_of_list(body, name)
+
+
+def _text_of_field(body: Json, kind: TextKind) -> Iterator[Text]:
+    text = body.get(kind.field)
+    if text:
+        yield Text(kind, 0, text if isinstance(text, str) else json.dumps(text))
+
+
+def _texts_of_list(body: Json, name: str) -> Iterator[Text]:
+    parts = body.get(name) or ()
+    if isinstance(parts, str):
+        parts = [{"text": parts}]
+    for index, part in enumerate(parts):
+        kind = _kind_of(body, name, part)
+        text = part.get(text_key(kind))
+        if isinstance(text, str) and text:
+            yield Text(kind, index, text)
 
 
 def _kind_of(body: Json, name: str, part: Json) -> TextKind:
@@ -150,18 +163,30 @@ def to_send_back(item: OutputItem) -> Json | None:
     if item.call_id:
         body = body | {"call_id": item.call_id, "name": item.name}
     given = item.given()
-    is_list = not any(isinstance(body.get(name), str) for name in LISTS)
-    if is_list and "".join(text.text for text in texts_of(body)) == given:
+    if _has_text(body, given):
         return body
     if item.type in STRING_FIELDS:
         return body | {STRING_FIELDS[item.type].field: given}
     return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
 
 
+def _has_text(body: Json, text: str) -> bool:
+    """Whether the item has this text, in lists of parts as the API takes it."""
+    if any(isinstance(body.get(name), str) for name in LISTS):
+        return False
+    return "".join(part.text for part in texts_of(body)) == text
+
+
 def _made_up(item: OutputItem) -> Json | None:
     """The item where no event held it whole. Reasoning has none: its encrypted content may not be whole either."""
     if item.type == "message" and item.given():
-        return {"content": [], **(item.opened or {}), "type": "message", "role": "assistant", "status": "completed"}
+        return {
+            "content": [],
+            **(item.opened or {}),
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+        }
     if item.type == "function_call":
         return {**(item.opened or {}), "type": "function_call", "status": "completed"}
     return None
@@ -170,8 +195,10 @@ def _made_up(item: OutputItem) -> Json | None:
 def pending_items(items: Iterable[Json]) -> list[Json]:
     """The items that wait for the client: those whose output is not in the same response."""
     items = list(items)
-    outputs = [item for item in items if type_of(item).endswith(("_output", "_response", "mcp_call"))]
-    answered = {item.get(name) for item in outputs for name in ("call_id", "approval_request_id", "id")}
+    answered: set[object] = set()
+    for item in items:
+        if type_of(item).endswith(OUTPUT_ENDINGS):
+            answered.update(item.get(name) for name in ("call_id", "approval_request_id", "id"))
     return [item for item in items if _may_wait(item) and answered.isdisjoint(_own_ids(item))]
 
 
@@ -191,8 +218,11 @@ def pending_call(item: Json) -> ToolCall:
 
 def _arguments(body: Json) -> Json | str:
     """What the client is asked to do: the fields of the item that say it, or its only one."""
-    asked = {name: body[name] for name in WAITING[type_of(body)] if body.get(name) is not None}
-    value = next(iter(asked.values())) if len(WAITING[type_of(body)]) == 1 and asked else asked
+    names = WAITING[type_of(body)]
+    asked = {name: body[name] for name in names if body.get(name) is not None}
+    if len(names) > 1 or not asked:
+        return asked
+    value = asked[names[0]]
     if isinstance(value, str):
         parsed = json_object(value) if "arguments" in asked else None
         return value if parsed is None else parsed
@@ -202,7 +232,7 @@ def _arguments(body: Json) -> Json | str:
 def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
     mended_parts = list(parts) if isinstance(parts, list) else []
     for index, part in item.in_order(name):
-        key = "refusal" if part.kind is REFUSAL else "text"
+        key = text_key(part.kind)
         if index < len(mended_parts) and isinstance(mended_parts[index].get(key), str):
             mended_parts[index] = mended_parts[index] | {key: part.text}
         else:

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from cogent.errors import ConfigurationError
+from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.run.pending import APPROVAL_REQUEST, NOT_APPROVED
-
-Json = dict[str, Any]
 
 
 def encode_output(type: str, result: Message) -> Json:
     """The output item for a call of this type. Raises ConfigurationError for a result that it cannot take."""
-    names_call = {"approval_request_id" if type == APPROVAL_REQUEST else "call_id": result.tool_call_id}
+    id_name = "approval_request_id" if type == APPROVAL_REQUEST else "call_id"
+    names_call = {id_name: result.tool_call_id}
     own = result.items[0] if result.items else {}  # the caller's own output item
     if own and (type != "function" or own.get("type") == "function_call_output"):
         return names_call | own
@@ -27,7 +27,9 @@ def encode_output(type: str, result: Message) -> Json:
 
 def _approval(result: Message) -> Json:
     answer: Json = {"type": "mcp_approval_response", "approve": not result.is_error}
-    return answer | {"reason": result.content} if result.is_error and result.content != NOT_APPROVED else answer
+    if result.is_error and result.content != NOT_APPROVED:
+        answer["reason"] = result.content
+    return answer
 
 
 def _screenshot(result: Message) -> Json:
@@ -47,10 +49,9 @@ def _shell(result: Message) -> Json:
     output = _listed(result.content)
     if output is None:
         outcome = {"type": "exit", "exit_code": int(result.is_error)}
-        texts = (
-            {"stdout": "", "stderr": result.content} if result.is_error else {"stdout": result.content, "stderr": ""}
-        )
-        output = [{**texts, "outcome": outcome}]
+        stdout = "" if result.is_error else result.content
+        stderr = result.content if result.is_error else ""
+        output = [{"stdout": stdout, "stderr": stderr, "outcome": outcome}]
     return {"type": "shell_call_output", "output": output}
 
 
