@@ -1,10 +1,10 @@
-"""The Gemini SDK's client, with a key and an address, and with an HTTP client of ours."""
+"""The Gemini SDK's client, with a key and an address, and with an HTTP client that cogent makes."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from collections.abc import Iterable
 
 import httpx2
 from google import genai
@@ -12,6 +12,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.genai import types
 
 from cogent.errors import ConfigurationError, ModelError
+from cogent.json_values import Json
 from cogent.model import Model
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard, opened
@@ -21,27 +22,25 @@ from cogent.transport.errors import plain, provider_error
 
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
-ADDRESS, VERTEX_ADDRESS = "https://generativelanguage.googleapis.com", "https://aiplatform.googleapis.com"
+ADDRESS = "https://generativelanguage.googleapis.com"
+VERTEX_ADDRESS = "https://aiplatform.googleapis.com"
 VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
+# The SDK's stream can be left only where it waits for more bytes; to parse this many, in short events, takes it 2 ms.
+MAX_BYTES_PER_READ = 8192
 
 
 class Client(genai.Client):
     """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK retries with that by itself."""
 
     def __init__(self, model: Model, timeout: Timeout) -> None:
-        vertex = next((os.environ[name] for name in VERTEX if name in os.environ), "").lower() in ("true", "1")
-        # The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
-        default = None if vertex or os.environ.get("GOOGLE_GENAI_API_VERSION") else "v1beta"
         address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
         settings = client_settings(httpx2, timeout, address, _guard, _check)
         self.http = httpx2.AsyncClient(follow_redirects=True, **settings)
         self.http.event_hooks["request"].append(self._limit)
-        options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or default)
+        options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or _default_version())
         options.httpx_async_client = self.http
-        # The SDK does not tell the address that it has found.
-        found = os.environ.get("GOOGLE_VERTEX_BASE_URL" if vertex else "GOOGLE_GEMINI_BASE_URL")
-        self.base_url = model.base_url or found or (VERTEX_ADDRESS if vertex else ADDRESS)
-        key = model.api_key or next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+        self.base_url = model.base_url or _default_address()
+        key = model.api_key or _first_variable(KEYS)
         self.api_key = key if isinstance(key, str) else None
         super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below
 
@@ -51,9 +50,43 @@ class Client(genai.Client):
             request.extensions["timeout"] = self.http.timeout.as_dict()
 
 
+def _first_variable(names: Iterable[str]) -> str | None:
+    """The first of these environment variables that is set and not empty."""
+    for name in names:
+        if value := os.environ.get(name):
+            return value
+    return None
+
+
+def _uses_vertex() -> bool:
+    """Whether the environment asks for Vertex AI, read as the SDK does: the first variable that is set counts."""
+    for name in VERTEX:
+        if name in os.environ:
+            return os.environ[name].lower() in ("true", "1")
+    return False
+
+
+def _default_version() -> str | None:
+    """The API version for a model that names none; None leaves it to the SDK.
+
+    The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
+    """
+    if _uses_vertex() or os.environ.get("GOOGLE_GENAI_API_VERSION"):
+        return None
+    return "v1beta"
+
+
+def _default_address() -> str:
+    """The address that the SDK takes for a model without one: it has no public attribute for that."""
+    if _uses_vertex():
+        return os.environ.get("GOOGLE_VERTEX_BASE_URL") or VERTEX_ADDRESS
+    return os.environ.get("GOOGLE_GEMINI_BASE_URL") or ADDRESS
+
+
 async def _guard(response: httpx2.Response) -> None:
     streamed = response.status_code == 200 and response.url.path.endswith(":streamGenerateContent")
-    await guard(response, most=8192, reader="gemini", mender=_error_events if streamed else None)
+    mender = _error_events if streamed else None
+    await guard(response, most=MAX_BYTES_PER_READ, reader="gemini", mender=mender)
 
 
 def _error_events() -> ErrorEvents:
@@ -66,30 +99,35 @@ async def _check(response: httpx2.Response) -> None:
         return
     if response.url.path.endswith(":streamGenerateContent"):
         opened(response, "gemini")
-    else:
-        await response.aread()
-        answer = response.json() if "json" in response.headers.get("content-type", "") else response.text
-        if is_error(answer):
-            raise read_error(answer)
-        plain(answer)
+        return
+    await response.aread()
+    is_json = "json" in response.headers.get("content-type", "")
+    answer = response.json() if is_json else response.text
+    if is_error(answer):
+        raise read_error(answer)
+    plain(answer)
 
 
 def read_error(body: object, status: int = 200) -> ModelError:
-    """The error that Google described: the most telling word, and the time to wait, stand among its details."""
-    infos = dict(item for info in _details(body) for item in info.items())
-    told = provider_error(body, status=status, code=infos.get("reason"))
+    """The error that Google described: the most specific code, and the time to wait, stand among its details."""
+    infos: Json = {}
+    for info in _details(body):
+        infos |= info
+    error = provider_error(body, status=status, code=infos.get("reason"))
     delay = DELAY.fullmatch(str(infos.get("retryDelay")))
-    told.retry_after = float(delay[1]) if delay else None
-    return told
+    error.retry_after = float(delay[1]) if delay else None
+    return error
 
 
-def _details(body: object) -> list[dict[str, Any]]:
+def _details(body: object) -> list[Json]:
     body = decoded(body)
     while isinstance(body, list) and body:
         body = body[0]
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
-    return [info for info in details if isinstance(info, dict)] if isinstance(details, list) else []
+    if not isinstance(details, list):
+        return []
+    return [info for info in details if isinstance(info, dict)]
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:

