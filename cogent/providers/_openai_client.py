@@ -45,7 +45,8 @@ def key(model: Model) -> Any:
 
     async def provided() -> str:
         value = provide()
-        value = await value if inspect.isawaitable(value) else value
+        if inspect.isawaitable(value):
+            value = await value
         check_key(value)
         return str(value)
 

@@ -26,11 +26,7 @@ PATH = "/openai/v1"
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
     """A client for the resource. Raises ConfigurationError, naming the variable of what is missing."""
-    endpoint = (model.base_url or os.environ.get("AZURE_OPENAI_ENDPOINT", "")).rstrip("/").removesuffix(PATH)
-    if not endpoint:
-        raise ConfigurationError(
-            "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
-        )
+    endpoint = _endpoint(model)
     secret = key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
     common: dict[str, Any] = {"max_retries": 0, "http_client": http_client(timeout, endpoint)}
     try:
@@ -43,6 +39,17 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
             "no Azure key: set AZURE_OPENAI_API_KEY, or give Model(..., api_key=...), a key or a function that "
             "returns a token"
         ) from error
+
+
+def _endpoint(model: Model) -> str:
+    """The resource's address, without the path of the API."""
+    address = model.base_url or os.environ.get("AZURE_OPENAI_ENDPOINT", "")
+    endpoint = address.rstrip("/").removesuffix(PATH)
+    if not endpoint:
+        raise ConfigurationError(
+            "no Azure endpoint: set AZURE_OPENAI_ENDPOINT, or give Model(..., base_url='https://NAME.openai.azure.com')"
+        )
+    return endpoint
 
 
 def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:

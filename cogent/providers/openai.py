@@ -115,13 +115,20 @@ def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Jso
     types: dict[str | None, str] = {}  # by id, of the calls that went out as the API's own items
     for message in messages:
         if message.role == "tool":
-            yield encode_output(types.get(message.tool_call_id, "function"), message)
+            type = types.get(message.tool_call_id, "function")
+            yield encode_output(type, message)
             continue
-        has_own_types = any(call.type != "function" for call in message.tool_calls)
-        own = _own_items(message) if reasons or has_own_types else None
-        if own is not None:
+        own = _own_items(message) if reasons or _has_own_types(message) else None
+        if own is None:
+            yield from _encode_neutral(message)
+        else:
             types |= {call.id: call.type for call in message.tool_calls}
-        yield from _encode_neutral(message) if own is None else own
+            yield from own
+
+
+def _has_own_types(message: Message) -> bool:
+    """Whether it has a call that is no function, which only the API's own items can say."""
+    return any(call.type != "function" for call in message.tool_calls)
 
 
 def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:

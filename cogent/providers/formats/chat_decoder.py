@@ -150,7 +150,7 @@ def _decode_reasoning(delta: Json) -> Iterator[Part]:
     details = delta.get("reasoning_details")
     if details:
         yield TurnUpdate(item={"reasoning_details": details})
-    texts = {name: delta[name] for name in REASONING_FIELDS if isinstance(delta.get(name), str)}
+    texts = _texts_by_field(delta)
     shown = next(filter(None, texts.values()), "")
     if shown:
         yield StreamChunk(reasoning=shown)
@@ -159,6 +159,10 @@ def _decode_reasoning(delta: Json) -> Iterator[Part]:
         yield fields[name]
     if details and not shown:
         yield from _show_details(details)
+
+
+def _texts_by_field(delta: Json) -> dict[str, str]:
+    return {name: delta[name] for name in REASONING_FIELDS if isinstance(delta.get(name), str)}
 
 
 def _show_details(details: Iterable[Json]) -> Iterator[Part]:
@@ -194,9 +198,14 @@ def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
         arguments=_arguments_text(function.get("arguments")),
     )
     yield StreamChunk(tool_call=delta)
-    more = {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
+    more = _other_fields(call)
     if more:
         yield TurnUpdate(item={"more": more}, of_last_call=True)
+
+
+def _other_fields(call: Json) -> Json:
+    """What a server adds to a call, a signature say."""
+    return {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
 
 
 def _arguments_text(arguments: object) -> str:

@@ -224,9 +224,14 @@ def _arguments(body: Json) -> Json | str:
         return asked
     value = asked[names[0]]
     if isinstance(value, str):
-        parsed = json_object(value) if "arguments" in asked else None
-        return value if parsed is None else parsed
+        return _parsed(value) if "arguments" in asked else value
     return value if isinstance(value, dict) else asked
+
+
+def _parsed(text: str) -> Json | str:
+    """The object that the text is as JSON, else the text."""
+    parsed = json_object(text)
+    return text if parsed is None else parsed
 
 
 def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
