@@ -261,6 +261,8 @@ def trials() -> Trials:
             nobody = wire.agent(judge, model={"base_url": closed_port() + wire.suffix, "max_retries": 1})
             jobs.append(hold(refused[wire.name], nobody, 0))
         await asyncio.gather(*jobs)
+        for agent in agents.values():  # the end of the event loop leaves no time to close hundreds of connections
+            await agent.aclose()
 
     with Judge(list(held.values())) as judge:
         asyncio.run(run(judge))
