@@ -202,21 +202,28 @@ def decode_usage(usage: Mapping[str, Any], earlier: Mapping[str, int] = MappingP
     """The counts of a `usage` object, as far as given; `input_tokens` leaves out what the cache served or took in.
 
     A compaction is billed like an answer and is not in the totals, while the iterations of type `message` are.
-    `earlier` are the message's own counts so far: a later zero hides none.
+    `earlier` are the counts so far: a later zero hides none, but where the iterations name the message's own counts.
     """
     counts = _read_counts(usage)
-    for compaction in _compactions(usage):
+    if not _iterations(usage, "compaction"):
+        return counts
+    own = counts if _iterations(usage, "message") else {**earlier, **_without_zeros(counts)}
+    for compaction in _iterations(usage, "compaction"):
         for name, number in _read_counts(compaction).items():
-            before = counts.get(name) or earlier.get(name, 0)
-            counts[name] = before + number
+            counts[name] = own.get(name, 0) + number
+        own = counts
     return counts
 
 
-def _compactions(usage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _iterations(usage: Mapping[str, Any], type: str) -> list[Mapping[str, Any]]:
     iterations = usage.get("iterations")
     if not isinstance(iterations, list):
         return []
-    return [iteration for iteration in map(mapping, iterations) if iteration.get("type") == "compaction"]
+    return [iteration for iteration in map(mapping, iterations) if iteration.get("type") == type]
+
+
+def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in counts.items() if number}
 
 
 def _read_counts(usage: Mapping[str, Any]) -> dict[str, int]:
