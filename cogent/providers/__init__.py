@@ -1,13 +1,14 @@
 """What a provider is: a module that translates, found by the name in the model string.
 
-A provider module translates in pure functions and does its input and output in one thin generator:
+A provider module translates in functions that never await, and does its input and output in one thin generator:
 
-    encode_request(request) -> dict             ours to theirs, never awaits
-    decode_event(event) -> Iterable[Part]       theirs to ours, no memory, never awaits
     make_client(model, timeout) -> client       no connection yet
-    stream(client, request) -> AsyncGenerator   call, iterate, decode, close
+    stream(client, request) -> AsyncGenerator   encode, call, decode each event, close
     complete(client, request) -> Iterable       the same for one plain response
     close_client(client)
+
+By custom `encode_request(request)` gives the arguments of the SDK's call, and a `StreamDecoder` turns its events into
+`Part`s.
 
 `request.history()` is the conversation as the server takes it. A client's `base_url`, if it has one, tells that server
 from others: what one made (signatures, encrypted reasoning) is sent to no other.

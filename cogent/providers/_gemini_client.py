@@ -15,10 +15,11 @@ from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.model import Model
 from cogent.timeout import Timeout
-from cogent.transport.answers import client_settings, guard, opened
+from cogent.transport.answers import client_settings, guard, watch_stream
 from cogent.transport.error_body import decoded, is_error
 from cogent.transport.error_events import SSE_BOUNDARY, ErrorEvents
-from cogent.transport.errors import plain, provider_error
+from cogent.transport.errors import provider_error
+from cogent.transport.requests import require_json_object
 
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
@@ -98,14 +99,14 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
-        opened(response, "gemini")
+        watch_stream(response, "gemini")
         return
     await response.aread()
     is_json = "json" in response.headers.get("content-type", "")
     answer = response.json() if is_json else response.text
     if is_error(answer):
         raise read_error(answer)
-    plain(answer)
+    require_json_object(answer)
 
 
 def read_error(body: object, status: int = 200) -> ModelError:

@@ -23,10 +23,18 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.run.history import mend_items
 from cogent.timeout import Timeout
-from cogent.transport.answers import answered, client_settings, end_of, guard, is_event_stream, leave, opened
+from cogent.transport.answers import (
+    client_settings,
+    close_stainless_stream,
+    expect_complete_body,
+    guard,
+    is_event_stream,
+    request_id_update,
+    watch_stream,
+)
 from cogent.transport.body import drain
-from cogent.transport.errors import not_looked_through, plain, without_retries
 from cogent.transport.keys import check_key
+from cogent.transport.requests import bypass_sdk_validation, require_json_object, without_retries
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
@@ -59,11 +67,11 @@ async def close_client(client: AsyncAnthropic) -> None:
 async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     raw = await _create(client, request.model, {**encode_request(request), "stream": True})
-    check_end = end_of(raw.http_response, "anthropic")
+    check_end = expect_complete_body(raw.http_response, "anthropic")
     events = await raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
-        yield opened(raw.http_response, "anthropic")
+        yield watch_stream(raw.http_response, "anthropic")
         async for event in events:
             for part in decoder.decode(event):
                 yield part
@@ -75,7 +83,7 @@ async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Par
                 yield part
         await drain(events)
     finally:
-        await leave(events)
+        await close_stainless_stream(events)
 
 
 async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
@@ -87,15 +95,15 @@ async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
         decoder = StreamDecoder()
         events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
         return [part async for event in events for part in decoder.decode(event)]
-    response = plain(await raw.parse(to=object))
-    return chain((answered(raw.headers),), decode_response(response))
+    response = require_json_object(await raw.parse(to=object))
+    return chain((request_id_update(raw.headers),), decode_response(response))
 
 
 async def _create(client: AsyncAnthropic, model: Model, arguments: Json) -> Any:
     if callable(model.api_key) and model.client is None:
         await _renew_key(client, model.api_key)
     create: Callable[..., Awaitable[Any]] = without_retries(client).messages.with_raw_response.create
-    return await create(**not_looked_through(arguments, "messages", "tools", "container", messages=[]))
+    return await create(**bypass_sdk_validation(arguments, "messages", "tools", "container", messages=[]))
 
 
 async def _renew_key(client: AsyncAnthropic, read_key: Callable[[], Any]) -> None:

@@ -23,7 +23,7 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers._gemini_client import close_client, make_client, read_error
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.run.history import mend_items
-from cogent.transport.answers import cut
+from cogent.transport.answers import close_generator_chain
 from cogent.transport.error_body import read_report
 from cogent.transport.errors import broken_off, error_body, name_address, provider_error, retry_after
 
@@ -65,7 +65,7 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
             raise translate_error(error) from error
         raise
     finally:
-        await cut(events)
+        await close_generator_chain(events)
 
 
 async def _open(client: genai.Client, request: Request) -> Any:

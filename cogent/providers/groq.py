@@ -19,7 +19,7 @@ from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard
-from cogent.transport.errors import not_looked_through, without_retries
+from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
@@ -60,6 +60,6 @@ async def _create(client: AsyncGroq, request: Request, *, streamed: bool) -> Any
         arguments["stream"] = True
     else:
         arguments.setdefault("stream", False)
-    arguments = not_looked_through(arguments, "messages", "tools", messages=[])
+    arguments = bypass_sdk_validation(arguments, "messages", "tools", messages=[])
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     return await create(**arguments)

@@ -29,7 +29,7 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers.formats.counts import known
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.transport.answers import STREAMED, client_settings, cut, guard
+from cogent.transport.answers import STREAMED, client_settings, close_generator_chain, guard
 from cogent.transport.body import drain
 from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
 from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after, translate
@@ -107,7 +107,7 @@ async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, 
                 if event.done:
                     await drain(events)
         finally:
-            await cut(events)
+            await close_generator_chain(events)
     except TRANSLATED_ERRORS as error:
         raise translate_error(error, request.model.name) from error
 

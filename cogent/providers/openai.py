@@ -23,9 +23,9 @@ from cogent.providers.formats.responses_decoder import ENDS, StreamDecoder, deco
 from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
-from cogent.transport.answers import leave, opened
+from cogent.transport.answers import close_stainless_stream, watch_stream
 from cogent.transport.body import drain
-from cogent.transport.errors import not_looked_through, without_retries
+from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
@@ -42,7 +42,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     events = raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
-        yield opened(raw.http_response)
+        yield watch_stream(raw.http_response)
         async for event in events:
             for part in decoder.decode(event):
                 yield part
@@ -51,7 +51,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
         for part in decoder.close():
             yield part
     finally:
-        await leave(events)
+        await close_stainless_stream(events)
 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
@@ -62,7 +62,7 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 
 async def _create(client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]) -> Any:
     create: Callable[..., Awaitable[Any]] = without_retries(client).responses.with_raw_response.create
-    arguments = not_looked_through(arguments, "input", "tools")
+    arguments = bypass_sdk_validation(arguments, "input", "tools")
     try:
         return await create(**arguments)
     except BadRequestError as error:

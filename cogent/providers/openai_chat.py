@@ -15,7 +15,7 @@ from cogent.providers._openai_client import close_client, make_client
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
-from cogent.transport.errors import not_looked_through, without_retries
+from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
@@ -38,6 +38,6 @@ async def _create(client: AsyncOpenAI, request: Request, mode: Json) -> Any:
     # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers know only that.
     official = isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
     arguments = encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")
-    arguments = not_looked_through({**mode, **arguments}, "messages", "tools", messages=[])
+    arguments = bypass_sdk_validation({**mode, **arguments}, "messages", "tools", messages=[])
     create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
     return await create(**arguments)

@@ -16,7 +16,8 @@ from cogent.run.history import server_address
 from cogent.run.plan import Job
 from cogent.run.retry import wait_before
 from cogent.run.turn import Turn
-from cogent.transport.errors import FilterRefusal, translate
+from cogent.transport.error_tables import FilterRefusal
+from cogent.transport.errors import translate
 from cogent.transport.unsent import unsent
 
 MAX_WORD_CHARS = 100  # of a finish reason, where an error names it

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
 from cogent.timeout import Timeout
-from cogent.transport.body import content_type, guarded
+from cogent.transport.body import content_type, wrap_body
 from cogent.transport.event_stream import BLANK_LINE, Reader
 
 # Names of this machine in the form of the HTTP clients' patterns.
@@ -37,7 +37,7 @@ def client_settings(httpx: Any, timeout: Timeout, address: str | None, *hooks: A
     return {
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        "event_hooks": {"request": [_refuse_what_was_not_asked_for], "response": [*hooks]},
+        "event_hooks": {"request": [_reject_premature_response], "response": [*hooks]},
         "mounts": {f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))},
     }
 
@@ -52,7 +52,7 @@ def _own_host(address: str) -> list[str]:
     return [f"[{host}]" if ":" in host else host] if own else []
 
 
-async def _refuse_what_was_not_asked_for(request: Any) -> None:
+async def _reject_premature_response(request: Any) -> None:
     """A request hook: an answer that had come before its question was sent is no answer to that.
 
     The HTTP clients keep what a server sends after the end of an answer, and take it for the next one. Only then is
@@ -72,7 +72,7 @@ async def _refuse_what_was_not_asked_for(request: Any) -> None:
 async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any) -> None:
     """A response hook: refuses redirects to another host, and limits the size of what is read.
 
-    `ends` are the bytes of which one ends an event, where a stream was asked for; `how` goes to `guarded`.
+    `ends` are the bytes of which one ends an event, where a stream was asked for; `how` goes to `wrap_body`.
     """
     if response.has_redirect_location:
         _check_redirect(response)
@@ -81,7 +81,7 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any)
         in_path = asked.url.path.endswith(":streamGenerateContent")
         asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
     streamed = asked.extensions[STREAMED] or content_type(response) == EVENT_STREAM
-    guarded(response, ends if streamed else (), **how)
+    wrap_body(response, ends if streamed else (), **how)
 
 
 def _check_redirect(response: Any) -> None:
@@ -98,13 +98,13 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def opened(response: Any, reader: Reader = "openai") -> TurnUpdate:
+def watch_stream(response: Any, reader: Reader = "openai") -> TurnUpdate:
     """What the head of a streamed answer tells; from here on its bytes are looked at, whoever made the client."""
-    guarded(response, BLANK_LINE, reader=reader)
-    return answered(response.headers)
+    wrap_body(response, BLANK_LINE, reader=reader)
+    return request_id_update(response.headers)
 
 
-def answered(headers: Mapping[str, str]) -> TurnUpdate:
+def request_id_update(headers: Mapping[str, str]) -> TurnUpdate:
     """The first part of every answer: the provider's id for the request, if it gave one."""
     return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
 
@@ -114,13 +114,13 @@ def is_event_stream(response: Any) -> bool:
     return content_type(response) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
-def end_of(response: Any, reader: Reader = "openai") -> Callable[[], None]:
+def expect_complete_body(response: Any, reader: Reader = "openai") -> Callable[[], None]:
     """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
 
     A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
     last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
     """
-    events = guarded(response, BLANK_LINE, reader=reader).events
+    events = wrap_body(response, BLANK_LINE, reader=reader).events
 
     def check() -> None:
         if events is not None and events.cut:
@@ -129,7 +129,7 @@ def end_of(response: Any, reader: Reader = "openai") -> Callable[[], None]:
     return check
 
 
-async def leave(events: Any) -> None:
+async def close_stainless_stream(events: Any) -> None:
     """Close an SDK's stream, and end the generators behind it by reading on.
 
     Left to the garbage collector or the end of the loop, they would be closed all at once, each while another closes
@@ -141,7 +141,7 @@ async def leave(events: Any) -> None:
             pass
 
 
-async def cut(events: AsyncIterator[object]) -> None:
+async def close_generator_chain(events: AsyncIterator[object]) -> None:
     """End an SDK's generators, and with them the connection of an answer that is not read to its end.
 
     Generators that hold each other in a circle have nothing else to close: closing the outermost closes no other before

@@ -20,15 +20,15 @@ from cogent.transport.errors import translate
 from cogent.transport.event_stream import BLANK_LINE, EventStream, Reader
 
 MB = 1024 * 1024
-LARGEST_EVENT = 64 * MB
-LARGEST_ANSWER = 256 * MB  # for what is no stream
-LARGEST_PAGE = MB  # of an error or a redirect: more is not told anyway
-LONGEST_END = 32  # bytes that the last line of a stream takes with what stands around it
-LONGEST_CLOSING = 1.0  # seconds that a server may hold the connection after the end of its answer
-UNPACKED = MB  # bytes that are unpacked at once
+MAX_EVENT_BYTES = 64 * MB
+MAX_ANSWER_BYTES = 256 * MB  # for what is no stream
+MAX_PAGE_BYTES = MB  # of an error or a redirect: more is not told anyway
+TAIL_BYTES = 32  # bytes that the last line of a stream takes with what stands around it
+MAX_DRAIN_SECONDS = 1.0  # seconds that a server may hold the connection after the end of its answer
+MAX_INFLATE_BYTES = MB  # bytes that are unpacked at once
 COMPRESSED = {"gzip", "x-gzip", "deflate"}  # what the HTTP clients ask for
-WITH_A_HEAD, WITHOUT = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS  # gzip or zlib, as the head says; or deflate alone
-MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
+WBITS_AUTO, WBITS_RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS  # gzip or zlib, as the head says; or deflate alone
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 
 Unpack = Callable[[bytes], Iterator[bytes]]
@@ -70,7 +70,7 @@ class AnswerBytes:
                                 await asyncio.sleep(0)
                     if self.events is not None and self.events.failure is not None:
                         raise self.events.failure
-                    if self.page and self.size > LARGEST_PAGE:
+                    if self.page and self.size > MAX_PAGE_BYTES:
                         return
                     if self.complete():
                         break
@@ -95,7 +95,7 @@ class AnswerBytes:
             if self.page:
                 return b""
             self.size = self.checked(self.size, data)
-        self.last = data if len(data) > LONGEST_END else (self.last + data)[-LONGEST_END:]
+        self.last = data if len(data) > TAIL_BYTES else (self.last + data)[-TAIL_BYTES:]
         return data if self.events is None else self.events.feed(data)
 
     def begin(self, data: bytes) -> bytes:
@@ -104,9 +104,9 @@ class AnswerBytes:
         A stream of events begins with its first byte that is no white space, and that byte is looked at.
         """
         self.first += data
-        if MARK.startswith(self.first):
+        if BYTE_ORDER_MARK.startswith(self.first):
             return b""
-        first = self.first.removeprefix(MARK)
+        first = self.first.removeprefix(BYTE_ORDER_MARK)
         if self.events is not None:
             first = first.lstrip()
             if not first:
@@ -137,7 +137,7 @@ class AnswerBytes:
         edge = self.last[-3:] + data[:3]
         if any(end in data or end in edge for end in self.ends):
             return 0
-        limit = LARGEST_EVENT if self.ends else LARGEST_ANSWER
+        limit = MAX_EVENT_BYTES if self.ends else MAX_ANSWER_BYTES
         if size > limit:
             raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200, retryable=False)
         return size
@@ -151,7 +151,7 @@ def _class_over(base: type[Any]) -> type[AnswerBytes]:
     return type("AnswerBytes", (AnswerBytes, base), {})
 
 
-def guarded(
+def wrap_body(
     response: Any,
     ends: tuple[bytes, ...],
     mender: Callable[[], Mend] | None = None,
@@ -167,6 +167,17 @@ def guarded(
     if isinstance(response.stream, AnswerBytes):
         return response.stream
     base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    unpack = _take_over_unpacking(response)
+    mend = mender() if mender is not None and "content-encoding" not in response.headers else None
+    wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
+    if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
+        wrapped.events = EventStream(content_type(response), reader)
+    response.stream = wrapped
+    return wrapped
+
+
+def _take_over_unpacking(response: Any) -> Unpack | None:
+    """A function that unpacks the body, which the HTTP client then does not; None if there is nothing to unpack."""
     codings = [coding.strip() for coding in response.headers.get("content-encoding", "").lower().split(",")]
     unpack: Unpack | None = None
     if COMPRESSED.issuperset(codings):
@@ -175,12 +186,7 @@ def guarded(
             unpack = _chained(unpack, _unpacker())
     if not response.is_success and "charset" not in response.headers.get("content-type", ""):
         unpack = _chained(unpack, _text_mender())
-    mend = mender() if mender is not None and "content-encoding" not in response.headers else None
-    wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
-    if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
-        wrapped.events = EventStream(content_type(response), reader)
-    response.stream = wrapped
-    return wrapped
+    return unpack
 
 
 def content_type(response: Any) -> str:
@@ -196,7 +202,7 @@ def done(data: bytes) -> bool:
 async def drain(rest: AsyncIterator[object]) -> None:
     """Read what follows the end of an answer, whatever it is, only for its connection to be used again."""
     with suppress(Exception):
-        async with asyncio.timeout(LONGEST_CLOSING):
+        async with asyncio.timeout(MAX_DRAIN_SECONDS):
             async for _ in rest:
                 pass
 
@@ -228,25 +234,25 @@ def _text_mender() -> Unpack:
 
 def _unpacker() -> Unpack:
     """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
-    decompress, began = zlib.decompressobj(WITH_A_HEAD), False
+    decompress, began = zlib.decompressobj(WBITS_AUTO), False
 
     def unpack(packed: bytes) -> Iterator[bytes]:
         nonlocal decompress, began
         full = False  # whether there may be more of what was already taken in
         while packed or full:
             try:
-                data = decompress.decompress(packed, UNPACKED)
+                data = decompress.decompress(packed, MAX_INFLATE_BYTES)
             except zlib.error as error:
                 if began:
                     raise CompressionError(error) from error
-                decompress, began = zlib.decompressobj(WITHOUT), True
+                decompress, began = zlib.decompressobj(WBITS_RAW), True
                 continue
             if data:
                 began = True
                 yield data
-            packed, full = decompress.unconsumed_tail, len(data) == UNPACKED
+            packed, full = decompress.unconsumed_tail, len(data) == MAX_INFLATE_BYTES
             if decompress.eof:  # another member may follow
                 packed = decompress.unused_data
-                decompress = zlib.decompressobj(WITH_A_HEAD)
+                decompress = zlib.decompressobj(WBITS_AUTO)
 
     return unpack

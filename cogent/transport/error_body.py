@@ -169,6 +169,12 @@ def _codes(value: object, depth: int) -> Iterator[str]:
         yield str(value["error"])
     for name in CODES:
         code = value.get(name)
-        if isinstance(code, str | int) and not isinstance(code, bool) and str(code).lower() not in NO_CODES:
+        if _is_code(code):
             yield str(code)
     yield from _codes(value.get("innererror"), depth + 1)  # Azure's, which says the same in more detail
+
+
+def _is_code(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return False
+    return str(value).lower() not in NO_CODES

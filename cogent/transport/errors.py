@@ -1,4 +1,4 @@
-"""Errors of SDKs, HTTP clients and providers, translated to ours by tables.
+"""Errors of SDKs, HTTP clients and providers, translated into ModelErrors by tables.
 
 The SDKs share the names and fields of their exceptions, so no SDK is imported to tell them apart. What an error means
 is asked in this order: a code that is specific, the HTTP status if it is an error (refined by the words: a 400 may say
@@ -11,174 +11,45 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from json import JSONDecodeError
-from typing import Any, cast
+from typing import Any
 
 from cogent.errors import (
-    AuthenticationError,
     BadRequest,
     ConnectionFailed,
     ContextTooLong,
     ModelError,
-    ModelNotFound,
     ModelTimeout,
     Overloaded,
-    PermissionDenied,
-    RateLimited,
     ServerError,
     StreamInterrupted,
 )
 from cogent.transport.error_body import Report, is_error, read_report
+from cogent.transport.error_tables import (
+    ABOUT_THE_CONTENT,
+    ABOUT_THE_REQUEST,
+    BY_CLASS,
+    BY_CODE,
+    BY_GENERIC_CODE,
+    BY_STATUS,
+    CLOSED,
+    CONFLICT,
+    FILTER_CODES,
+    FILTER_WORDS,
+    MAX_MESSAGE_CHARS,
+    NO_CONNECTION,
+    NO_MORE_THAN_NOT_FOUND,
+    NO_SUCH_PATH,
+    NOT_RETRYABLE_CODES,
+    ONCE_STREAMING,
+    OVERLOADED_WORDS,
+    PLAINLY_INVALID,
+    SAY_NOTHING,
+    SECURE,
+    TOO_LONG_WORDS,
+    WRONG_PATH,
+    FilterRefusal,
+)
 from cogent.transport.keys import keep_secret
-
-
-class FilterRefusal(BadRequest):
-    """A filter of the provider's refused the prompt or the answer. It never reaches the user: it ends the run."""
-
-
-# What a provider's code or type means, whatever the HTTP status. Codes are compared by `_normal`.
-BY_CODE: dict[str, type[ModelError]] = {
-    "contextlengthexceeded": ContextTooLong,
-    "contextwindowexceedederror": ContextTooLong,
-    "exceedcontextsizeerror": ContextTooLong,
-    "requesttoolarge": ContextTooLong,
-    "stringabovemaxlength": ContextTooLong,
-    "tokenstoolong": ContextTooLong,
-    "invalidapikey": AuthenticationError,
-    "apikeyinvalid": AuthenticationError,
-    "authenticationerror": AuthenticationError,
-    "permissionerror": PermissionDenied,
-    "permissiondenied": PermissionDenied,
-    "permissiondeniederror": PermissionDenied,
-    "modelnotfound": ModelNotFound,
-    "notfounderror": ModelNotFound,
-    "deploymentnotfound": ModelNotFound,
-    "ratelimiterror": RateLimited,
-    "ratelimitexceeded": RateLimited,
-    "toomanyrequests": RateLimited,
-    "insufficientquota": RateLimited,
-    "billingerror": RateLimited,
-    "overloadederror": Overloaded,
-    "engineoverloadederror": Overloaded,
-    "serverisoverloaded": Overloaded,
-    "slowdown": Overloaded,
-    "toolusefailed": BadRequest,
-    "cancelled": ServerError,  # by Google, with status 499
-}
-# The same for a refusal by a filter. OpenAI documents `invalid_prompt`, and the policies, as such refusals.
-FILTER_CODES = {
-    "contentfilter",
-    "contentfiltered",
-    "contentpolicy",
-    "contentpolicyviolation",
-    "contentpolicyviolationerror",
-    "contentmoderation",
-    "imagecontentpolicyviolation",
-    "moderationblocked",
-    "invalidprompt",
-    "biopolicy",
-    "cyberpolicy",
-    "misalignmentpolicyviolation",
-    "responsibleaipolicyviolation",
-    "datainspectionfailed",
-    "sensitivecontentdetected",
-    "inputtextsensitivecontentdetected",
-    "outputtextsensitivecontentdetected",
-    "prohibitedcontent",
-    "guardrailintervened",
-    "1301",  # Zhipu
-}
-# OpenRouter says `invalid_prompt` of a request that has not the form that it expects.
-PLAINLY_INVALID = re.compile(r"API request|schema|malformed|invalid[ _](type|value|input|union)", re.IGNORECASE)
-FILTER_WORDS = re.compile(
-    r"content management policy|content filtering policy|content exists risk|inappropriate content"
-    r"|datainspectionfailed|data_inspection_failed|contentpolicyviolation|content_policy_violation"
-    r"|responsibleaipolicyviolation|violating our usage policy|violates usage guidelines"
-    r"|limited access to this content for safety|rejected as a result of our safety|your input was flagged"
-    r"|guardrail_intervened|(blocked by|violated)( the)? guardrail|blocked due to security configurations"
-    r"|unsafe or sensitive content|不安全或敏感内容",
-    re.IGNORECASE,
-)
-ABOUT_THE_CONTENT = (None, 200, 400, 403, 422, 451)  # statuses with which a filter refuses
-# What the same means only where the HTTP status says nothing: with a status that is an error, that decides.
-BY_GENERIC_CODE: dict[str, type[ModelError]] = {
-    "servererror": ServerError,
-    "internalservererror": ServerError,
-    "internalerror": ServerError,
-    "internal": ServerError,
-    "apierror": ServerError,
-    "timeouterror": ModelTimeout,
-    "deadlineexceeded": ModelTimeout,
-    "unavailable": Overloaded,
-    "resourceexhausted": RateLimited,
-    "unauthenticated": AuthenticationError,
-    "notfound": ModelNotFound,
-    "invalidrequesterror": BadRequest,
-    "badrequesterror": BadRequest,
-    "badrequest": BadRequest,
-    "invalidargument": BadRequest,
-    "failedprecondition": BadRequest,
-}
-TOO_LONG_WORDS = re.compile(
-    r"maximum context length|context (window|size|length|limit)|(prompt|input) (tokens )?(is )?too long"
-    r"|exceeds the maximum number of tokens|input tokens exceed|exceeded model token limit|exceeds? (the )?token limit"
-    r"|maximum (prompt|model|input) length|longer than the maximum"
-    r"|reduce the length of (the|your) (messages|prompt|input)"
-    r"|range of input length|request_too_large|context_length_exceeded|contextwindowexceeded"
-    r"|inputs` tokens \+ `max_new_tokens",
-    re.IGNORECASE,
-)
-OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
-ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)  # with another status, words of length mean something else
-BY_STATUS: dict[int, type[ModelError]] = {
-    401: AuthenticationError,
-    403: PermissionDenied,
-    404: ModelNotFound,
-    408: ModelTimeout,
-    413: ContextTooLong,
-    429: RateLimited,
-    503: Overloaded,
-    504: ModelTimeout,
-    529: Overloaded,
-}
-CONFLICT = 409  # asked again by the SDKs, so by this library too
-# Class names of the SDKs (openai, anthropic, groq) and of httpx and httpx2; the nearest base class decides.
-BY_CLASS: dict[str, type[ModelError]] = {
-    "APITimeoutError": ModelTimeout,
-    "APIConnectionError": ConnectionFailed,
-    "APIResponseValidationError": ServerError,
-    "TimeoutException": ModelTimeout,
-    "RequestError": ConnectionFailed,
-    "StreamError": StreamInterrupted,
-    "SSLError": ConnectionFailed,
-    "GoogleAuthError": AuthenticationError,
-    "JSONDecodeError": ServerError,
-    "UnicodeDecodeError": ServerError,
-    "UnicodeEncodeError": BadRequest,
-    "TypeError": BadRequest,
-    "CredentialsError": AuthenticationError,
-    "OpenAIError": BadRequest,
-    "AnthropicError": BadRequest,
-    "ConnectionError": ConnectionFailed,
-}
-AFTER_BEGIN: dict[type[ModelError], type[ModelError]] = {
-    ConnectionFailed: StreamInterrupted,
-    BadRequest: ServerError,
-}
-# Asking again cannot help before somebody pays or the request changes.
-NOT_RETRYABLE_CODES = {"insufficientquota", "billingerror", "stringabovemaxlength"}
-# What stands between client and server, and what a server says that has no such path.
-NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ProxyError", "ConnectionRefusedError", "UnsupportedProtocol"}
-NO_SUCH_PATH = re.compile(
-    r"not found|cannot (post|get)|no route|no such (path|route|page)|(method )?not allowed|invalid url"
-    r"|unknown (path|url|route|request url|endpoint)|the provider gave no reason",
-    re.IGNORECASE,
-)
-NO_MORE_THAN_NOT_FOUND = re.compile(r"(404 )?not found[.!]?|the provider gave no reason", re.IGNORECASE)
-WRONG_PATH = (404, 405)
-SECURE = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
-CLOSED = re.compile(r"disconnected|closed", re.IGNORECASE)
-SAY_NOTHING = ("Connection error.", "Request timed out.")  # what the SDKs say of every such error
-LONGEST_MESSAGE = 1000  # characters; what answers instead of a provider may send a whole page
 
 
 def provider_error(detail: object, *, status: int | None = 200, code: str | None = None) -> ModelError:
@@ -191,13 +62,25 @@ def provider_error(detail: object, *, status: int | None = 200, code: str | None
     if code is not None:
         report = Report(report.words, (code, *report.codes))
     words = report.words or "the provider gave no reason"
-    number = next((int(code) for code in report.codes if code.isdecimal() and len(code) == 3), None)
-    told = number if number is not None and (status is None or status < 400) else status
-    kind = _kind(report.codes, words, told)
+    reported = _reported_status(report.codes, status)
+    kind = _kind(report.codes, words, reported)
     if kind is FilterRefusal:
         return FilterRefusal(words, status=status, code=_filter_code(report))
-    named = next((c for c in report.codes if not c.isdecimal()), report.codes[0] if report.codes else None)
-    return kind(words, status=status, code=named, retryable=_retryable(report.codes, told))
+    retryable = _retryable(report.codes, reported)
+    return kind(words, status=status, code=_code_to_show(report.codes), retryable=retryable)
+
+
+def _reported_status(codes: Sequence[str], status: int | None) -> int | None:
+    """The status of the HTTP answer; where that is no error, the one that a code stands for, if there is such."""
+    if status is not None and status >= 400:
+        return status
+    return next((int(code) for code in codes if code.isdecimal() and len(code) == 3), status)
+
+
+def _code_to_show(codes: Sequence[str]) -> str | None:
+    """The first code that is a word, else the first, else None."""
+    words = [code for code in codes if not code.isdecimal()]
+    return next(iter([*words, *codes]), None)
 
 
 def raise_reported(value: object) -> None:
@@ -207,19 +90,19 @@ def raise_reported(value: object) -> None:
 
 
 def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
-    """The error of an SDK, of its HTTP client or of a decoder as one of ours, with `__cause__` set.
+    """The error of an SDK, of its HTTP client or of a decoder as a ModelError, with `__cause__` set.
 
     `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key that the
     provider repeats is taken out, and the error that shows it is not kept.
     """
-    # One of ours was raised by a hook, inside the SDK or its HTTP client, and wrapped by them.
+    # A ModelError may have been raised by a hook inside the SDK or its HTTP client, and wrapped by them.
     error = next((cause for cause in _causes(error) if isinstance(cause, ModelError)), error)
-    told = error if isinstance(error, ModelError) else _translate(error, began)
-    if told is not error:
-        told.__cause__, told.__suppress_context__ = error, True
-    keep_secret(told, error, client)
-    told.args = (str(told.args[0])[:LONGEST_MESSAGE],)
-    return told
+    translated = error if isinstance(error, ModelError) else _translate(error, began)
+    if translated is not error:
+        translated.__cause__, translated.__suppress_context__ = error, True
+    keep_secret(translated, error, client)
+    translated.args = (str(translated.args[0])[:MAX_MESSAGE_CHARS],)
+    return translated
 
 
 def _translate(error: Exception, began: bool) -> ModelError:
@@ -229,11 +112,11 @@ def _translate(error: Exception, began: bool) -> ModelError:
     if status is None and body is None:
         return _without_answer(error, began)
     headers = _headers(error)
-    told = provider_error(body if body is not None else "", status=status or 200)
-    told.retry_after = retry_after(headers)
-    told.request_id = headers.get("x-request-id") or headers.get("request-id")
-    name_address(told, getattr(error, "response", None))
-    return told
+    translated = provider_error(body if body is not None else "", status=status or 200)
+    translated.retry_after = retry_after(headers)
+    translated.request_id = headers.get("x-request-id") or headers.get("request-id")
+    name_address(translated, getattr(error, "response", None))
+    return translated
 
 
 def name_address(error: ModelError, response: Any) -> None:
@@ -257,7 +140,7 @@ def _without_answer(error: Exception, began: bool) -> ModelError:
     if broken_off(error):
         return StreamInterrupted("the answer broke off in the middle of an event")
     kind = _by_class(error)
-    kind = AFTER_BEGIN.get(kind, kind) if began else kind
+    kind = ONCE_STREAMING.get(kind, kind) if began else kind
     names = {c.__name__ for e in _causes(error) for c in type(e).__mro__}
     if kind is ModelTimeout and "ConnectTimeout" in names:
         return ModelTimeout("no connection in time", kind="connect")
@@ -283,7 +166,7 @@ def _kind(codes: Sequence[str], words: str, status: int | None) -> type[ModelErr
     normal = [part for code in codes for part in _normal(code)]
     if _is_filter_refusal(normal, words, status):
         return FilterRefusal
-    specific = next((BY_CODE[code] for code in normal if code in BY_CODE), None)
+    specific = _first_known(normal, BY_CODE)
     if specific is not None:
         return specific
     if status in ABOUT_THE_REQUEST and TOO_LONG_WORDS.search(words):
@@ -292,7 +175,11 @@ def _kind(codes: Sequence[str], words: str, status: int | None) -> type[ModelErr
         return _by_status(status, words)
     if OVERLOADED_WORDS.search(words):
         return Overloaded
-    return next((BY_GENERIC_CODE[code] for code in normal if code in BY_GENERIC_CODE), ServerError)
+    return _first_known(normal, BY_GENERIC_CODE) or ServerError
+
+
+def _first_known(codes: Sequence[str], table: Mapping[str, type[ModelError]]) -> type[ModelError] | None:
+    return next((table[code] for code in codes if code in table), None)
 
 
 def _by_status(status: int, words: str) -> type[ModelError]:
@@ -418,30 +305,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     except ValueError:
         return None
-
-
-def without_retries(client: Any) -> Any:
-    """The client as it is, or a copy over the same connections, if it is a user's that would ask again by itself."""
-    return client.with_options(max_retries=0) if client.max_retries else client
-
-
-def not_looked_through(arguments: dict[str, Any], *long: str, **required: Any) -> dict[str, Any]:
-    """The same request for an SDK, with its `long` parts in `extra_body`, from where they are sent as they are.
-
-    As arguments, the SDKs walk through each of their messages and schemas, type by type, for what is none of JSON:
-    20 ms for 200 messages. `required` stands in for what an SDK refuses to be without.
-    """
-    body = {name: arguments[name] for name in long if name in arguments}
-    rest = {name: value for name, value in arguments.items() if name not in body}
-    return {**required, **rest, "extra_body": {**body, **(rest.get("extra_body") or {})}}
-
-
-def plain(answer: object) -> dict[str, Any]:
-    """The body of a plain answer. Raises ServerError, or the error that it reports, if it is no JSON object."""
-    if isinstance(answer, dict):
-        return cast("dict[str, Any]", answer)
-    raise_reported(answer)
-    words = read_report(answer).words if answer else ""
-    kind = "text" if isinstance(answer, str) else "a JSON value"
-    said = f": {words}" if words else ""
-    raise ServerError(f"the server answered with {kind} instead of a JSON object{said}", status=200)

@@ -29,6 +29,7 @@ KNOWN = (b"data", b"event", *NOT_PASSED_ON)
 EVENTS = "text/event-stream"
 JSON = "application/json"
 PAGE = "text/html"
+MAX_SHOWN_BYTES = 100  # of data that are no JSON, in an error
 
 Reader = Literal["openai", "groq", "anthropic", "gemini"]  # whose SDK reads the events
 READ_NAMES: tuple[Reader, ...] = ("openai", "anthropic")
@@ -131,21 +132,29 @@ class EventStream:
 
     def _readable(self, event: bytes) -> bytes:
         """One event with no more than the SDK understands; nothing if that holds no data."""
-        fields = [line.partition(b":")[::2] for line in LINE_END.split(event)]
-        data = [b"data: " + value.removeprefix(b" ") for name, value in fields if name == b"data" and value.strip()]
-        names = [b"event:" + value for name, value in fields if name == b"event" and value.strip()]
-        if not data and (names == [b"event: error"] or any(name not in KNOWN for name, _ in fields)):
-            return event + b"\n\n"  # an error without words, or no event at all: the SDK is to say so
-        if not data or (data == [b"data: [DONE]"] and self.reader not in READ_DONE):
+        fields = [_field_of(line) for line in LINE_END.split(event)]
+        data = [b"data: " + value.removeprefix(b" ") for value in _values(fields, b"data")]
+        names = [b"event:" + value for value in _values(fields, b"event")]
+        if not data:
+            is_event = all(name in KNOWN for name, _ in fields) and names != [b"event: error"]
+            return b"" if is_event else event + b"\n\n"  # no event, or an error without words: the SDK is to say so
+        if data == [b"data: [DONE]"] and self.reader not in READ_DONE:
+            return b""
+        if self.reader == "gemini" and self._fails_at(data[0]):
             return b""
         if self.reader == "anthropic" and not names:
             names = [b"event: message"]
-        if self.reader == "gemini" and not data[0][6:].lstrip().startswith((b"{", b"[")):
-            said = data[0][6:106].strip().decode(errors="replace")
-            self.failure = ServerError(f"the server sent what is no JSON object: {said!r}", status=200)
-            return b""
         lines = [*names, *data] if self.reader in READ_NAMES else data
         return b"\n".join(lines) + b"\n\n"
+
+    def _fails_at(self, line: bytes) -> bool:
+        """Whether Gemini's SDK would fail at these data; the failure is then kept, to be raised at the end."""
+        text = line.removeprefix(b"data: ").strip()
+        if text.startswith((b"{", b"[")):
+            return False
+        said = text[:MAX_SHOWN_BYTES].decode(errors="replace")
+        self.failure = ServerError(f"the server sent what is no JSON object: {said!r}", status=200)
+        return True
 
     def _error_of(self, document: bytes) -> ModelError:
         try:
@@ -154,10 +163,10 @@ class EventStream:
             return self._not_a_stream(document)
         if is_error(answer):
             return provider_error(answer)
-        told = self._not_a_stream(document)
+        error = self._not_a_stream(document)
         if isinstance(answer, dict) and answer.keys() & ANSWER:  # that was paid for: asking again would be paid twice
-            told.retryable = False
-        return told
+            error.retryable = False
+        return error
 
     def _not_a_stream(self, body: bytes) -> ModelError:
         kind = self.content_type or "something else"
@@ -172,6 +181,16 @@ def _may_be_field(first: bytes) -> bool:
     """Whether a body that begins so may begin with a field of an event."""
     name = LINE_END.split(first, 1)[0].partition(b":")[0]
     return any(field.startswith(name) if len(name) == len(first) else field == name for field in KNOWN)
+
+
+def _field_of(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value
+
+
+def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """What the fields of this name say, without those that say nothing."""
+    return [value for field, value in fields if field == name and value.strip()]
 
 
 def _is_whole(event: bytes) -> bool:

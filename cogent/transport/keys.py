@@ -11,7 +11,7 @@ from cogent.errors import ConfigurationError, ModelError
 
 ATTRIBUTES = ("api_key", "auth_token")  # of a client, that hold a secret
 HEADER = re.compile("key|token|auth|secret", re.IGNORECASE)  # names of headers that do
-SHORTEST = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
+MIN_KEY_CHARS = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
 
 
 def check_key(key: object) -> None:
@@ -28,25 +28,40 @@ def check_client(client: object) -> None:
         check_key(getattr(client, name, None))
 
 
-def keep_secret(told: ModelError, error: BaseException, client: object) -> None:
-    """Take keys out of an error of ours, and drop its causes if they show one."""
+def keep_secret(raised: ModelError, error: BaseException, client: object) -> None:
+    """Take keys out of an error that is raised, and drop its causes, `error` and those behind it, if they show one."""
+    chain = _chain(error)
+    keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(*map(_sent, chain))
+    forms = {form for key in keys if isinstance(key, str) and len(key) >= MIN_KEY_CHARS for form in _forms(key)}
+    for one in chain:
+        _blank_headers(one)
+    if not forms:
+        return
+    if any(_shows(one, forms) for one in chain):
+        raised.__cause__ = raised.__context__ = None
+    raised.args = (_without(str(raised.args[0]), forms),)
+    raised.code = raised.code and _without(raised.code, forms)
+    raised.request_id = raised.request_id and _without(raised.request_id, forms)
+
+
+def _forms(key: str) -> tuple[str, ...]:
+    """The key as it may stand in a text: as it is, in an address, in a page, in JSON."""
     from html import escape
     from json import dumps
     from urllib.parse import quote
 
-    chain = _chain(error)
-    keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(*map(_sent, chain))
-    known = [key for key in keys if isinstance(key, str) and len(key) >= SHORTEST]
-    forms = {form for key in known for form in (key, quote(key, safe=""), escape(key), dumps(key)[1:-1])}
-    for one in chain:
-        _blank_headers(one)
-    shown = [f"{one} {one.args!r} {vars(one)!r}" for one in chain] if forms else []
-    if any(form in text for text in shown for form in forms):
-        told.__cause__ = told.__context__ = None
+    return key, quote(key, safe=""), escape(key), dumps(key)[1:-1]
+
+
+def _shows(error: BaseException, forms: set[str]) -> bool:
+    text = f"{error} {error.args!r} {vars(error)!r}"
+    return any(form in text for form in forms)
+
+
+def _without(text: str, forms: set[str]) -> str:
     for form in sorted(forms, key=len, reverse=True):
-        told.args = (str(told.args[0]).replace(form, "[key]"),)
-        told.code = told.code and told.code.replace(form, "[key]")
-        told.request_id = told.request_id and told.request_id.replace(form, "[key]")
+        text = text.replace(form, "[key]")
+    return text
 
 
 def forget_locals(error: BaseException) -> None:

@@ -13,9 +13,15 @@ from typing import Any
 from cogent.json_values import Json
 from cogent.providers import Part
 from cogent.providers.formats.chat_decoder import StreamDecoder
-from cogent.transport.answers import answered, end_of, is_event_stream, leave, opened
-from cogent.transport.errors import plain
+from cogent.transport.answers import (
+    close_stainless_stream,
+    expect_complete_body,
+    is_event_stream,
+    request_id_update,
+    watch_stream,
+)
 from cogent.transport.event_stream import Reader
+from cogent.transport.requests import require_json_object
 
 DecodeEvent = Callable[[Any], Iterable[Part]]
 DecodeResponse = Callable[[Json], Iterable[Part]]
@@ -26,17 +32,17 @@ async def stream_chat(
 ) -> AsyncGenerator[Part, None]:
     """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives the SDK's raw response."""
     raw = await ask()
-    check_end = end_of(raw.http_response, reader)
+    check_end = expect_complete_body(raw.http_response, reader)
     events = await _parse(raw, stream_type[object])
     decoder = StreamDecoder()
     try:
-        yield opened(raw.http_response, reader)
+        yield watch_stream(raw.http_response, reader)
         async for event in events:
             for part in decoder.decode(event):
                 yield part
         check_end()
     finally:
-        await leave(events)
+        await close_stainless_stream(events)
 
 
 async def read_whole(
@@ -50,8 +56,8 @@ async def read_whole(
     if is_event_stream(raw.http_response):
         events = stream_type[object](cast_to=object, response=raw.http_response, client=client)
         return [part async for event in events for part in decode_event(event)]
-    body = plain(await _parse(raw, object))
-    return chain((answered(raw.headers),), decode_response(body))
+    body = require_json_object(await _parse(raw, object))
+    return chain((request_id_update(raw.headers),), decode_response(body))
 
 
 async def _parse(raw: Any, to: Any) -> Any:
