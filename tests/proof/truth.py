@@ -89,7 +89,6 @@ SECOND_SHAPES = ("text", "text then calls")
 FIRST = "First. "
 FIRST_CALL = ("call_0", "search", '{"query":"Oslo"}')
 WHOLE_CALLS = (gemini_generate, ollama_chat)  # formats in which arguments are an object
-LINES = (gemini_generate, ollama_chat)  # formats with one JSON object a line
 
 
 def shapes(send: Any) -> dict[str, Events]:
@@ -346,16 +345,16 @@ def read(send: Any, events: Sequence[bytes]) -> Told:
     return told
 
 
-def delivered(send: Any, events: Events, size: int, end: str) -> tuple[Events, bool]:
+def delivered(events: Events, size: int, end: str) -> tuple[Events, bool]:
     """The whole events among so many bytes, and whether that is all there is among them.
 
-    An event is whole with its blank line. Where the body has ended as it should, two need none: `[DONE]`, which is all
-    its line can hold, and a line of a format that is read by lines, once it has its last brace.
+    An event is whole with its line ends. Where the body has ended as it should, the last one needs none: its data are
+    whole with their last brace, and `[DONE]` is all that its line can hold.
     """
     bounds = list(accumulate(map(len, events), initial=0))
     count = sum(bound <= size for bound in bounds) - 1
     rest = b"".join(events)[bounds[count] : size].rstrip()
-    if end == "clean" and rest and rest == events[count].rstrip() and (rest == DONE or send in LINES):
+    if end == "clean" and rest and rest == events[count].rstrip():
         return events[: count + 1], True
     return events[:count], not rest
 
@@ -397,7 +396,7 @@ def broken_off(end: Any) -> Callable[[Wire, bool], Iterator[Cell]]:
             if second and shape not in SECOND_SHAPES:
                 continue
             for place, size in chain(boundaries(events), () if second or end == "reset" else insides(events)):
-                whole, exactly = delivered(wire.send, events, size, end)
+                whole, exactly = delivered(events, size, end)
                 told = read(wire.send, whole)
                 complete = told.over or (end == "clean" and exactly and told.finish is not None)
                 reply = Reply(events, truncate=size, end=end, content_type=wire.mime)
