@@ -81,6 +81,12 @@ def wire(request: pytest.FixtureRequest) -> Wire:
     return request.param
 
 
+@pytest.fixture(params=SDK_WIRES, ids=lambda wire: wire.name)
+def sdk_wire(request: pytest.FixtureRequest) -> Wire:
+    """Each SDK and format in turn; a file takes it in place of `wire` by `wire = sdk_wire`."""
+    return request.param
+
+
 @pytest.fixture
 def server() -> Iterator[Loopback]:
     """A server of this test's own."""

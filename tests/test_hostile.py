@@ -12,7 +12,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from conftest import SDK_WIRES, WIRES, Wire, each_sdk
+from conftest import SDK_WIRES, WIRES, Wire, each_sdk, sdk_wire
 from support.loopback import Loopback, Reply
 from support.pace import pace
 from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
@@ -36,6 +36,8 @@ both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "
 two_wires = pytest.mark.parametrize(
     "wire", [wire for wire in WIRES if wire.name in ("openai-chat", "ollama")], ids=lambda wire: wire.name
 )
+
+wire = sdk_wire
 
 
 @tool

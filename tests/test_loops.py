@@ -20,11 +20,13 @@ import groq
 import ollama
 import openai
 import pytest
-from conftest import WIRES, Wire
+from conftest import WIRES, Wire, sdk_wire
 from google import genai
 from support.loopback import Loopback, Recorded, Reply
 
 from cogent import Agent, CogentError, Model, ModelError, tool
+
+wire = sdk_wire
 
 PROMPT = 30.0  # seconds after which something hangs; a server sees in milliseconds that its client has left
 JSON = "application/json"

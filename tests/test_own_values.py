@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from conftest import Wire
+from conftest import Wire, sdk_wire
 from support.loopback import Loopback, Reply
 
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
@@ -17,6 +17,8 @@ from cogent.messages import ToolResult
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_json, copy_message
 from cogent.run.turn import PartialCall, Turn
+
+wire = sdk_wire
 
 JSON = "application/json"
 ARGUMENTS = '{"place": {"city": "Oslo"}, "days": [1, 2]}'

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import SDK_WIRES, WIRES, Wire
+from conftest import WIRES, Wire, sdk_wire
 from support.loopback import Loopback, Reply
 
 from cogent import (
@@ -28,13 +28,8 @@ from cogent import (
 )
 from cogent.stream import AgentStream
 
+wire = sdk_wire
 PATIENCE = 30.0  # seconds that a test waits for what comes in a moment
-
-
-@pytest.fixture(params=SDK_WIRES, ids=lambda wire: wire.name)
-def wire(request: pytest.FixtureRequest) -> Wire:
-    """Each SDK and format in turn: at which address it reads makes no difference to who may read."""
-    return request.param
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from conftest import WIRES, Wire
+from conftest import WIRES, Wire, sdk_wire
 from support.loopback import Loopback, Recorded, Reply
 from test_loops import own_client
 
@@ -34,6 +34,8 @@ from cogent import (
     tool,
 )
 from cogent.run.retry import FIRST_WAIT_SECONDS, MAX_RETRY_AFTER_SECONDS, MAX_WAIT_SECONDS, wait_before
+
+wire = sdk_wire
 
 JSON = "application/json"
 SOON = {"retry-after-ms": "10"}

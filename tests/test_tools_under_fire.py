@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Wire
+from conftest import Wire, sdk_wire
 from pydantic import BaseModel, field_serializer
 from support.loopback import Loopback, Reply
 from test_dispatch import CHAT, LONG, SHORT, ask, collect, failure, one, results, run, sent
 
 from cogent import Agent, AgentStream, MaxStepsExceeded, ModelError, Response, Timeout, ToolError, ToolResult, tool
+
+wire = sdk_wire
 
 PROMPT = 30.0  # seconds after which something hangs that should happen at once
 JSON = "application/json"

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from conftest import WIRES, Wire
+from conftest import WIRES, Wire, sdk_wire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.loopback import Loopback, Recorded, Reply
@@ -32,6 +32,8 @@ few = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # `wire` is the same value for all examples
 )
+
+wire = sdk_wire
 ends = st.sampled_from(["clean", "close", "reset"])
 
 RAN: list[str] = []
