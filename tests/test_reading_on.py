@@ -662,9 +662,9 @@ def test_the_refusals_are_told_without_a_context(one: Wire, server: Loopback) ->
     assert "During handling" not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def collected() -> Iterator[None]:
-    """What is left over would tell of itself here."""
+    """What is left over would tell of itself here; once, as a collection takes longer than most tests."""
     yield
     gc.collect()
 

@@ -108,7 +108,7 @@ def test_items_that_are_none_of_the_provider(server: Loopback, wire: Wire, strea
     history = [Message("user", "Hi"), Message("assistant", "x", provider=wire.provider, items=[item])]
 
     async def main() -> CogentError | None:
-        async with wire.agent(server, stream=streaming, model={"max_retries": 2}) as agent:
+        async with wire.agent(server, stream=streaming, model={"max_retries": 0}) as agent:
             try:
                 await agent.run("Go", history=history)
             except CogentError as error:
