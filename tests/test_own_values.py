@@ -13,9 +13,10 @@ from support.loopback import Loopback, Reply
 
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
 from cogent.chunks import ToolCallDelta, TurnUpdate
+from cogent.json_values import copy_json
 from cogent.messages import ToolResult
 from cogent.run.conversation import Run
-from cogent.run.copies import copy_json, copy_message
+from cogent.run.copies import copy_message
 from cogent.run.turn import PartialCall, Turn
 
 wire = sdk_wire

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from operator import attrgetter
 
-from cogent.json_values import copy_json as copy_json  # also for those who import it from here
+from cogent.json_values import copy_json
 from cogent.messages import Message, Response, ToolCall, TurnSummary
 
 # A history has thousands of these; dataclasses.replace takes three times as long.

@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 from cogent.errors import ToolError
-from cogent.json_values import copy_json
 from cogent.messages import ToolCall, ToolResult
 from cogent.run.history import fit_name
 from cogent.run.threads import ToolThreads
@@ -123,7 +122,7 @@ class _Caller:
     async def _run(self, tool: Tool[..., Any], call: ToolCall, clock: _Clock) -> tuple[str, bool]:
         """The text for the model, and whether it is an error."""
         try:
-            arguments = tool.bind(copy_json(call.arguments), self.context)
+            arguments = tool.bind(call.arguments, self.context)
             async with clock.limit:
                 return await self._call(tool, arguments, clock), False
         except ArgumentsError as error:
