@@ -20,22 +20,40 @@ from cogent.run.plan import Plan
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.validation import UnsendableError, check_json, check_text, is_number, is_whole, shown
+from cogent.validation import (
+    UnsendableError,
+    check_json,
+    check_text,
+    is_number,
+    is_whole,
+    shown,
+)
 
 AnyTool = Tool[..., Any]
 History = Sequence[Message | Mapping[str, Any]]
 
-CONFIGURATION = ("name", "model", "instructions", "tools", "stream", "max_steps", "timeout", "_plan")
+CONFIGURATION = (
+    "name",
+    "model",
+    "instructions",
+    "tools",
+    "stream",
+    "max_steps",
+    "timeout",
+    "_plan",
+)
 
 
 class Agent:
-    """A model with instructions and tools. Configuration only: share it between tasks, threads, loops and processes.
+    """A model with instructions and tools. Configuration only: share it between tasks,
+    threads, loops and processes.
 
     Its attributes are read-only: what is to differ is another agent.
 
-    `stream=True` makes `run()` use the streaming transport too; otherwise it makes one plain request for each turn.
-    `max_steps` limits the turns of the model. `timeout` is a `Timeout`, or a number of seconds for the whole run.
-    Building an agent imports the provider's SDK. Raises ConfigurationError.
+    `stream=True` makes `run()` use the streaming transport too; otherwise it makes one
+    plain request for each turn. `max_steps` limits the turns of the model. `timeout` is
+    a `Timeout`, or a number of seconds for the whole run. Building an agent imports the
+    provider's SDK. Raises ConfigurationError.
     """
 
     def __init__(
@@ -50,13 +68,17 @@ class Agent:
         timeout: float | Timeout | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise ConfigurationError(f"an agent's name is a string that is not empty; got {shown(name)}")
+            raise ConfigurationError(
+                f"an agent's name is a string that is not empty; got {shown(name)}"
+            )
         if instructions is not None:
             _check_text(instructions, "instructions")
         if not isinstance(stream, bool):
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
         if not is_whole(max_steps) or max_steps < 1:
-            raise ConfigurationError(f"max_steps is a whole number of at least 1; got {shown(max_steps)}")
+            raise ConfigurationError(
+                f"max_steps is a whole number of at least 1; got {shown(max_steps)}"
+            )
         self.name: Final = name
         self.model: Final = model if isinstance(model, Model) else Model(model)
         self.instructions: Final = instructions
@@ -77,14 +99,20 @@ class Agent:
     ) -> AgentStream:
         """Start a run whose chunks come as the model writes them.
 
-        `context` is handed to tools and never to the model. `history` is an earlier `response.messages`, of any
-        provider. `results` and `approvals` answer its pending calls (`response.pending`), each by the call's id: with
-        what the call gave, a JSON value or the provider's own output item; or, for what the provider wants to run
-        itself, with True, False or the reason for a no. The message may be left out when the history has something to
-        answer. Raises ConfigurationError for an unusable message or history, and for a pending call without an answer;
-        what goes wrong later is raised out of the iteration.
+        `context` is handed to tools and never to the model. `history` is an earlier
+        `response.messages`, of any provider. `results` and `approvals` answer its
+        pending calls (`response.pending`), each by the call's id: with what the call
+        gave, a JSON value or the provider's own output item; or, for what the provider
+        wants to run itself, with True, False or the reason for a no. The message may be
+        left out when the history has something to answer. Raises ConfigurationError for
+        an unusable message or history, and for a pending call without an answer; what
+        goes wrong later is raised out of the iteration.
         """
-        return AgentStream(self._plan, self._begin(message, history, approvals, results), _check_context(context))
+        return AgentStream(
+            self._plan,
+            self._begin(message, history, approvals, results),
+            _check_context(context),
+        )
 
     async def run(
         self,
@@ -95,28 +123,37 @@ class Agent:
         approvals: Approvals | None = None,
         results: Results | None = None,
     ) -> Response:
-        """Run to the end and return the response; takes and raises what `run_stream` does.
+        """Run to the end and return the response; takes and raises what `run_stream`
+        does.
 
-        Nobody sees the pieces of an answer here. So an answer that is cut after it has begun is asked for again too, up
-        to `max_retries` times, as long as no tool has run for it; what the cut attempt is known to have cost counts in
+        Nobody sees the pieces of an answer here. So an answer that is cut after it has
+        begun is asked for again too, up to `max_retries` times, as long as no tool has
+        run for it; what the cut attempt is known to have cost counts in
         `response.metadata["tokens"]`.
         """
         run = self._begin(message, history, approvals, results)
-        stream = AgentStream(self._plan, run, _check_context(context), self.stream, shown=False)
+        stream = AgentStream(
+            self._plan, run, _check_context(context), self.stream, shown=False
+        )
         async with stream:
             async for _ in stream:
                 pass
         return stream.response
 
     async def aclose(self) -> None:
-        """Close the connections that the agent keeps for later runs; the next run opens new ones."""
+        """Close the connections that the agent keeps for later runs; the next run opens
+        new ones.
+        """
         await self._plan.clients.aclose()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -132,10 +169,14 @@ class Agent:
         super().__delattr__(name)
 
     def _check_writable(self, name: str) -> None:
-        """Once the agent is made only a subclass may set attributes, and none of those that the runs use."""
+        """Once the agent is made only a subclass may set attributes, and none of those
+        that the runs use.
+        """
         is_made = "_plan" in self.__dict__
         if is_made and (name in CONFIGURATION or type(self) is Agent):
-            raise AttributeError(f"an agent's attributes are read-only: make a new Agent to give it another {name!r}")
+            raise AttributeError(
+                f"an agent's attributes are read-only: make a new Agent to give it another {name!r}"
+            )
 
     def __getstate__(self) -> Json:
         state = self.__dict__.copy()
@@ -150,7 +191,15 @@ class Agent:
     def _make_plan(self) -> Plan:
         provider = load(self.model.provider)
         clients = Clients(provider, self.model, self.timeout)
-        return Plan(self.model, provider, clients, self.instructions, self.tools, self.max_steps, self.timeout)
+        return Plan(
+            self.model,
+            provider,
+            clients,
+            self.instructions,
+            self.tools,
+            self.max_steps,
+            self.timeout,
+        )
 
     def _begin(
         self,
@@ -186,19 +235,30 @@ def _check_text(text: object, name: str) -> None:
 
 
 def _read_history(history: History | None) -> list[Message]:
-    """Copies of the messages, each of them checked. Raises ConfigurationError, which says which one is wrong."""
+    """Copies of the messages, each of them checked.
+
+    Raises ConfigurationError, which says which one is wrong.
+    """
     if history is None:
         return []
     if isinstance(history, Response):
-        raise ConfigurationError("history is a list of messages: pass response.messages")
-    if isinstance(history, str | bytes | Message | Mapping) or not isinstance(history, Iterable):
-        raise ConfigurationError(f"history is a list of messages, as in response.messages; got {shown(history)}")
+        raise ConfigurationError(
+            "history is a list of messages: pass response.messages"
+        )
+    if isinstance(history, str | bytes | Message | Mapping) or not isinstance(
+        history, Iterable
+    ):
+        raise ConfigurationError(
+            f"history is a list of messages, as in response.messages; got {shown(history)}"
+        )
     messages: list[Message] = []
     for place, entry in enumerate(history):
         try:
             messages.append(_read_entry(entry))
         except ConfigurationError as error:
-            raise ConfigurationError(f"the history cannot be read: entry {place}: {error}") from None
+            raise ConfigurationError(
+                f"the history cannot be read: entry {place}: {error}"
+            ) from None
     return messages
 
 
@@ -212,13 +272,17 @@ def _read_entry(entry: Message | Mapping[str, object]) -> Message:
 # The tools
 
 
-def _tools_by_name(given: Iterable[AnyTool | Callable[..., object]]) -> dict[str, AnyTool]:
+def _tools_by_name(
+    given: Iterable[AnyTool | Callable[..., object]],
+) -> dict[str, AnyTool]:
     _check_iterable(given)
     tools: dict[str, AnyTool] = {}
     for entry in given:
         tool = _make_tool(entry)
         if tool.name in tools:
-            raise ConfigurationError(f"two tools are named {tool.name!r}: give one another name by tool(name=...)")
+            raise ConfigurationError(
+                f"two tools are named {tool.name!r}: give one another name by tool(name=...)"
+            )
         _check_schema(tool)
         tools[tool.name] = tool
     return tools
@@ -227,9 +291,13 @@ def _tools_by_name(given: Iterable[AnyTool | Callable[..., object]]) -> dict[str
 def _check_iterable(tools: object) -> None:
     if isinstance(tools, Tool) or inspect.isroutine(tools):
         name = getattr(tools, "__name__", "my_function")
-        raise ConfigurationError(f"tools is a list, also for one tool: write tools=[{name}]")
+        raise ConfigurationError(
+            f"tools is a list, also for one tool: write tools=[{name}]"
+        )
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
-        raise ConfigurationError(f"tools is a list of functions, like tools=[search]; got {shown(tools)}")
+        raise ConfigurationError(
+            f"tools is a list of functions, like tools=[search]; got {shown(tools)}"
+        )
 
 
 def _make_tool(given: AnyTool | Callable[..., object]) -> AnyTool:
@@ -243,11 +311,15 @@ def _make_tool(given: AnyTool | Callable[..., object]) -> AnyTool:
 
 
 def _check_schema(tool: AnyTool) -> None:
-    """Build the schema now, where a bad signature is easy to see; a default, say, may be no value of JSON's."""
+    """Build the schema now, where a bad signature is easy to see; a default, say, may
+    be no value of JSON's.
+    """
     try:
         check_json({"description": tool.description, "parameters": tool.parameters})
     except UnsendableError as error:
-        raise ConfigurationError(f"the schema of the tool {tool.name!r} cannot be sent: it{error.at('')}") from None
+        raise ConfigurationError(
+            f"the schema of the tool {tool.name!r} cannot be sent: it{error.at('')}"
+        ) from None
 
 
 # Other arguments
@@ -267,5 +339,7 @@ def _check_context(context: Json | None) -> Json:
     if context is None:
         return {}
     if not isinstance(context, dict):
-        raise ConfigurationError(f"context is a dict, which tools receive; got {type(context).__name__}")
+        raise ConfigurationError(
+            f"context is a dict, which tools receive; got {type(context).__name__}"
+        )
     return context

@@ -14,8 +14,9 @@ from cogent.messages import FinishReason, ToolCall, ToolResult
 class ToolCallDelta:
     """A piece of a tool call: `arguments` is the next part of its JSON text.
 
-    On chunks that a run yields, `index` is the call's place in its turn and `id` its id, both always set; `name` comes
-    with the first piece. What the server left out, a provider leaves out.
+    On chunks that a run yields, `index` is the call's place in its turn and `id` its
+    id, both always set; `name` comes with the first piece. What the server left out, a
+    provider leaves out.
     """
 
     index: int | None = None
@@ -28,9 +29,10 @@ class ToolCallDelta:
 class StreamChunk:
     """One step of a run's stream; `delta` is always equal to `content`.
 
-    Text has nothing but `content`. All else has `content == ""`: `reasoning`, a piece of a `tool_call`, a
-    `tool_result`, the end of a turn that asks for tools (`finish_reason="tool_calls"`), and, last and once, the end of
-    the run (`is_final`). Both ends have `metadata`.
+    Text has nothing but `content`. All else has `content == ""`: `reasoning`, a piece
+    of a `tool_call`, a `tool_result`, the end of a turn that asks for tools
+    (`finish_reason="tool_calls"`), and, last and once, the end of the run (`is_final`).
+    Both ends have `metadata`.
     """
 
     content: str = ""
@@ -46,10 +48,14 @@ class StreamChunk:
         if self.delta is None:
             self.delta = self.content
         elif self.delta != self.content:
-            raise ValueError("delta is another name for content and cannot differ from it")
+            raise ValueError(
+                "delta is another name for content and cannot differ from it"
+            )
 
     def to_dict(self) -> Json:
-        """A JSON-safe dict: the five first fields, and those of the others that are set."""
+        """A JSON-safe dict: the five first fields, and those of the others that are
+        set.
+        """
         data: Json = {
             "content": self.content,
             "delta": self.content,
@@ -78,16 +84,18 @@ class StreamChunk:
 
 @dataclass(slots=True)
 class TurnUpdate:
-    """What a provider says about a turn rather than in it; it never reaches the user as such.
+    """What a provider says about a turn rather than in it; it never reaches the user as
+    such.
 
-    `usage` holds only the counts that were given, and later ones replace earlier ones; `input_tokens_uncached` stands
-    for a provider whose input count leaves out what the cache served. `finish` is the provider's own word.
-    `unseen` announces work that gives no content for a while. `call` is a whole tool call, which replaces what its
-    pieces added up to. `item` is a piece to be sent back
-    unchanged in the next request; those of a turn are ordered by `position`, and a later one at a place replaces it.
-    One that belongs to the call that the last piece was of says so by `of_last_call`, and gets the call's place in the
-    turn as its `"call"`.
-    `pending` is a call that the client has to answer and that is no function.
+    `usage` holds only the counts that were given, and later ones replace earlier ones;
+    `input_tokens_uncached` stands for a provider whose input count leaves out what the
+    cache served. `finish` is the provider's own word. `unseen` announces work that
+    gives no content for a while. `call` is a whole tool call, which replaces what its
+    pieces added up to. `item` is a piece to be sent back unchanged in the next request;
+    those of a turn are ordered by `position`, and a later one at a place replaces it.
+    One that belongs to the call that the last piece was of says so by `of_last_call`,
+    and gets the call's place in the turn as its `"call"`. `pending` is a call that the
+    client has to answer and that is no function.
     """
 
     model: str | None = None

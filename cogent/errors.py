@@ -17,7 +17,8 @@
     ├── ToolError                 a tool failed that was declared with `on_error="raise"`
     └── MaxStepsExceeded          the model still asked for tools after `max_steps` turns
 
-An error that ends a run carries in `partial` the `Response` as far as it came. The SDK's own error is `__cause__`.
+An error that ends a run carries in `partial` the `Response` as far as it came. The
+SDK's own error is `__cause__`.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class ConfigurationError(CogentError):
 class ModelError(CogentError):
     """The provider failed.
 
-    `status` is the HTTP status (200 for an error inside a stream), `code` the provider's own word, `retry_after`
-    seconds that the provider asked to wait. `retryable` says whether asking again may help.
+    `status` is the HTTP status (200 for an error inside a stream), `code` the
+    provider's own word, `retry_after` seconds that the provider asked to wait.
+    `retryable` says whether asking again may help.
     """
 
     retryable: bool = False
@@ -76,7 +78,11 @@ class ModelError(CogentError):
         if self.provider:
             text = f"{self.provider}:{self.model}: {text}"
         code = None if self.code == str(self.status) else self.code
-        details = [str(detail) for detail in (self.status, code, self.request_id) if detail is not None]
+        details = [
+            str(detail)
+            for detail in (self.status, code, self.request_id)
+            if detail is not None
+        ]
         return f"{text} ({', '.join(details)})" if details else text
 
 
@@ -101,7 +107,9 @@ class ContextTooLong(BadRequest):
 
 
 class RateLimited(ModelError):
-    """Too many requests or tokens in a while, or a quota that is used up (then not retryable)."""
+    """Too many requests or tokens in a while, or a quota that is used up (then not
+    retryable).
+    """
 
     retryable = True
 
@@ -127,13 +135,16 @@ class ConnectionFailed(ModelError):
 class ModelTimeout(ModelError):
     """A limit of time was reached.
 
-    `kind` is `"connect"`, `"first"` (no content yet), `"stall"` (content stopped coming), `"total"` (the whole run),
-    `"idle"` (nobody asked for the next chunk) or `"request"` (a limit of the SDK or the server).
+    `kind` is `"connect"`, `"first"` (no content yet), `"stall"` (content stopped
+    coming), `"total"` (the whole run), `"idle"` (nobody asked for the next chunk) or
+    `"request"` (a limit of the SDK or the server).
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, kind: str = "request", **details: object) -> None:
+    def __init__(
+        self, message: str, *, kind: str = "request", **details: object
+    ) -> None:
         super().__init__(message, **details)  # type: ignore[arg-type]  # the fields of ModelError, passed on
         self.kind = kind
 
@@ -149,4 +160,6 @@ class ToolError(CogentError):
 
 
 class MaxStepsExceeded(CogentError):
-    """The model asked for tools in each of `max_steps` turns; they ran, and `partial` holds their results."""
+    """The model asked for tools in each of `max_steps` turns; they ran, and `partial`
+    holds their results.
+    """

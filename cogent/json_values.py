@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 
 def copy_json(value: T) -> T:
-    """The value with lists and dicts of its own, however deeply they are nested; what is neither is shared."""
+    """The value with lists and dicts of its own, however deeply they are nested; what
+    is neither is shared.
+    """
     holder: list[T] = [value]
     unfinished: list[object] = [holder]
     while unfinished:
@@ -19,7 +21,9 @@ def copy_json(value: T) -> T:
         if isinstance(container, dict):
             for key, inner in container.items():
                 if isinstance(inner, dict | list):
-                    container[key] = inner.copy()  # the keys stay, so that the dict may be read meanwhile
+                    container[key] = (
+                        inner.copy()
+                    )  # the keys stay, so that the dict may be read meanwhile
                     unfinished.append(container[key])
         elif isinstance(container, list):
             for place, inner in enumerate(container):

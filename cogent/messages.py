@@ -8,7 +8,13 @@ from typing import Literal, get_args
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
-from cogent.validation import UnsendableError, check_fields, check_json, check_text, shown
+from cogent.validation import (
+    UnsendableError,
+    check_fields,
+    check_json,
+    check_text,
+    shown,
+)
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -17,10 +23,11 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of a turn or a run; `estimated` when the provider gave no figures and they were counted here.
+    """Tokens of a turn or a run; `estimated` when the provider gave no figures and they
+    were counted here.
 
-    `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning, as in the OpenTelemetry
-    GenAI conventions.
+    `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning,
+    as in the OpenTelemetry GenAI conventions.
     """
 
     input_tokens: int = 0
@@ -62,7 +69,9 @@ class Usage:
 
 @dataclass(slots=True)
 class ToolResult:
-    """What one tool call gave: `content` is what the model reads, `duration` is in seconds."""
+    """What one tool call gave: `content` is what the model reads, `duration` is in
+    seconds.
+    """
 
     id: str
     name: str
@@ -75,9 +84,10 @@ class ToolResult:
 class ToolCall:
     """A call that the model asked for.
 
-    `arguments` is an object, or the model's own string where that is no JSON object. `result` is None until the
-    tool has ended, and stays None for a call that was never run. `type` is "function", or the provider's own word for
-    a call that it leaves to its client, like "local_shell_call".
+    `arguments` is an object, or the model's own string where that is no JSON object.
+    `result` is None until the tool has ended, and stays None for a call that was never
+    run. `type` is "function", or the provider's own word for a call that it leaves to
+    its client, like "local_shell_call".
     """
 
     id: str
@@ -87,7 +97,9 @@ class ToolCall:
     type: str = "function"
 
     def to_dict(self) -> Json:
-        """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is no function."""
+        """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is
+        no function.
+        """
         call: Json = {"id": self.id, "name": self.name, "arguments": self.arguments}
         if self.type != "function":
             call["type"] = self.type
@@ -98,11 +110,13 @@ class ToolCall:
 class Message:
     """One entry of a conversation.
 
-    A `tool` message answers the call named by `tool_call_id`. `items` are the provider's own pieces of an assistant
-    message (reasoning with its signature or encrypted content, calls, text), sent back unchanged and in order to the
-    server that made them: the same `provider` at the same `address`. Any other server gets `content` and `tool_calls`.
-    `address` is scheme, host, port and path of that server, without credentials, or "local"; None where it is not
-    known, and then every server of the provider counts as the one.
+    A `tool` message answers the call named by `tool_call_id`. `items` are the
+    provider's own pieces of an assistant message (reasoning with its signature or
+    encrypted content, calls, text), sent back unchanged and in order to the server that
+    made them: the same `provider` at the same `address`. Any other server gets
+    `content` and `tool_calls`. `address` is scheme, host, port and path of that server,
+    without credentials, or "local"; None where it is not known, and then every server
+    of the provider counts as the one.
     """
 
     role: Role
@@ -119,13 +133,16 @@ class Message:
     def __post_init__(self) -> None:
         _check_role(self.role)
         if not isinstance(self.content, str):
-            raise TypeError(f"a message's content is a string; got {type(self.content).__name__}")
+            raise TypeError(
+                f"a message's content is a string; got {type(self.content).__name__}"
+            )
 
     def to_dict(self) -> Json:
         """A JSON-safe dict without the empty fields; `from_dict` reads it back.
 
-        Its keys are the fields' names: `role` and `content` (always there), `tool_calls` (dicts with `id`, `name` and
-        `arguments`), `tool_call_id`, `name`, `is_error`, `reasoning`, `provider`, `address` and `items`.
+        Its keys are the fields' names: `role` and `content` (always there),
+        `tool_calls` (dicts with `id`, `name` and `arguments`), `tool_call_id`, `name`,
+        `is_error`, `reasoning`, `provider`, `address` and `items`.
         """
         data: Json = {"role": self.role, "content": self.content}
         for name in FIELDS_OF_MESSAGE:
@@ -138,7 +155,8 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Message:
-        """Read what `to_dict` wrote, also before there was an `address`; `{"role", "content"}` is enough.
+        """Read what `to_dict` wrote, also before there was an `address`; `{"role",
+        "content"}` is enough.
 
         Raises ConfigurationError.
         """
@@ -148,13 +166,18 @@ class Message:
             )
         unknown = data.keys() - FIELDS_OF_MESSAGE
         if unknown:
-            raise ConfigurationError(f"not a message: unknown keys {', '.join(map(shown, unknown))}")
+            raise ConfigurationError(
+                f"not a message: unknown keys {', '.join(map(shown, unknown))}"
+            )
         if "role" not in data:
             raise ConfigurationError("not a message: no role")
         values: Json = dict(data)
         calls = values.get("tool_calls", [])
         if isinstance(calls, list | tuple):
-            values["tool_calls"] = [_read_call(call, f"tool_calls[{place}]") for place, call in enumerate(calls)]
+            values["tool_calls"] = [
+                _read_call(call, f"tool_calls[{place}]")
+                for place, call in enumerate(calls)
+            ]
         try:
             message = cls(**values)
         except (TypeError, ValueError) as error:
@@ -163,7 +186,9 @@ class Message:
         return message
 
     def check(self) -> None:
-        """Raise ConfigurationError if a field has another type than it says, or holds what JSON cannot."""
+        """Raise ConfigurationError if a field has another type than it says, or holds
+        what JSON cannot.
+        """
         try:
             _check_role(self.role)
             check_fields(self)
@@ -181,7 +206,9 @@ class Message:
             if self.items:
                 check_json(self.items)
         except UnsendableError as error:
-            raise ConfigurationError(f"this message cannot be sent: {error.at(path)}") from None
+            raise ConfigurationError(
+                f"this message cannot be sent: {error.at(path)}"
+            ) from None
 
 
 FIELDS_OF_MESSAGE = tuple(field.name for field in fields(Message))
@@ -197,11 +224,15 @@ def _read_call(data: object, path: str) -> ToolCall:
     if isinstance(data, ToolCall):
         return data
     if not isinstance(data, Mapping):
-        raise ConfigurationError(f"not a message: {path} is a dict with id, name and arguments; got {shown(data)}")
+        raise ConfigurationError(
+            f"not a message: {path} is a dict with id, name and arguments; got {shown(data)}"
+        )
     missing = [name for name in ("id", "name", "arguments") if name not in data]
     if missing:
         raise ConfigurationError(f"not a message: {path} has no {', '.join(missing)}")
-    return ToolCall(data["id"], data["name"], data["arguments"], type=data.get("type", "function"))
+    return ToolCall(
+        data["id"], data["name"], data["arguments"], type=data.get("type", "function")
+    )
 
 
 @dataclass(slots=True)
@@ -220,10 +251,11 @@ class TurnSummary:
 class Response:
     """A whole run, or as much of one as there was.
 
-    `content` is all text of the run, exactly what a stream's chunks add up to. `finish_reason` is None when the run
-    did not end by itself. `metadata` is the final chunk's. `messages` is the whole conversation: pass it as
-    `history=` to go on. `turns` has one entry per answer of the model. `pending` are calls that wait for an answer,
-    which the next run takes as `results=` or `approvals=`.
+    `content` is all text of the run, exactly what a stream's chunks add up to.
+    `finish_reason` is None when the run did not end by itself. `metadata` is the final
+    chunk's. `messages` is the whole conversation: pass it as `history=` to go on.
+    `turns` has one entry per answer of the model. `pending` are calls that wait for an
+    answer, which the next run takes as `results=` or `approvals=`.
     """
 
     content: str

@@ -1,4 +1,6 @@
-"""Which model answers: `"provider:model"` strings and the settings that belong to a model."""
+"""Which model answers: `"provider:model"` strings and the settings that belong to a
+model.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from cogent.validation import UnsendableError, check_json, is_number, is_whole, 
 
 __all__ = ["Model", "prefixes"]
 
-# What a run fills in by itself, under the names of all providers, and what sets it instead.
+# What a run fills in by itself, under the names of all providers, and what sets it
+# instead.
 SET_BY_MESSAGES = "give the run a message and history="
 SET_BY_INSTRUCTIONS = "give the agent instructions="
 FILLED_IN = {
@@ -37,14 +40,18 @@ CACHED_INSTRUCTIONS = ("anthropic", "system")  # where only blocks can ask for t
 class Model:
     """A model and how to ask it.
 
-    `id` is `"provider:name"`, cut at the first colon, or a bare name like `gpt-…`, `o3`, `claude-…`, `gemini-…`. What
-    is None is not sent, and the SDK's own default or environment variable holds. `client` is an SDK client of yours,
-    which stays yours to close. `api_key` may be a function (sync or async) that returns the key, where the SDK takes
-    one. `max_retries` counts further attempts before the first visible output. `strict_end=False` accepts a stream
-    that ends without saying that it is complete. `extra` goes to the SDK call untouched: further settings, `tools` of
-    the provider's own, `extra_headers`; not what a run fills in itself (`messages`, `stream`, ...).
+    `id` is `"provider:name"`, cut at the first colon, or a bare name like `gpt-…`,
+    `o3`, `claude-…`, `gemini-…`. What is None is not sent, and the SDK's own default or
+    environment variable holds. `client` is an SDK client of yours, which stays yours to
+    close. `api_key` may be a function (sync or async) that returns the key, where the
+    SDK takes one. `max_retries` counts further attempts before the first visible
+    output. `strict_end=False` accepts a stream that ends without saying that it is
+    complete. `extra` goes to the SDK call untouched: further settings, `tools` of the
+    provider's own, `extra_headers`; not what a run fills in itself (`messages`,
+    `stream`, ...).
 
-    The key is in no repr and no pickle; an unpickled model reads it from the environment. Raises ConfigurationError.
+    The key is in no repr and no pickle; an unpickled model reads it from the
+    environment. Raises ConfigurationError.
     """
 
     id: str
@@ -77,17 +84,22 @@ class Model:
             value = getattr(self, f.name)
             if f.name not in HIDDEN_FROM_REPR and value != f.default:
                 parts.append(f"{f.name}={value!r}")
-        return re.sub(r"//[^/'\"]*@", "//…@", f"Model({', '.join(parts)})")  # a password in the address
+        return re.sub(
+            r"//[^/'\"]*@", "//…@", f"Model({', '.join(parts)})"
+        )  # a password in the address
 
     def __getstate__(self) -> Json:
         if self.client is not None:
-            raise TypeError("a Model with a client of its own cannot be pickled: an open connection has one process")
+            raise TypeError(
+                "a Model with a client of its own cannot be pickled: an open connection has one process"
+            )
         state = self.__dict__.copy()
         if isinstance(self.api_key, str):
             state["api_key"] = None
         return state
 
-    # A frozen value is its own copy; without these a copy would go through __getstate__ and lose the key.
+    # A frozen value is its own copy; without these a copy would go through __getstate__
+    # and lose the key.
     def __copy__(self) -> Self:
         return self
 
@@ -96,7 +108,9 @@ class Model:
 
 
 def _check_address(address: object) -> None:
-    """An address without `http://` fails only in the HTTP client, and looks like a server that is not there."""
+    """An address without `http://` fails only in the HTTP client, and looks like a
+    server that is not there.
+    """
     if address is None:
         return
     if not isinstance(address, str):
@@ -104,7 +118,9 @@ def _check_address(address: object) -> None:
     if not _is_whole_address(address):
         hint = "https://HOST/PATH" if "://" in address else f"http://{address.strip()}"
         text = f'base_url is a whole address like "{hint}"; got {shown(address)}'
-        raise ConfigurationError(re.sub(r"[^/'\"]*@", "…@", text))  # a password, also where `//` is missing
+        raise ConfigurationError(
+            re.sub(r"[^/'\"]*@", "…@", text)
+        )  # a password, also where `//` is missing
 
 
 def _is_whole_address(address: str) -> bool:
@@ -120,27 +136,43 @@ def _is_whole_address(address: str) -> bool:
 
 def _check_key(key: object) -> None:
     if key is not None and not isinstance(key, str) and not callable(key):
-        raise ConfigurationError(f"api_key is a string or a function that returns one; got {type(key).__name__}")
+        raise ConfigurationError(
+            f"api_key is a string or a function that returns one; got {type(key).__name__}"
+        )
 
 
 def _check_numbers(model: Model) -> None:
     if model.temperature is not None and not is_number(model.temperature):
-        raise ConfigurationError(f"temperature is a finite number; got {shown(model.temperature)}")
-    if model.max_tokens is not None and (not is_whole(model.max_tokens) or model.max_tokens < 1):
-        raise ConfigurationError(f"max_tokens is a whole number of at least 1; got {shown(model.max_tokens)}")
+        raise ConfigurationError(
+            f"temperature is a finite number; got {shown(model.temperature)}"
+        )
+    if model.max_tokens is not None and (
+        not is_whole(model.max_tokens) or model.max_tokens < 1
+    ):
+        raise ConfigurationError(
+            f"max_tokens is a whole number of at least 1; got {shown(model.max_tokens)}"
+        )
     if not is_whole(model.max_retries) or model.max_retries < 0:
-        raise ConfigurationError(f"max_retries is a whole number of at least 0; got {shown(model.max_retries)}")
+        raise ConfigurationError(
+            f"max_retries is a whole number of at least 0; got {shown(model.max_retries)}"
+        )
 
 
 def _check_others(model: Model) -> None:
     if not isinstance(model.strict_end, bool):
-        raise ConfigurationError(f"strict_end is True or False; got {shown(model.strict_end)}")
+        raise ConfigurationError(
+            f"strict_end is True or False; got {shown(model.strict_end)}"
+        )
     if model.api_version is not None and not isinstance(model.api_version, str):
-        raise ConfigurationError(f"api_version is a string; got {shown(model.api_version)}")
+        raise ConfigurationError(
+            f"api_version is a string; got {shown(model.api_version)}"
+        )
 
 
 def _check_extra(model: Model) -> None:
-    """`extra` holds settings; what a run fills in itself would be replaced by it, and the run would not know."""
+    """`extra` holds settings; what a run fills in itself would be replaced by it, and
+    the run would not know.
+    """
     _check_settings(model.extra, "extra", model.provider)
     try:
         check_json(dict(model.extra), objects=True)
@@ -154,10 +186,14 @@ def _check_extra(model: Model) -> None:
 
 def _check_provider_tools(tools: object) -> None:
     if not isinstance(tools, list | tuple):
-        raise ConfigurationError(f'extra["tools"] is a list; got {type(tools).__name__}')
+        raise ConfigurationError(
+            f'extra["tools"] is a list; got {type(tools).__name__}'
+        )
     for tool in tools:
         if tool is None or isinstance(tool, str | int | float):
-            raise ConfigurationError(f'extra["tools"] are dicts, as the provider documents them; got {shown(tool)}')
+            raise ConfigurationError(
+                f'extra["tools"] are dicts, as the provider documents them; got {shown(tool)}'
+            )
 
 
 def _check_settings(settings: object, path: str, provider: str) -> None:
@@ -165,6 +201,8 @@ def _check_settings(settings: object, path: str, provider: str) -> None:
         raise ConfigurationError(f"{path} is a dict; got {type(settings).__name__}")
     for name in settings:
         if not isinstance(name, str):
-            raise ConfigurationError(f"{path} has the key {shown(name)}, and a key is a string")
+            raise ConfigurationError(
+                f"{path} has the key {shown(name)}, and a key is a string"
+            )
         if name in FILLED_IN and (provider, name) != CACHED_INSTRUCTIONS:
             raise ConfigurationError(f"{path} cannot set {name!r}: {FILLED_IN[name]}")

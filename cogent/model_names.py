@@ -1,4 +1,6 @@
-"""Model strings: `"provider:name"` and bare names, and what was probably meant by one that cannot be used."""
+"""Model strings: `"provider:name"` and bare names, and what was probably meant by one
+that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -75,25 +77,38 @@ COMPATIBLE = {
     "x-ai": "https://api.x.ai/v1",
     "xai": "https://api.x.ai/v1",
 }
-# Models with open weights, which Ollama serves under these names; and its tags, which stand after a colon too.
+# Models with open weights, which Ollama serves under these names; and its tags, which
+# stand after a colon too.
 OPEN_WEIGHTS = re.compile(
     r"(code)?(llama|qwen|qwq|gemma|llava|smollm|mixtral|mistral|codestral|phi|deepseek|gpt-oss|granite|command-r)"
 )
-TAG = re.compile(r"(latest|cloud|instruct|chat|text|e?\d+(\.\d+)?[bm]|\d+x\d+b|q\d)([-_].*)?", re.IGNORECASE)
+TAG = re.compile(
+    r"(latest|cloud|instruct|chat|text|e?\d+(\.\d+)?[bm]|\d+x\d+b|q\d)([-_].*)?",
+    re.IGNORECASE,
+)
 
 
 def prefixes() -> list[str]:
-    """The prefixes of model strings: one for each module in `cogent/providers`, found by its name."""
+    """The prefixes of model strings: one for each module in `cogent/providers`, found
+    by its name.
+    """
     files = (Path(__file__).parent / "providers").glob("[!_]*.py")
     return sorted(file.stem.replace("_", "-") for file in files)
 
 
 def parse(text: object) -> tuple[str, str]:
-    """The provider and the name of a model string. Raises ConfigurationError, with the nearest that can be used."""
+    """The provider and the name of a model string.
+
+    Raises ConfigurationError, with the nearest that can be used.
+    """
     if not isinstance(text, str) or not text.strip():
-        raise ConfigurationError(f'a model is a string like "openai:gpt-5.4" or a Model; got {text!r}')
+        raise ConfigurationError(
+            f'a model is a string like "openai:gpt-5.4" or a Model; got {text!r}'
+        )
     if LONE_SURROGATE.search(text):
-        raise ConfigurationError(f"the model {text!r} cannot be sent: the text has half a character")
+        raise ConfigurationError(
+            f"the model {text!r} cannot be sent: the text has half a character"
+        )
     provider, colon, name = text.partition(":")
     if colon:
         _check_prefixed(text, provider, name)
@@ -110,12 +125,16 @@ def parse(text: object) -> tuple[str, str]:
 
 
 def check_prefix(prefix: object) -> None:
-    """Raise ConfigurationError, with the nearest that there is, unless a provider has this prefix."""
+    """Raise ConfigurationError, with the nearest that there is, unless a provider has
+    this prefix.
+    """
     known = prefixes()
     if prefix in known:
         return
     if not isinstance(prefix, str):
-        raise ConfigurationError(f'a provider is named by its prefix, like "openai"; got {shown(prefix)}')
+        raise ConfigurationError(
+            f'a provider is named by its prefix, like "openai"; got {shown(prefix)}'
+        )
     near = _nearest(_normalized(prefix.partition(":")[0]), _known_words())
     meant = None if near is None else f'"{_provider_of(near)}"'
     raise ConfigurationError(
@@ -131,7 +150,9 @@ def _check_prefixed(text: str, provider: str, name: str) -> None:
             f"{_did_you_mean(_suggest_for_prefixed(text, provider, name))}"
         )
     if not name.strip() and provider != "local":
-        raise ConfigurationError(f'no model name after the colon in {text!r}; write "{provider}:NAME"')
+        raise ConfigurationError(
+            f'no model name after the colon in {text!r}; write "{provider}:NAME"'
+        )
 
 
 # Suggestions
@@ -182,7 +203,9 @@ def _correct_family(word: str) -> str | None:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
-    """The word itself if it is one of these, else the one that is spelt most like it, if there is one."""
+    """The word itself if it is one of these, else the one that is spelt most like it,
+    if there is one.
+    """
     return next(iter(get_close_matches(word, words, n=1)), None)
 
 
@@ -191,7 +214,10 @@ def _known_words() -> list[str]:
 
 
 def _provider_of_bare(name: str) -> str | None:
-    return next((provider for provider, pattern in BARE_NAMES.items() if pattern.match(name)), None)
+    return next(
+        (provider for provider, pattern in BARE_NAMES.items() if pattern.match(name)),
+        None,
+    )
 
 
 def _provider_of(word: str) -> str:
@@ -218,4 +244,10 @@ def _did_you_mean(suggestion: str | None) -> str:
 
 
 def _normalized(word: str) -> str:
-    return word.strip().lower().replace("_", "-").replace(" ", "-").replace("llama.cpp", "llama-cpp")
+    return (
+        word.strip()
+        .lower()
+        .replace("_", "-")
+        .replace(" ", "-")
+        .replace("llama.cpp", "llama-cpp")
+    )

@@ -58,31 +58,46 @@ class _Reader:
 class AgentStream(_Reader):
     """The chunks of a run, as they come: `async for chunk in stream`.
 
-    Nothing happens before the first chunk is asked for. Leaving the loop, leaving `async with stream`, `aclose()`,
-    `cancel()` and dropping the stream all close the connection and cancel tools that still run. Reading on then just
-    ends; after an error it raises that error again, and after a cancellation from outside StreamInterrupted.
+    Nothing happens before the first chunk is asked for. Leaving the loop, leaving
+    `async with stream`, `aclose()`, `cancel()` and dropping the stream all close the
+    connection and cancel tools that still run. Reading on then just ends; after an
+    error it raises that error again, and after a cancellation from outside
+    StreamInterrupted.
 
-    One chunk at a time is `await anext(stream)`, which leaves the run open in between; a stream that is then held and
-    forgotten is closed with a RuntimeWarning after `Timeout.idle` seconds. A stream has one reader at a time and stays
-    in the event loop that it was begun in: anything else is a ConfigurationError.
+    One chunk at a time is `await anext(stream)`, which leaves the run open in between;
+    a stream that is then held and forgotten is closed with a RuntimeWarning after
+    `Timeout.idle` seconds. A stream has one reader at a time and stays in the event
+    loop that it was begun in: anything else is a ConfigurationError.
     """
 
     def __init__(
-        self, plan: Plan, run: Run, context: dict[str, Any], streaming: bool = True, shown: bool = True
+        self,
+        plan: Plan,
+        run: Run,
+        context: dict[str, Any],
+        streaming: bool = True,
+        shown: bool = True,
     ) -> None:
         self._run = run
         closer = StreamCloser(plan.timeout)
-        super().__init__(closer, run_steps(Job(plan, run, closer, context, streaming, shown)))
-        self._failure: CogentError | None = None  # a copy: the error that was raised holds the frames of its reader
+        super().__init__(
+            closer, run_steps(Job(plan, run, closer, context, streaming, shown))
+        )
+        self._failure: CogentError | None = (
+            None  # a copy: the error that was raised holds the frames of its reader
+        )
         self._was_cancelled = False
 
     @property
     def response(self) -> Response:
-        """The response: complete after the end; before it, and after a break or an error, as far as it came."""
+        """The response: complete after the end; before it, and after a break or an
+        error, as far as it came.
+        """
         return self._run.response()
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
-        """An iterator for one loop. Dropping it stops the run, which is how the stream learns that a loop was left.
+        """An iterator for one loop. Dropping it stops the run, which is how the stream
+        learns that a loop was left.
 
         One that never gave a chunk stops nothing.
         """
@@ -92,12 +107,16 @@ class AgentStream(_Reader):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the run and wait until it has stopped; may be called twice, and from another task of the loop.
+        """Stop the run and wait until it has stopped; may be called twice, and from
+        another task of the loop.
 
         Raises ConfigurationError in another loop than that of the run.
         """
@@ -110,7 +129,9 @@ class AgentStream(_Reader):
             await asyncio.shield(closing)
 
     def cancel(self) -> None:
-        """Stop the run from any task or thread; the iteration then just ends, and no final chunk comes."""
+        """Stop the run from any task or thread; the iteration then just ends, and no
+        final chunk comes.
+        """
         self._closer.request_stop_threadsafe()
 
     def __del__(self) -> None:
@@ -127,7 +148,10 @@ class AgentStream(_Reader):
             self._was_cancelled = True
 
     async def _admit(self) -> None:
-        """Begin the run, or let another task read on. Raises what there is instead of a chunk."""
+        """Begin the run, or let another task read on.
+
+        Raises what there is instead of a chunk.
+        """
         closer = self._closer
         if closer.closing is None:
             closer.attach(self._chunks)
@@ -157,7 +181,9 @@ class AgentStream(_Reader):
         return failure
 
     def _find_failure(self) -> CogentError | None:
-        """The error of a run that ended while nobody waited for a chunk, or by a cancellation."""
+        """The error of a run that ended while nobody waited for a chunk, or by a
+        cancellation.
+        """
         if self._was_cancelled or self._closer.reason is Stop.CANCELLED:
             return StreamInterrupted(
                 "the task that read the stream was cancelled before the end; `partial` has what came",

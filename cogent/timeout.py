@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from cogent.errors import ConfigurationError
 from cogent.validation import is_number, shown
 
-# Without a byte for so long a connection counts as dead, unless a limit of the user's is longer.
+# Without a byte for so long a connection counts as dead, unless a limit of the user's
+# is longer.
 READ_TIMEOUT_SECONDS = 600.0
 
 
@@ -15,10 +16,11 @@ READ_TIMEOUT_SECONDS = 600.0
 class Timeout:
     """Limits in seconds; None is no limit.
 
-    `connect`: to reach the server. `first`: from a request to its first content, and for work that the model does
-    unseen. `stall`: between two pieces of content. `total`: the whole run, tools and consumer included. `tool`: one
-    tool call; reaching it is an error result for the model, not the end of the run. `idle`: how long a stream is kept
-    open while nobody asks for its next chunk.
+    `connect`: to reach the server. `first`: from a request to its first content, and
+    for work that the model does unseen. `stall`: between two pieces of content.
+    `total`: the whole run, tools and consumer included. `tool`: one tool call; reaching
+    it is an error result for the model, not the end of the run. `idle`: how long a
+    stream is kept open while nobody asks for its next chunk.
     """
 
     connect: float | None = 10
@@ -38,5 +40,9 @@ class Timeout:
 
     @property
     def read(self) -> float:
-        """Seconds that a connection may be without a byte, which also counts what is no content."""
-        return max(READ_TIMEOUT_SECONDS, self.first or 0, self.stall or 0, self.total or 0)
+        """Seconds that a connection may be without a byte, which also counts what is no
+        content.
+        """
+        return max(
+            READ_TIMEOUT_SECONDS, self.first or 0, self.stall or 0, self.total or 0
+        )

@@ -1,4 +1,6 @@
-"""Whether values that a caller wrote can be used and sent: all that is asked before any request."""
+"""Whether values that a caller wrote can be used and sent: all that is asked before any
+request.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ SIMPLE_CLASSES = frozenset({bool, int, str, type(None)})
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a finite number that JSON and a clock can hold; True and False are none."""
+    """Whether the value is a finite number that JSON and a clock can hold; True and
+    False are none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -42,12 +46,16 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Whether the value is a whole number that every server can read; True and False are none."""
+    """Whether the value is a whole number that every server can read; True and False
+    are none.
+    """
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def shown(value: object) -> str:
-    """A value for an error message: its repr, shortened, or its type where that says more."""
+    """A value for an error message: its repr, shortened, or its type where that says
+    more.
+    """
     if callable(value):
         kind = "class" if isinstance(value, type) else "function"
         return f"the {kind} {getattr(value, '__name__', value)}"
@@ -64,12 +72,17 @@ def shown(value: object) -> str:
 
 
 class WrongTypeError(ValueError):
-    """A value has another type than its annotation says; the text says which value and which type."""
+    """A value has another type than its annotation says; the text says which value and
+    which type.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an annotation allows: values of these classes. Of a simple class there is nothing more to look at."""
+    """What an annotation allows: values of these classes.
+
+    Of a simple class there is nothing more to look at.
+    """
 
     description: str
     classes: tuple[type, ...]
@@ -78,9 +91,11 @@ class Expected:
 
 
 def check_fields(value: object, path: str = "") -> None:
-    """Raise WrongTypeError unless each field of a dataclass has the type that its annotation says.
+    """Raise WrongTypeError unless each field of a dataclass has the type that its
+    annotation says.
 
-    Lists are looked through, and so are dataclasses in them; of a dict its keys. A Literal only has to be a string.
+    Lists are looked through, and so are dataclasses in them; of a dict its keys. A
+    Literal only has to be a string.
     """
     kind: Any = type(value)  # mypy does not see that a class is hashable
     for name, expected in _expected_fields(kind):
@@ -109,7 +124,9 @@ def _is_instance(value: object, classes: tuple[type, ...]) -> bool:
 def _check_keys(value: dict[object, object], path: str) -> None:
     for key in value:
         if not isinstance(key, str):
-            raise WrongTypeError(f"{path} has the key {shown(key)}, and a key is a string")
+            raise WrongTypeError(
+                f"{path} has the key {shown(key)}, and a key is a string"
+            )
 
 
 @cache
@@ -151,7 +168,9 @@ def _describe(hint: Any) -> str:
 
 
 class UnsendableError(ValueError):
-    """A value that JSON cannot hold; the text says why, `steps` where in the whole it is, the innermost first."""
+    """A value that JSON cannot hold; the text says why, `steps` where in the whole it
+    is, the innermost first.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -167,8 +186,9 @@ class UnsendableError(ValueError):
 def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
     """Raise UnsendableError unless JSON can hold the value.
 
-    That is: strings without half characters, finite numbers that Python can write, keys that are strings, and no other
-    types. With `objects` other types are let through, as an SDK may know how to write them.
+    That is: strings without half characters, finite numbers that Python can write, keys
+    that are strings, and no other types. With `objects` other types are let through, as
+    an SDK may know how to write them.
     """
     if depth > MAX_DEPTH:
         _check_deep(value)
@@ -181,19 +201,27 @@ def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
     elif isinstance(value, int | float):
         _check_number(value)
     elif value is not None and not objects:
-        raise UnsendableError(f"is of the type {type(value).__name__}, which JSON cannot hold")
+        raise UnsendableError(
+            f"is of the type {type(value).__name__}, which JSON cannot hold"
+        )
 
 
 def check_text(text: str) -> None:
-    """Raise UnsendableError for a text with half a character, as is left where one beyond U+FFFF was cut in two."""
+    """Raise UnsendableError for a text with half a character, as is left where one
+    beyond U+FFFF was cut in two.
+    """
     if text.isascii():
         return
     found = LONE_SURROGATE.search(text)
     if found is not None:
-        raise UnsendableError(f"has half a character (a lone surrogate) at position {found.start()}")
+        raise UnsendableError(
+            f"has half a character (a lone surrogate) at position {found.start()}"
+        )
 
 
-def _check_items(items: Iterable[tuple[object, object]], key_type: type, depth: int, objects: bool) -> None:
+def _check_items(
+    items: Iterable[tuple[object, object]], key_type: type, depth: int, objects: bool
+) -> None:
     for key, value in items:
         if not isinstance(key, key_type):
             raise UnsendableError(f"has the key {shown(key)}, and a key is a string")

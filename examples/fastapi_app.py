@@ -31,7 +31,9 @@ async def chat(q: str) -> StreamingResponse:
 
 
 @app.get("/events")
-async def events(q: str, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+async def events(
+    q: str, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
     """The answer as events: a `token` for each piece of text, then `done`, or `failed` with what went wrong."""
     # A browser's EventSource connects again after every end, also after `done`, unless the page closes it. That would
     # put the question anew every few seconds. It sends the id of the last event it saw; 204 tells it to stop.
@@ -56,7 +58,9 @@ async def events(q: str, last_event_id: Annotated[str | None, Header()] = None) 
 def describe(error: CogentError) -> str:
     """What a page may show of an error, as JSON."""
     retryable = getattr(error, "retryable", False)
-    return json.dumps({"kind": type(error).__name__, "message": str(error), "retryable": retryable})
+    return json.dumps(
+        {"kind": type(error).__name__, "message": str(error), "retryable": retryable}
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,14 @@ from cogent import Agent, CogentError, Model
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("question", nargs="?", default="Write two sentences about the sea.")
-    parser.add_argument("--model", default="local", help='such as "gpt-5.4" or "anthropic:claude-sonnet-4-5"')
+    parser.add_argument(
+        "question", nargs="?", default="Write two sentences about the sea."
+    )
+    parser.add_argument(
+        "--model",
+        default="local",
+        help='such as "gpt-5.4" or "anthropic:claude-sonnet-4-5"',
+    )
     arguments = parser.parse_args()
 
     # The embedded model is so small that it does not always find an end.
@@ -19,7 +25,9 @@ async def main() -> None:
     async for chunk in agent.run_stream(arguments.question):
         print(chunk.content, end="", flush=True)
         if chunk.is_final and chunk.metadata:
-            print(f"\n\n{chunk.metadata['model']}: {chunk.metadata['tokens']}", flush=True)
+            print(
+                f"\n\n{chunk.metadata['model']}: {chunk.metadata['tokens']}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -12,16 +12,27 @@ from cogent import Agent, CogentError, tool
 @tool
 def local_time(city: str, utc_offset: float) -> str:
     """Tell the time in a city that is so many hours ahead of UTC."""
-    return f"{datetime.now(timezone(timedelta(hours=utc_offset))):%H:%M on %A} in {city}"
+    return (
+        f"{datetime.now(timezone(timedelta(hours=utc_offset))):%H:%M on %A} in {city}"
+    )
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("question", nargs="?", default="What time is it in Tokyo and in Lima?")
-    parser.add_argument("--model", default="gpt-5.4", help='such as "anthropic:claude-sonnet-4-5"')
+    parser.add_argument(
+        "question", nargs="?", default="What time is it in Tokyo and in Lima?"
+    )
+    parser.add_argument(
+        "--model", default="gpt-5.4", help='such as "anthropic:claude-sonnet-4-5"'
+    )
     arguments = parser.parse_args()
 
-    agent = Agent("clock", arguments.model, instructions="Say what you look up before you do it.", tools=[local_time])
+    agent = Agent(
+        "clock",
+        arguments.model,
+        instructions="Say what you look up before you do it.",
+        tools=[local_time],
+    )
     async for chunk in agent.run_stream(arguments.question):
         print(chunk.content, end="", flush=True)
         if chunk.finish_reason == "tool_calls":

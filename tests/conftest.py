@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 from support.loopback import Loopback
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 
 from cogent import Agent, Model, preload
 
@@ -42,23 +48,69 @@ class Wire:
         """The provider, told apart where it speaks two formats."""
         return self.provider + "-chat" * bool(self.settings)
 
-    def agent(self, server: Loopback, *, model: dict[str, Any] | None = None, **settings: Any) -> Agent:
+    def agent(
+        self, server: Loopback, *, model: dict[str, Any] | None = None, **settings: Any
+    ) -> Agent:
         """An agent of this provider whose server is the loopback one."""
-        address = {"base_url": server.url + self.suffix, "api_key": "key", "max_retries": 0}
+        address = {
+            "base_url": server.url + self.suffix,
+            "api_key": "key",
+            "max_retries": 0,
+        }
         options = {**address, **self.settings, **(model or {})}
-        return Agent("tester", Model(f"{self.provider}:gpt-test", **options), **settings)
+        return Agent(
+            "tester", Model(f"{self.provider}:gpt-test", **options), **settings
+        )
 
 
 AZURE_CHAT = {"api_version": "2025-04-01-preview"}
 WIRES = [
     Wire("openai", openai_responses, limit="max_output_tokens"),
     Wire("openai-chat", chat_completions),
-    Wire("azure", openai_responses, "", limit="max_output_tokens", variable="AZURE_OPENAI_API_KEY"),
-    Wire("azure", chat_completions, "", AZURE_CHAT, limit="max_completion_tokens", variable="AZURE_OPENAI_API_KEY"),
-    Wire("groq", chat_completions, "", limit="max_completion_tokens", variable="GROQ_API_KEY"),
-    Wire("anthropic", anthropic_messages, "", default_limit=8192, variable="ANTHROPIC_API_KEY"),
-    Wire("gemini", gemini_generate, "", limit="maxOutputTokens", variable="GEMINI_API_KEY"),
-    Wire("ollama", ollama_chat, "", limit="num_predict", variable="OLLAMA_API_KEY", bare=True),
+    Wire(
+        "azure",
+        openai_responses,
+        "",
+        limit="max_output_tokens",
+        variable="AZURE_OPENAI_API_KEY",
+    ),
+    Wire(
+        "azure",
+        chat_completions,
+        "",
+        AZURE_CHAT,
+        limit="max_completion_tokens",
+        variable="AZURE_OPENAI_API_KEY",
+    ),
+    Wire(
+        "groq",
+        chat_completions,
+        "",
+        limit="max_completion_tokens",
+        variable="GROQ_API_KEY",
+    ),
+    Wire(
+        "anthropic",
+        anthropic_messages,
+        "",
+        default_limit=8192,
+        variable="ANTHROPIC_API_KEY",
+    ),
+    Wire(
+        "gemini",
+        gemini_generate,
+        "",
+        limit="maxOutputTokens",
+        variable="GEMINI_API_KEY",
+    ),
+    Wire(
+        "ollama",
+        ollama_chat,
+        "",
+        limit="num_predict",
+        variable="OLLAMA_API_KEY",
+        bare=True,
+    ),
 ]
 
 # Azure is openai's SDK and formats at another address, with another key: what becomes of an answer that costs much to

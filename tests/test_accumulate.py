@@ -19,7 +19,10 @@ few = settings(deadline=None, max_examples=30, database=None, derandomize=True)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 objects = st.dictionaries(st.text(max_size=6), values, max_size=3)
@@ -35,23 +38,34 @@ def _pieces(text: str, rng: random.Random) -> list[str]:
     return [text[start:stop] for start, stop in pairwise(cuts)]
 
 
-def _stream(calls: Sequence[tuple[str, Any]], rng: random.Random, **how: bool) -> list[list[ToolCallDelta]]:
+def _stream(
+    calls: Sequence[tuple[str, Any]], rng: random.Random, **how: bool
+) -> list[list[ToolCallDelta]]:
     """The pieces of each call; `how` says what of id, index and name each piece or only the first one has."""
     streams = []
     for place, (name, arguments) in enumerate(calls):
         index = 0 if how.get("zero") else place if how.get("index") else None
-        deltas = [ToolCallDelta(index, arguments=piece) for piece in _pieces(json.dumps(arguments), rng)]
+        deltas = [
+            ToolCallDelta(index, arguments=piece)
+            for piece in _pieces(json.dumps(arguments), rng)
+        ]
         if rng.random() < 0.5:
-            deltas.insert(0, ToolCallDelta(index))  # most servers open a call with empty arguments
+            deltas.insert(
+                0, ToolCallDelta(index)
+            )  # most servers open a call with empty arguments
         for number, delta in enumerate(deltas):
             delta.name = name if not number or how.get("every_name") else ""
             id = "id" if how.get("one_id") else f"id{place}"
-            delta.id = id if how.get("every_id") or (how.get("id") and not number) else None
+            delta.id = (
+                id if how.get("every_id") or (how.get("id") and not number) else None
+            )
         streams.append(deltas)
     return streams
 
 
-def _shuffled(streams: list[list[ToolCallDelta]], rng: random.Random) -> list[ToolCallDelta]:
+def _shuffled(
+    streams: list[list[ToolCallDelta]], rng: random.Random
+) -> list[ToolCallDelta]:
     """One list in which calls open in order, and the pieces of each stay in theirs."""
     opened = [stream[0] for stream in streams]
     rest = [place for place, stream in enumerate(streams) for _ in stream[1:]]
@@ -85,7 +99,11 @@ TOGETHER = {
         "every_name": True,
         "one_id": True,
     },
-    "by both, everything repeated": {"index": True, "every_id": True, "every_name": True},
+    "by both, everything repeated": {
+        "index": True,
+        "every_id": True,
+        "every_name": True,
+    },
 }
 ONE_BY_ONE = {
     "by position": {},
@@ -93,23 +111,32 @@ ONE_BY_ONE = {
     "by position, an id on the first": {"id": True},
     "index 0 for every call, new ids": {"zero": True, "id": True},
     "index 0 for every call, no ids": {"zero": True},
-    "index 0 for every call, no ids, every piece named": {"zero": True, "every_name": True},
+    "index 0 for every call, no ids, every piece named": {
+        "zero": True,
+        "every_name": True,
+    },
 }
 
 
 @pytest.mark.parametrize("how", TOGETHER.values(), ids=TOGETHER)
 @given(asked, randoms)
 @few
-def test_calls_that_come_together_are_told_apart(how: dict[str, bool], calls: list[Any], rng: random.Random) -> None:
+def test_calls_that_come_together_are_told_apart(
+    how: dict[str, bool], calls: list[Any], rng: random.Random
+) -> None:
     """Calls whose pieces are mixed at random each get exactly their own, in the order in which they were opened."""
     turn = _turn(_shuffled(_stream(calls, rng, **how), rng))
     assert _found(turn) == calls
 
 
-@pytest.mark.parametrize("how", [*TOGETHER.values(), *ONE_BY_ONE.values()], ids=[*TOGETHER, *ONE_BY_ONE])
+@pytest.mark.parametrize(
+    "how", [*TOGETHER.values(), *ONE_BY_ONE.values()], ids=[*TOGETHER, *ONE_BY_ONE]
+)
 @given(asked, randoms)
 @few
-def test_calls_that_come_one_by_one_are_told_apart(how: dict[str, bool], calls: list[Any], rng: random.Random) -> None:
+def test_calls_that_come_one_by_one_are_told_apart(
+    how: dict[str, bool], calls: list[Any], rng: random.Random
+) -> None:
     """Calls that come one after another are told apart, however little the server says of them."""
     turn = _turn([delta for deltas in _stream(calls, rng, **how) for delta in deltas])
     assert _found(turn) == calls
@@ -117,19 +144,32 @@ def test_calls_that_come_one_by_one_are_told_apart(how: dict[str, bool], calls: 
 
 @given(asked, randoms, st.sampled_from([*TOGETHER.values(), *ONE_BY_ONE.values()]))
 @few
-def test_every_piece_is_given_its_place_and_id(calls: list[Any], rng: random.Random, how: dict[str, bool]) -> None:
+def test_every_piece_is_given_its_place_and_id(
+    calls: list[Any], rng: random.Random, how: dict[str, bool]
+) -> None:
     """Whoever adds up the pieces by their place or by their id gets the turn's own calls."""
     deltas = [delta for deltas in _stream(calls, rng, **how) for delta in deltas]
     turn = _turn(deltas)
     told = [(delta.index, delta.id, delta.arguments) for delta in deltas]
     for place, call in enumerate(turn.calls()):
-        assert json.loads("".join(text for index, _, text in told if index == place)) == call.arguments
-        assert json.loads("".join(text for _, id, text in told if id == call.id)) == call.arguments
+        assert (
+            json.loads("".join(text for index, _, text in told if index == place))
+            == call.arguments
+        )
+        assert (
+            json.loads("".join(text for _, id, text in told if id == call.id))
+            == call.arguments
+        )
 
 
 def test_two_calls_of_one_function_sent_whole() -> None:
     """Two whole calls of one function at one index, without ids, stay two, and their made-up ids differ."""
-    turn = _turn([ToolCallDelta(0, None, "search", '{"q": "a"}'), ToolCallDelta(0, None, "search", '{"q": "a"}')])
+    turn = _turn(
+        [
+            ToolCallDelta(0, None, "search", '{"q": "a"}'),
+            ToolCallDelta(0, None, "search", '{"q": "a"}'),
+        ]
+    )
     assert _found(turn) == [("search", {"q": "a"})] * 2
     assert len({call.id for call in turn.calls()}) == 2
 
@@ -165,16 +205,37 @@ def test_arguments_are_an_object_or_the_text_itself(text: str) -> None:
 
 @given(objects, randoms, st.booleans())
 @few
-def test_a_whole_call_replaces_its_pieces(arguments: dict[str, Any], rng: random.Random, known: bool) -> None:
+def test_a_whole_call_replaces_its_pieces(
+    arguments: dict[str, Any], rng: random.Random, known: bool
+) -> None:
     """A call that is told as a whole is what counts, with or without pieces before it, by id or by index."""
     turn = _turn(_stream([("search", {"x": 1})], rng, index=True, id=True)[0])
-    turn.update(TurnUpdate(call=ToolCallDelta(0, "id0" if known else None, "search", json.dumps(arguments))))
-    turn.update(TurnUpdate(call=ToolCallDelta(1, "id1", "fetch", json.dumps(arguments))))
-    assert turn.calls() == [ToolCall("id0", "search", arguments), ToolCall("id1", "fetch", arguments)]
+    turn.update(
+        TurnUpdate(
+            call=ToolCallDelta(
+                0, "id0" if known else None, "search", json.dumps(arguments)
+            )
+        )
+    )
+    turn.update(
+        TurnUpdate(call=ToolCallDelta(1, "id1", "fetch", json.dumps(arguments)))
+    )
+    assert turn.calls() == [
+        ToolCall("id0", "search", arguments),
+        ToolCall("id1", "fetch", arguments),
+    ]
 
 
-COUNTS = ["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"]
-reports = st.lists(st.dictionaries(st.sampled_from(COUNTS), st.integers(0, 10**6)), max_size=6)
+COUNTS = [
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+]
+reports = st.lists(
+    st.dictionaries(st.sampled_from(COUNTS), st.integers(0, 10**6)), max_size=6
+)
 usages = st.builds(Usage, *[st.integers(0, 10**6)] * 5, estimated=st.booleans())
 
 
@@ -186,17 +247,30 @@ def test_later_usage_replaces_and_never_adds(usage: list[dict[str, int]]) -> Non
     for counts in [{"input_tokens": 1, "output_tokens": 2}, *usage]:
         turn.update(TurnUpdate(usage=counts))
     turn.update(TurnUpdate(finish="stop"))
-    expected = {name: count for counts in usage for name, count in counts.items() if count}
-    assert turn.tokens([]) == Usage(**{"input_tokens": 1, "output_tokens": 2, **expected})
+    expected = {
+        name: count for counts in usage for name, count in counts.items() if count
+    }
+    assert turn.tokens([]) == Usage(
+        **{"input_tokens": 1, "output_tokens": 2, **expected}
+    )
 
 
 @given(*[st.integers(0, 10**6)] * 3)
 @few
-def test_uncached_input_is_added_to_what_the_cache_served(uncached: int, read: int, written: int) -> None:
+def test_uncached_input_is_added_to_what_the_cache_served(
+    uncached: int, read: int, written: int
+) -> None:
     """Where a provider's input count leaves out the cache, ours is the sum, whichever report came first."""
     turn = Turn("1")
-    turn.update(TurnUpdate(usage={"input_tokens_uncached": uncached, "output_tokens": 3}))
-    turn.update(TurnUpdate(finish="stop", usage={"cache_read_tokens": read, "cache_write_tokens": written}))
+    turn.update(
+        TurnUpdate(usage={"input_tokens_uncached": uncached, "output_tokens": 3})
+    )
+    turn.update(
+        TurnUpdate(
+            finish="stop",
+            usage={"cache_read_tokens": read, "cache_write_tokens": written},
+        )
+    )
     assert turn.tokens([]) == Usage(uncached + read + written, 3, read, written)
 
 
@@ -206,7 +280,10 @@ def test_usage_adds_up(a: Usage, b: Usage, c: Usage) -> None:
     """Adding usages is associative, an empty one changes nothing, and the total is input and output."""
     assert (a + b) + c == a + (b + c)
     assert a + Usage() == a == Usage() + a
-    assert (a + b).total_tokens == a.input_tokens + a.output_tokens + b.input_tokens + b.output_tokens
+    assert (
+        (a + b).total_tokens
+        == a.input_tokens + a.output_tokens + b.input_tokens + b.output_tokens
+    )
     assert (a + b).estimated == (a.estimated or b.estimated)
     assert a.to_dict()["total_tokens"] == a.total_tokens
 
@@ -260,12 +337,19 @@ def test_items_without_a_place_are_kept_as_they_come() -> None:
 
 said = st.builds(StreamChunk, st.text(min_size=1, max_size=5))
 thought = st.builds(StreamChunk, reasoning=st.text(min_size=1, max_size=5))
-called = st.builds(lambda text: StreamChunk(tool_call=ToolCallDelta(0, "abc", "search", text)), st.text(max_size=5))
+called = st.builds(
+    lambda text: StreamChunk(tool_call=ToolCallDelta(0, "abc", "search", text)),
+    st.text(max_size=5),
+)
 
 
-@given(st.lists(st.lists(said | thought | called, max_size=6), max_size=4), st.booleans())
+@given(
+    st.lists(st.lists(said | thought | called, max_size=6), max_size=4), st.booleans()
+)
 @few
-def test_the_chunks_add_up_to_the_response(turns: list[list[StreamChunk]], broken: bool) -> None:
+def test_the_chunks_add_up_to_the_response(
+    turns: list[list[StreamChunk]], broken: bool
+) -> None:
     """The content of all chunks is the response's content, at every moment of a run."""
     run = Run("openai", "gpt-test", [Message("user", "Hi")])
     seen = ""

@@ -11,17 +11,33 @@ from conftest import WIRES, Wire
 from proof.stop import PATIENCE, complaints, silence, until
 from support.loopback import Loopback, Reply
 
-from cogent import Agent, AgentStream, AuthenticationError, Model, Response, StreamInterrupted, tool
+from cogent import (
+    Agent,
+    AgentStream,
+    AuthenticationError,
+    Model,
+    Response,
+    StreamInterrupted,
+    tool,
+)
 
-pytest.importorskip("aiohttp", reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py")
-pytest.importorskip("httpx_aiohttp", reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py")
+pytest.importorskip(
+    "aiohttp",
+    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py",
+)
+pytest.importorskip(
+    "httpx_aiohttp",
+    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py",
+)
 
 KEY = "key-0123456789"
 ran: list[str] = []
 
 
 @pytest.fixture(
-    params=[w for w in WIRES if w.provider in ("openai", "openai-chat", "groq", "anthropic")],
+    params=[
+        w for w in WIRES if w.provider in ("openai", "openai-chat", "groq", "anthropic")
+    ],
     ids=lambda wire: wire.name,
 )
 def wire(request: pytest.FixtureRequest) -> Wire:
@@ -39,7 +55,9 @@ def client(wire: Wire, url: str) -> Any:
         case "groq":
             return groq.AsyncGroq(http_client=groq.DefaultAioHttpClient(), **settings)
         case "anthropic":
-            return anthropic.AsyncAnthropic(http_client=anthropic.DefaultAioHttpClient(), **settings)
+            return anthropic.AsyncAnthropic(
+                http_client=anthropic.DefaultAioHttpClient(), **settings
+            )
     return openai.AsyncOpenAI(http_client=openai.DefaultAioHttpClient(), **settings)
 
 
@@ -74,26 +92,41 @@ async def whole(stream: AgentStream) -> Response:
 def test_a_run_with_a_tool(wire: Wire, server: Loopback) -> None:
     """Text, a call, its result and more text come as over any client, on one connection."""
     call = "call_1", "look", json.dumps({"query": "日本"})
-    server.reply(Reply(wire.send.tool_calls(call, text="Wait."), content_type=wire.mime))
+    server.reply(
+        Reply(wire.send.tool_calls(call, text="Wait."), content_type=wire.mime)
+    )
     server.reply(Reply(wire.send.text("Do", "ne."), content_type=wire.mime, split=7))
     response = play(wire, server, lambda agent: whole(agent.run_stream("Go")))
-    assert (response.content, response.finish_reason, ran) == ("Wait.Done.", "stop", ["日本"])
+    assert (response.content, response.finish_reason, ran) == (
+        "Wait.Done.",
+        "stop",
+        ["日本"],
+    )
     assert response.metadata["tokens"]["output_tokens"] > 0
     assert {request.connection for request in server.requests} == {1}
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.9])
-def test_a_cut_is_no_success(wire: Wire, server: Loopback, end: Any, share: float) -> None:
+def test_a_cut_is_no_success(
+    wire: Wire, server: Loopback, end: Any, share: float
+) -> None:
     """An answer that is cut off is an error with what came, however the connection ended, and runs no tool."""
-    body = b"".join(wire.send.tool_calls(("call_1", "look", '{"query": "x"}'), text="Wait."))
-    server.reply(Reply(body, truncate=int(len(body) * share), end=end, content_type=wire.mime))
+    body = b"".join(
+        wire.send.tool_calls(("call_1", "look", '{"query": "x"}'), text="Wait.")
+    )
+    server.reply(
+        Reply(body, truncate=int(len(body) * share), end=end, content_type=wire.mime)
+    )
 
     async def act(agent: Agent) -> str:
         stream = agent.run_stream("Go")
         with pytest.raises(StreamInterrupted) as caught:
             await whole(stream)
-        assert caught.value.partial is not None and caught.value.partial.content == stream.response.content
+        assert (
+            caught.value.partial is not None
+            and caught.value.partial.content == stream.response.content
+        )
         return stream.response.content
 
     assert "Wait.".startswith(play(wire, server, act)) and ran == []
@@ -126,8 +159,14 @@ async def cancel_the_task(stream: AgentStream) -> None:
     await asyncio.wait([reading])
 
 
-@pytest.mark.parametrize("way", [drop, close, cancel_in_a_thread, cancel_the_task], ids=lambda way: way.__name__)
-def test_a_stop_reaches_the_server(wire: Wire, server: Loopback, way: Callable[[AgentStream], Awaitable[None]]) -> None:
+@pytest.mark.parametrize(
+    "way",
+    [drop, close, cancel_in_a_thread, cancel_the_task],
+    ids=lambda way: way.__name__,
+)
+def test_a_stop_reaches_the_server(
+    wire: Wire, server: Loopback, way: Callable[[AgentStream], Awaitable[None]]
+) -> None:
     """The server sees it at once that the stream was left."""
     server.reply(silence(wire))
 
@@ -140,7 +179,9 @@ def test_a_stop_reaches_the_server(wire: Wire, server: Loopback, way: Callable[[
 
 def test_an_error_is_translated(wire: Wire, server: Loopback) -> None:
     """What the server refuses is the same error of ours as over any client."""
-    body = wire.send.error_body(f"Not with {KEY}.", "invalid_api_key", "authentication_error")
+    body = wire.send.error_body(
+        f"Not with {KEY}.", "invalid_api_key", "authentication_error"
+    )
     server.reply(Reply(body, 401, "application/json"))
 
     async def act(agent: Agent) -> None:

@@ -35,7 +35,11 @@ from cogent.chunks import ToolCallDelta, TurnUpdate
 from cogent.messages import ToolCall
 from cogent.providers import Part, Request
 from cogent.providers.anthropic import encode_request
-from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response, decode_usage
+from cogent.providers.formats.messages_decoder import (
+    StreamDecoder,
+    decode_response,
+    decode_usage,
+)
 
 JSON = "application/json"
 CALL = ("toolu_1", "add", '{"a": 1, "b": 2}')
@@ -58,10 +62,15 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def model(server: Loopback, **settings: Any) -> Model:
     """A model whose server is the loopback one."""
-    return Model("anthropic:m", **{"base_url": server.url, "api_key": "key", "max_retries": 0, **settings})
+    return Model(
+        "anthropic:m",
+        **{"base_url": server.url, "api_key": "key", "max_retries": 0, **settings},
+    )
 
 
-async def answer(asked: Model, message: str = "Go", *, stream: bool = True, **settings: Any) -> Response:
+async def answer(
+    asked: Model, message: str = "Go", *, stream: bool = True, **settings: Any
+) -> Response:
     """The response of a run, streamed unless told otherwise."""
     history = settings.pop("history", None)
     async with Agent("a", asked, stream=stream, **settings) as agent:
@@ -82,25 +91,40 @@ def frames(*events: Json) -> list[bytes]:
 
 def block(index: int, start: Json, *deltas: Json) -> list[Json]:
     """The events of one content block."""
-    given = [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+    given = [
+        {"type": "content_block_delta", "index": index, "delta": delta}
+        for delta in deltas
+    ]
     opened = {"type": "content_block_start", "index": index, "content_block": start}
     return [opened, *given, {"type": "content_block_stop", "index": index}]
 
 
-START: Json = {"type": "message_start", "message": {"model": "m-1", "usage": {"input_tokens": 5, "output_tokens": 1}}}
+START: Json = {
+    "type": "message_start",
+    "message": {"model": "m-1", "usage": {"input_tokens": 5, "output_tokens": 1}},
+}
 STOP: Json = {"type": "message_stop"}
 
 
 def end(reason: str | None = "end_turn", **usage: Any) -> list[Json]:
     """The events that end a message."""
-    return [{"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 3, **usage}}, STOP]
+    return [
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason},
+            "usage": {"output_tokens": 3, **usage},
+        },
+        STOP,
+    ]
 
 
 def parts(*events: Json) -> list[Part]:
     """What the events of one answer stand for, without chunks that say nothing and what only the clock needs."""
     decoder = StreamDecoder()
     decoded = [part for data in events for part in decoder.decode(data)]
-    return [part for part in decoded if part not in (StreamChunk(), TurnUpdate(unseen=True))]
+    return [
+        part for part in decoded if part not in (StreamChunk(), TurnUpdate(unseen=True))
+    ]
 
 
 def encoded(*history: Message) -> list[Json]:
@@ -119,7 +143,9 @@ class Place(BaseModel):
 
 
 @tool
-def weather(place: Place, unit: Literal["C", "F"] = "C", days: int = Field(1, ge=1, le=7)) -> str:
+def weather(
+    place: Place, unit: Literal["C", "F"] = "C", days: int = Field(1, ge=1, le=7)
+) -> str:
     """Get the weather.
 
     Args:
@@ -133,7 +159,10 @@ def test_the_request_is_written_by_hand(server: Loopback) -> None:
     server.reply(Reply(messages.text("Hi")))
     asyncio.run(answer(model(server), instructions="Be brief.", tools=[weather]))
     request = server.requests[0]
-    assert (request.path, request.headers["authorization"]) == ("/v1/messages", "Bearer key")
+    assert (request.path, request.headers["authorization"]) == (
+        "/v1/messages",
+        "Bearer key",
+    )
     assert request.json == {
         "model": "m",
         "max_tokens": 8192,
@@ -154,7 +183,12 @@ def test_the_request_is_written_by_hand(server: Loopback) -> None:
                             "default": "C",
                             "description": "Celsius or Fahrenheit.",
                         },
-                        "days": {"type": "integer", "default": 1, "minimum": 1, "maximum": 7},
+                        "days": {
+                            "type": "integer",
+                            "default": 1,
+                            "minimum": 1,
+                            "maximum": 7,
+                        },
                     },
                     "required": ["place"],
                     "additionalProperties": False,
@@ -165,7 +199,10 @@ def test_the_request_is_written_by_hand(server: Loopback) -> None:
                             "description": "Where to look.",
                             "properties": {
                                 "city": {"type": "string"},
-                                "country": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+                                "country": {
+                                    "anyOf": [{"type": "string"}, {"type": "null"}],
+                                    "default": None,
+                                },
                             },
                             "required": ["city"],
                         }
@@ -186,10 +223,17 @@ def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
         "stop_sequences": ["END"],
         "tools": [search],
     }
-    asyncio.run(answer(model(server, temperature=0.5, max_tokens=9, extra=extra), tools=[add]))
+    asyncio.run(
+        answer(model(server, temperature=0.5, max_tokens=9, extra=extra), tools=[add])
+    )
     request = server.requests[0]
     assert request.headers["anthropic-beta"] == "one"
-    assert {"temperature": 0.5, "top_k": 4, "max_tokens": 9, "stop_sequences": ["END"]}.items() <= request.json.items()
+    assert {
+        "temperature": 0.5,
+        "top_k": 4,
+        "max_tokens": 9,
+        "stop_sequences": ["END"],
+    }.items() <= request.json.items()
     assert [asked["name"] for asked in request.json["tools"]] == ["add", "web_search"]
     assert request.json["tools"][1] == search and "extra_body" not in request.json
 
@@ -197,9 +241,13 @@ def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
 def test_extra_wins_over_what_cogent_would_send(server: Loopback) -> None:
     """A limit, a system prompt or a temperature in `extra` replaces ours."""
     server.reply(Reply(messages.text("Hi")))
-    system = [{"type": "text", "text": "Cached.", "cache_control": {"type": "ephemeral"}}]
+    system = [
+        {"type": "text", "text": "Cached.", "cache_control": {"type": "ephemeral"}}
+    ]
     extra = {"max_tokens": 77, "system": system, "extra_body": {"temperature": 1}}
-    asyncio.run(answer(model(server, temperature=0.5, extra=extra), instructions="Be brief."))
+    asyncio.run(
+        answer(model(server, temperature=0.5, extra=extra), instructions="Be brief.")
+    )
     sent = server.requests[0].json
     assert (sent["max_tokens"], sent["system"], sent["temperature"]) == (77, system, 1)
 
@@ -214,12 +262,22 @@ def test_a_large_limit_needs_no_stream(server: Loopback) -> None:
 def test_system_messages_join_the_instructions(server: Loopback) -> None:
     """System messages of the history follow the instructions, and are no turns of the conversation."""
     server.reply(Reply(messages.text("Hi")))
-    history = [Message("system", "Speak French."), Message("user", "Salut"), Message("system", "Be kind.")]
+    history = [
+        Message("system", "Speak French."),
+        Message("user", "Salut"),
+        Message("system", "Be kind."),
+    ]
     asyncio.run(answer(model(server), instructions="Be brief.", history=history))
     sent = server.requests[0].json
     assert sent["system"] == "Be brief.\n\nSpeak French.\n\nBe kind."
     assert sent["messages"] == [
-        {"role": "user", "content": [{"type": "text", "text": "Salut"}, {"type": "text", "text": "Go"}]}
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Salut"},
+                {"type": "text", "text": "Go"},
+            ],
+        }
     ]
 
 
@@ -227,7 +285,9 @@ def test_system_messages_join_the_instructions(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
-def test_the_sdks_environment_variables_hold(server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_sdks_environment_variables_hold(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Without settings, key and address come from the environment."""
     monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
@@ -237,7 +297,9 @@ def test_the_sdks_environment_variables_hold(server: Loopback, monkeypatch: pyte
     assert server.requests[0].json["model"] == "claude-test"
 
 
-def test_headers_of_the_environment_may_hold_the_key(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_of_the_environment_may_hold_the_key(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A key that the SDK takes from its custom headers is a key."""
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Api-Key: from-a-header")
     server.reply(Reply(messages.text("Hi")))
@@ -252,7 +314,9 @@ def test_a_missing_key_is_told_before_a_request(server: Loopback) -> None:
     assert server.requests == []
 
 
-def test_a_profile_of_the_sdk_holds(server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_profile_of_the_sdk_holds(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Without a key, the profile that the SDK finds on disk gives the token."""
     for folder, content in [
         ("configs", {"authentication": {"type": "user_oauth"}}),
@@ -268,16 +332,22 @@ def test_a_profile_of_the_sdk_holds(server: Loopback, monkeypatch: pytest.Monkey
     assert server.requests[0].headers["authorization"] == "Bearer from-a-profile"
 
 
-def test_a_broken_profile_is_a_configuration_error(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_profile_is_a_configuration_error(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Credentials that the SDK cannot read are told as such, not as a failure of the provider."""
     monkeypatch.setenv("ANTHROPIC_PROFILE", "nowhere")
-    with pytest.raises(ConfigurationError, match=r"ANTHROPIC_API_KEY.*nowhere") as raised:
+    with pytest.raises(
+        ConfigurationError, match=r"ANTHROPIC_API_KEY.*nowhere"
+    ) as raised:
         asyncio.run(answer(model(server, api_key=None)))
     assert isinstance(raised.value.__cause__, anthropic.AnthropicError)
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_a_function_gives_the_key_for_each_request(server: Loopback, sync: bool) -> None:
+def test_a_function_gives_the_key_for_each_request(
+    server: Loopback, sync: bool
+) -> None:
     """api_key may be a function, sync or async, that is asked before every request."""
     keys = iter(["one", "two"])
 
@@ -285,9 +355,18 @@ def test_a_function_gives_the_key_for_each_request(server: Loopback, sync: bool)
         return next(keys)
 
     server.reply(Reply(messages.tool_calls(CALL)), Reply(messages.text("3")))
-    asyncio.run(answer(model(server, api_key=(lambda: next(keys)) if sync else later), tools=[add]))
-    assert [request.headers["authorization"] for request in server.requests] == ["Bearer one", "Bearer two"]
-    assert all("anthropic-beta" not in request.headers for request in server.requests)  # a key is no OAuth token
+    asyncio.run(
+        answer(
+            model(server, api_key=(lambda: next(keys)) if sync else later), tools=[add]
+        )
+    )
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Bearer one",
+        "Bearer two",
+    ]
+    assert all(
+        "anthropic-beta" not in request.headers for request in server.requests
+    )  # a key is no OAuth token
 
 
 def test_a_client_of_ones_own_is_used_and_left_open(server: Loopback) -> None:
@@ -295,7 +374,9 @@ def test_a_client_of_ones_own_is_used_and_left_open(server: Loopback) -> None:
     server.reply(Reply(messages.text("Hi")))
 
     async def run() -> bool:
-        async with anthropic.AsyncAnthropic(api_key="own", base_url=server.url) as client:
+        async with anthropic.AsyncAnthropic(
+            api_key="own", base_url=server.url
+        ) as client:
             await answer(Model("anthropic:m", client=client, api_key=lambda: "another"))
             return client.is_closed()
 
@@ -305,13 +386,26 @@ def test_a_client_of_ones_own_is_used_and_left_open(server: Loopback) -> None:
 
 # What goes back
 
-CITATION = {"type": "web_search_result_location", "url": "https://example.org", "cited_text": "It rains."}
-RESULT = {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": [{"url": "u", "encrypted_content": "e"}]}
+CITATION = {
+    "type": "web_search_result_location",
+    "url": "https://example.org",
+    "cited_text": "It rains.",
+}
+RESULT = {
+    "type": "web_search_tool_result",
+    "tool_use_id": "srv_1",
+    "content": [{"url": "u", "encrypted_content": "e"}],
+}
 RICH = [
     {"type": "compaction", "content": "So far."},
     {"type": "thinking", "thinking": "I shall look.", "signature": "c2ln"},
     {"type": "redacted_thinking", "data": "b3BhcXVl"},
-    {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "rain"}},
+    {
+        "type": "server_tool_use",
+        "id": "srv_1",
+        "name": "web_search",
+        "input": {"query": "rain"},
+    },
     RESULT,
     {"type": "text", "text": "It rains.", "citations": [CITATION, CITATION]},
     {"type": "a_block_of_next_year", "some": {"thing": [1]}},
@@ -319,7 +413,11 @@ RICH = [
 ]
 RICH_EVENTS = [
     START,
-    *block(0, {"type": "compaction", "content": None}, {"type": "compaction_delta", "content": "So far."}),
+    *block(
+        0,
+        {"type": "compaction", "content": None},
+        {"type": "compaction_delta", "content": "So far."},
+    ),
     *block(
         1,
         {"type": "thinking", "thinking": "", "signature": ""},
@@ -352,23 +450,47 @@ RICH_EVENTS = [
     ),
     *end("tool_use"),
 ]
-RICH_BODY: Json = {"type": "message", "model": "m", "content": RICH, "stop_reason": "tool_use", "usage": {}}
+RICH_BODY: Json = {
+    "type": "message",
+    "model": "m",
+    "content": RICH,
+    "stop_reason": "tool_use",
+    "usage": {},
+}
 USER = {"role": "user", "content": [{"type": "text", "text": "Go"}]}
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -> None:
     """The next step, and the next run, send each block exactly as it came, in order, and then the result."""
-    first = Reply(frames(*RICH_EVENTS)) if stream else Reply(encode(RICH_BODY), content_type=JSON)
-    second = Reply(messages.text("3")) if stream else Reply(messages.plain_text("3"), content_type=JSON)
+    first = (
+        Reply(frames(*RICH_EVENTS))
+        if stream
+        else Reply(encode(RICH_BODY), content_type=JSON)
+    )
+    second = (
+        Reply(messages.text("3"))
+        if stream
+        else Reply(messages.plain_text("3"), content_type=JSON)
+    )
     server.reply(first, second, second)
     response = asyncio.run(answer(model(server), tools=[add], stream=stream))
-    assert response.content == "It rains.3" and [call.name for call in response.tool_calls] == ["add"]
+    assert response.content == "It rains.3" and [
+        call.name for call in response.tool_calls
+    ] == ["add"]
     step_two = server.requests[1].json["messages"]
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "3"}
-    assert step_two == [USER, {"role": "assistant", "content": RICH}, {"role": "user", "content": [result]}]
-    stored = json.loads(json.dumps([message.to_dict() for message in response.messages]))
-    asyncio.run(answer(model(server), "Sure?", tools=[add], stream=stream, history=stored))
+    assert step_two == [
+        USER,
+        {"role": "assistant", "content": RICH},
+        {"role": "user", "content": [result]},
+    ]
+    stored = json.loads(
+        json.dumps([message.to_dict() for message in response.messages])
+    )
+    asyncio.run(
+        answer(model(server), "Sure?", tools=[add], stream=stream, history=stored)
+    )
     assert server.requests[2].json["messages"][:3] == step_two
 
 
@@ -378,16 +500,33 @@ def test_the_results_of_a_turn_are_one_message(server: Loopback) -> None:
     server.reply(Reply(messages.tool_calls(*calls)), Reply(messages.text("3")))
     asyncio.run(answer(model(server), tools=[add]))
     _, assistant, results = server.requests[1].json["messages"]
-    assert [called["id"] for called in assistant["content"]] == ["toolu_1", "toolu_2", "toolu_3"]
+    assert [called["id"] for called in assistant["content"]] == [
+        "toolu_1",
+        "toolu_2",
+        "toolu_3",
+    ]
     assert results["role"] == "user"
-    assert [result["tool_use_id"] for result in results["content"]] == ["toolu_1", "toolu_2", "toolu_3"]
-    assert [result.get("is_error", False) for result in results["content"]] == [False, True, True]
+    assert [result["tool_use_id"] for result in results["content"]] == [
+        "toolu_1",
+        "toolu_2",
+        "toolu_3",
+    ]
+    assert [result.get("is_error", False) for result in results["content"]] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_results_come_before_what_the_user_said_meanwhile() -> None:
     """A history with the user's words between a call and its result is put into the order that the API wants."""
     call = Message("assistant", tool_calls=[ToolCall("c", "add", {})])
-    *_, last = encoded(Message("user", "Go"), call, Message("user", "Well?"), Message("tool", "3", tool_call_id="c"))
+    *_, last = encoded(
+        Message("user", "Go"),
+        call,
+        Message("user", "Well?"),
+        Message("tool", "3", tool_call_id="c"),
+    )
     assert [sent["type"] for sent in last["content"]] == ["tool_result", "text"]
 
 
@@ -405,9 +544,14 @@ SAID: Json = {"type": "text", "text": "Yes."}
         ([SAID, {"type": "redacted_thinking", "data": "d"}], [SAID]),
     ],
 )
-def test_blocks_that_the_api_refuses_are_left_out(items: list[Json], kept: list[Json]) -> None:
+def test_blocks_that_the_api_refuses_are_left_out(
+    items: list[Json], kept: list[Json]
+) -> None:
     """Text without a visible character and thinking at the end came from the API, which takes neither back."""
-    sent = encoded(Message("user", "Go"), Message("assistant", "Yes.", provider="anthropic", items=items))
+    sent = encoded(
+        Message("user", "Go"),
+        Message("assistant", "Yes.", provider="anthropic", items=items),
+    )
     assert sent[1] == {"role": "assistant", "content": kept}
 
 
@@ -416,31 +560,70 @@ def test_an_answer_that_said_nothing_is_no_message(items: list[Json]) -> None:
     """An assistant message of which nothing can be sent is left out, and the user's words around it join."""
     empty = Message("assistant", "", provider="anthropic", items=items)
     sent = encoded(Message("user", "One"), empty, Message("user", "Two"))
-    assert sent == [{"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "Two"}]}]
+    assert sent == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "One"},
+                {"type": "text", "text": "Two"},
+            ],
+        }
+    ]
 
 
 def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
     """After pause_turn the request is made again with what came so far as its last message, which the rest joins."""
-    server_call = {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "rain"}}
+    server_call = {
+        "type": "server_tool_use",
+        "id": "srv_1",
+        "name": "web_search",
+        "input": {"query": "rain"},
+    }
     paused = [START, *block(0, SAID), *block(1, server_call), *end("pause_turn")]
-    resumed = [START, *block(0, RESULT), *block(1, {"type": "text", "text": " It rains."}), *end()]
-    server.reply(Reply(frames(*paused)), Reply(frames(*resumed)), Reply(messages.text("Bye")))
+    resumed = [
+        START,
+        *block(0, RESULT),
+        *block(1, {"type": "text", "text": " It rains."}),
+        *end(),
+    ]
+    server.reply(
+        Reply(frames(*paused)), Reply(frames(*resumed)), Reply(messages.text("Bye"))
+    )
     response = asyncio.run(answer(model(server)))
-    assert (response.content, response.finish_reason, response.metadata["steps"]) == ("Yes. It rains.", "stop", 2)
-    assert server.requests[1].json["messages"] == [USER, {"role": "assistant", "content": [SAID, server_call]}]
+    assert (response.content, response.finish_reason, response.metadata["steps"]) == (
+        "Yes. It rains.",
+        "stop",
+        2,
+    )
+    assert server.requests[1].json["messages"] == [
+        USER,
+        {"role": "assistant", "content": [SAID, server_call]},
+    ]
     asyncio.run(answer(model(server), "And?", history=response.messages))
     whole = [SAID, server_call, RESULT, {"type": "text", "text": " It rains."}]
-    assert server.requests[2].json["messages"][1] == {"role": "assistant", "content": whole}
+    assert server.requests[2].json["messages"][1] == {
+        "role": "assistant",
+        "content": whole,
+    }
 
 
 # Conversations that move
 
 
-def test_a_conversation_moves_in_with_names_that_the_api_takes(server: Loopback) -> None:
+def test_a_conversation_moves_in_with_names_that_the_api_takes(
+    server: Loopback,
+) -> None:
     """Ids and names that the API would refuse are rewritten, the same on call and result, and stay different."""
-    calls = [("functions.add:0", "add", '{"a": 1, "b": 2}'), ("functions.add.0", "no.such", "[1]")]
-    server.reply(Reply(chat_completions.tool_calls(*calls)), Reply(chat_completions.text("3")))
-    source = Model("openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0)
+    calls = [
+        ("functions.add:0", "add", '{"a": 1, "b": 2}'),
+        ("functions.add.0", "no.such", "[1]"),
+    ]
+    server.reply(
+        Reply(chat_completions.tool_calls(*calls)), Reply(chat_completions.text("3"))
+    )
+    source = Model(
+        "openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0
+    )
     moved = asyncio.run(answer(source, tools=[add])).messages
     server.reply(Reply(messages.text("Still 3")))
     asyncio.run(answer(model(server), "Sure?", tools=[add], history=moved))
@@ -452,41 +635,71 @@ def test_a_conversation_moves_in_with_names_that_the_api_takes(server: Loopback)
         == ["functions_2eadd_3a0", "functions_2eadd_2e0"]
     )
     assert [called["name"] for called in assistant["content"]] == ["add", "no_2esuch"]
-    assert [called["input"] for called in assistant["content"]] == [{"a": 1, "b": 2}, {"INVALID_JSON": "[1]"}]
+    assert [called["input"] for called in assistant["content"]] == [
+        {"a": 1, "b": 2},
+        {"INVALID_JSON": "[1]"},
+    ]
     assert said == {"role": "assistant", "content": [{"type": "text", "text": "3"}]}
 
 
 def test_blocks_of_another_provider_stay_there() -> None:
     """Of a message that another provider made only text and calls are sent, whatever its items hold."""
-    foreign = Message("assistant", "Yes.", provider="openai", items=[{"type": "reasoning", "encrypted_content": "e"}])
-    assert encoded(Message("user", "Go"), foreign)[1] == {"role": "assistant", "content": [SAID]}
+    foreign = Message(
+        "assistant",
+        "Yes.",
+        provider="openai",
+        items=[{"type": "reasoning", "encrypted_content": "e"}],
+    )
+    assert encoded(Message("user", "Go"), foreign)[1] == {
+        "role": "assistant",
+        "content": [SAID],
+    }
 
 
 def test_an_id_that_came_from_the_api_is_kept(server: Loopback) -> None:
     """A compatible server that gives unusual ids gets them back, on the result too."""
-    server.reply(Reply(messages.tool_calls(("functions.add:0", *CALL[1:]))), Reply(messages.text("3")))
+    server.reply(
+        Reply(messages.tool_calls(("functions.add:0", *CALL[1:]))),
+        Reply(messages.text("3")),
+    )
     asyncio.run(answer(model(server), tools=[add]))
     _, assistant, results = server.requests[1].json["messages"]
-    assert assistant["content"][0]["id"] == results["content"][0]["tool_use_id"] == "functions.add:0"
+    assert (
+        assistant["content"][0]["id"]
+        == results["content"][0]["tool_use_id"]
+        == "functions.add:0"
+    )
 
 
 def test_a_conversation_moves_out_without_signatures(server: Loopback) -> None:
     """Another provider gets text, calls and results, and nothing of the blocks."""
-    first = messages.tool_calls(CALL, text="Adding.", reasoning="Hm.", encrypted="signed")
-    server.reply(Reply(first), Reply(messages.text("3")), Reply(chat_completions.text("Still 3")))
+    first = messages.tool_calls(
+        CALL, text="Adding.", reasoning="Hm.", encrypted="signed"
+    )
+    server.reply(
+        Reply(first), Reply(messages.text("3")), Reply(chat_completions.text("Still 3"))
+    )
     moved = asyncio.run(answer(model(server), tools=[add])).messages
-    target = Model("openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0)
+    target = Model(
+        "openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0
+    )
     asyncio.run(answer(target, "Sure?", tools=[add], history=moved))
     _, call, result, said, _ = server.requests[2].json["messages"]
     assert (call["content"], call["tool_calls"][0]["id"]) == ("Adding.", "toolu_1")
-    assert (result["tool_call_id"], result["content"], said["content"]) == ("toolu_1", "3", "3")
+    assert (result["tool_call_id"], result["content"], said["content"]) == (
+        "toolu_1",
+        "3",
+        "3",
+    )
     assert "signed" not in server.requests[2].body.decode()
 
 
 # Reading the events
 
 
-def call(index: int, id: str | None = None, name: str = "", arguments: str = "") -> StreamChunk:
+def call(
+    index: int, id: str | None = None, name: str = "", arguments: str = ""
+) -> StreamChunk:
     """A chunk with a piece of a tool call."""
     return StreamChunk(tool_call=ToolCallDelta(index, id, name, arguments))
 
@@ -509,32 +722,62 @@ USE: Json = {"type": "tool_use", "id": "t", "name": "f"}
         ([{"type": "ping"}], []),
         ([{"type": "an_event_of_next_year", "index": 0}], []),
         ([{}], []),
-        (block(0, {"type": "text", "text": "Hi"}), [StreamChunk("Hi"), item(0, type="text", text="Hi")]),
         (
-            block(0, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "i"}),
+            block(0, {"type": "text", "text": "Hi"}),
+            [StreamChunk("Hi"), item(0, type="text", text="Hi")],
+        ),
+        (
+            block(
+                0, {"type": "text", "text": "H"}, {"type": "text_delta", "text": "i"}
+            ),
             [StreamChunk("H"), StreamChunk("i"), item(0, type="text", text="Hi")],
         ),
         (block(0, THOUGHT), [StreamChunk(reasoning="Hm."), item(0, **THOUGHT)]),
         (
-            block(0, {"type": "thinking", "thinking": ""}, {"type": "signature_delta", "signature": "s"}),
+            block(
+                0,
+                {"type": "thinking", "thinking": ""},
+                {"type": "signature_delta", "signature": "s"},
+            ),
             [item(0, type="thinking", thinking="", signature="s")],
         ),
         (
             block(2, {**USE, "input": {}}, piece(""), piece('{"a"'), piece(": 1}")),
-            [call(2, "t", "f"), call(2, arguments='{"a"'), call(2, arguments=": 1}"), item(2, **USE, input={"a": 1})],
+            [
+                call(2, "t", "f"),
+                call(2, arguments='{"a"'),
+                call(2, arguments=": 1}"),
+                item(2, **USE, input={"a": 1}),
+            ],
         ),
         (
             block(2, {**USE, "input": {"a": 1}}),
-            [call(2, "t", "f"), call(2, arguments='{"a": 1}'), item(2, **USE, input={"a": 1})],
+            [
+                call(2, "t", "f"),
+                call(2, arguments='{"a": 1}'),
+                item(2, **USE, input={"a": 1}),
+            ],
         ),
-        (block(2, {**USE, "input": {}}), [call(2, "t", "f"), call(2, arguments="{}"), item(2, **USE, input={})]),
-        (block(2, USE, piece("")), [call(2, "t", "f"), call(2, arguments="{}"), item(2, **USE, input={})]),
+        (
+            block(2, {**USE, "input": {}}),
+            [call(2, "t", "f"), call(2, arguments="{}"), item(2, **USE, input={})],
+        ),
+        (
+            block(2, USE, piece("")),
+            [call(2, "t", "f"), call(2, arguments="{}"), item(2, **USE, input={})],
+        ),
         (
             block(2, {**USE, "input": {}}, piece('{"a": ')),
-            [call(2, "t", "f"), call(2, arguments='{"a": '), item(2, **USE, input={"INVALID_JSON": '{"a": '})],
+            [
+                call(2, "t", "f"),
+                call(2, arguments='{"a": '),
+                item(2, **USE, input={"INVALID_JSON": '{"a": '}),
+            ],
         ),
         (
-            block(1, {**USE, "type": "server_tool_use", "input": {}}, piece('{"q": 1}')),
+            block(
+                1, {**USE, "type": "server_tool_use", "input": {}}, piece('{"q": 1}')
+            ),
             [item(1, type="server_tool_use", id="t", name="f", input={"q": 1})],
         ),
         ([STOP], [TurnUpdate(finish="message_stop")]),
@@ -547,10 +790,15 @@ USE: Json = {"type": "tool_use", "id": "t", "name": "f"}
                 TurnUpdate(finish="end_turn"),
             ],
         ),
-        ([*block(0, SAID)[:1], STOP], [StreamChunk("Yes."), item(0, **SAID), TurnUpdate(finish="message_stop")]),
+        (
+            [*block(0, SAID)[:1], STOP],
+            [StreamChunk("Yes."), item(0, **SAID), TurnUpdate(finish="message_stop")],
+        ),
     ],
 )
-def test_events_and_what_they_stand_for(events: list[Json], expected: list[Part]) -> None:
+def test_events_and_what_they_stand_for(
+    events: list[Json], expected: list[Part]
+) -> None:
     """Blocks may come whole or in pieces; a server's own tools are no calls of ours; unknown events are passed over."""
     assert parts(*events) == expected
 
@@ -558,7 +806,9 @@ def test_events_and_what_they_stand_for(events: list[Json], expected: list[Part]
 def test_the_recorded_events_are_left_as_they_were() -> None:
     """Decoding changes no event, so that the same recording gives the same answer again."""
     before = json.dumps(RICH_EVENTS)
-    assert parts(*RICH_EVENTS) == parts(*RICH_EVENTS) and json.dumps(RICH_EVENTS) == before
+    assert (
+        parts(*RICH_EVENTS) == parts(*RICH_EVENTS) and json.dumps(RICH_EVENTS) == before
+    )
 
 
 @pytest.mark.parametrize(
@@ -575,7 +825,10 @@ def test_stop_reasons(server: Loopback, word: str, finish: str) -> None:
     """Each stop reason has its finish reason, and the provider's own word stays visible."""
     server.reply(Reply(frames(START, *block(0, SAID), *end(word))))
     response = asyncio.run(answer(model(server)))
-    assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (finish, word)
+    assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (
+        finish,
+        word,
+    )
     assert response.content == "Yes." and response.metadata["model"] == "m-1"
 
 
@@ -592,7 +845,11 @@ def test_a_refusal_without_a_word_is_no_error(server: Loopback) -> None:
         ({}, {}),
         ({"input_tokens": 5, "output_tokens": None}, {"input_tokens_uncached": 5}),
         (
-            {"cache_read_input_tokens": 2, "cache_creation_input_tokens": 3, "output_tokens_details": None},
+            {
+                "cache_read_input_tokens": 2,
+                "cache_creation_input_tokens": 3,
+                "output_tokens_details": None,
+            },
             {"cache_read_tokens": 2, "cache_write_tokens": 3},
         ),
         (
@@ -601,19 +858,41 @@ def test_a_refusal_without_a_word_is_no_error(server: Loopback) -> None:
         ),
     ],
 )
-def test_usage_has_the_counts_that_were_given(usage: Json, expected: dict[str, int]) -> None:
+def test_usage_has_the_counts_that_were_given(
+    usage: Json, expected: dict[str, int]
+) -> None:
     """Null and missing counts are left out, so that they replace none that came before."""
     assert decode_usage(usage) == expected
 
 
 def test_later_counts_replace_earlier_ones(server: Loopback) -> None:
     """The counts at the end are totals, not more to be added, and the input includes what the cache read and wrote."""
-    first = {"input_tokens": 5, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20, "output_tokens": 1}
+    first = {
+        "input_tokens": 5,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": 20,
+        "output_tokens": 1,
+    }
     opened = {"type": "message_start", "message": {"model": "m", "usage": first}}
-    server.reply(Reply(frames(opened, *block(0, SAID), *end(input_tokens=7, cache_creation_input_tokens=None))))
+    server.reply(
+        Reply(
+            frames(
+                opened,
+                *block(0, SAID),
+                *end(input_tokens=7, cache_creation_input_tokens=None),
+            )
+        )
+    )
     tokens = asyncio.run(answer(model(server))).metadata["tokens"]
-    assert (tokens["input_tokens"], tokens["output_tokens"], tokens["total_tokens"]) == (127, 3, 130)
-    assert (tokens["cache_read_tokens"], tokens["cache_write_tokens"]) == (100, 20) and "estimated" not in tokens
+    assert (
+        tokens["input_tokens"],
+        tokens["output_tokens"],
+        tokens["total_tokens"],
+    ) == (127, 3, 130)
+    assert (tokens["cache_read_tokens"], tokens["cache_write_tokens"]) == (
+        100,
+        20,
+    ) and "estimated" not in tokens
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
@@ -622,7 +901,9 @@ def test_the_request_id_is_told(server: Loopback, stream: bool) -> None:
     body = messages.text("Hi") if stream else messages.plain_text("Hi")
     kind = "text/event-stream" if stream else JSON
     server.reply(Reply(body, content_type=kind, headers={"request-id": "req_1"}))
-    assert asyncio.run(answer(model(server), stream=stream)).metadata["request_ids"] == ["req_1"]
+    assert asyncio.run(answer(model(server), stream=stream)).metadata[
+        "request_ids"
+    ] == ["req_1"]
 
 
 # The end of a stream
@@ -635,7 +916,10 @@ def after(*events: Json, more: bytes = b"", **how: Any) -> Reply:
 
 ENDS: dict[str, Reply] = {
     "a [DONE] line": after(*end(), more=b"event: data\ndata: [DONE]\n\n"),
-    "an error": after(*end(), more=b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n'),
+    "an error": after(
+        *end(),
+        more=b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n',
+    ),
     "more text": after(*end(), *block(1, SAID)),
     "a reset": after(*end(), more=b": x\n\n", end="reset"),
     "an open connection": after(*end(), end="stall"),
@@ -682,7 +966,11 @@ def test_an_answer_that_breaks_off_is_an_error(server: Loopback, reply: Reply) -
     """An answer without its end is StreamInterrupted, which holds what came."""
     server.reply(reply)
     error = asyncio.run(failure(model(server)))
-    assert type(error) is StreamInterrupted and error.partial is not None and error.partial.content == "Yes."
+    assert (
+        type(error) is StreamInterrupted
+        and error.partial is not None
+        and error.partial.content == "Yes."
+    )
 
 
 def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
@@ -694,7 +982,16 @@ def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
         ran.append(a)
 
     use = {"type": "tool_use", "id": "t", "name": "note", "input": {}}
-    server.reply(Reply(frames(START, *block(0, SAID), *block(1, use, piece('{"a": 1}')), *end("max_tokens"))))
+    server.reply(
+        Reply(
+            frames(
+                START,
+                *block(0, SAID),
+                *block(1, use, piece('{"a": 1}')),
+                *end("max_tokens"),
+            )
+        )
+    )
     response = asyncio.run(answer(model(server), tools=[note]))
     assert ran == [] and response.finish_reason == "length"
     assert encoded(*response.messages)[1:] == [{"role": "assistant", "content": [SAID]}]
@@ -702,7 +999,14 @@ def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
 
 def test_leaving_the_loop_closes_the_connection(server: Loopback) -> None:
     """After a break the server sees at once that nobody listens."""
-    more = event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}}, "x")
+    more = event(
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": "x"},
+        },
+        "x",
+    )
     server.reply(Reply([*frames(START, *block(0, SAID)[:1]), more], forever=True))
 
     async def run() -> bool:
@@ -740,12 +1044,20 @@ def test_a_page_instead_of_a_stream_is_not_read_on(server: Loopback) -> None:
         ("rate_limit_error", "Slow down.", RateLimited),
         ("api_error", "Internal server error", ServerError),
         ("authentication_error", "No.", AuthenticationError),
-        ("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", ContextTooLong),
+        (
+            "invalid_request_error",
+            "prompt is too long: 9 tokens > 8 maximum",
+            ContextTooLong,
+        ),
         ("a_type_of_next_year", "Hm.", ServerError),
     ],
 )
 def test_an_error_in_the_stream_is_raised_by_its_type(
-    server: Loopback, kind: str, message: str, expected: type[ModelError], begun: Iterable[str]
+    server: Loopback,
+    kind: str,
+    message: str,
+    expected: type[ModelError],
+    begun: Iterable[str],
 ) -> None:
     """An error event inside a 200 raises what its type says, with the text so far."""
     body = messages.error_event(message, None, kind, after=tuple(begun))
@@ -756,7 +1068,9 @@ def test_an_error_in_the_stream_is_raised_by_its_type(
     assert message in str(error) and error.partial.content == "".join(begun)
 
 
-@pytest.mark.parametrize("line", [b"event: error\ndata: the proxy gave up\n\n", b"event: error\ndata: \n\n"])
+@pytest.mark.parametrize(
+    "line", [b"event: error\ndata: the proxy gave up\n\n", b"event: error\ndata: \n\n"]
+)
 def test_an_error_event_that_is_no_json(server: Loopback, line: bytes) -> None:
     """What a proxy puts in place of the error object is still an error of ours."""
     server.reply(Reply([*frames(START), line]))
@@ -766,7 +1080,14 @@ def test_an_error_event_that_is_no_json(server: Loopback, line: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "code"),
     [
-        ({"type": "error", "error": {"type": "overloaded_error", "message": "Busy."}}, Overloaded, "overloaded_error"),
+        (
+            {
+                "type": "error",
+                "error": {"type": "overloaded_error", "message": "Busy."},
+            },
+            Overloaded,
+            "overloaded_error",
+        ),
         ({"type": "error", "message": "Busy."}, ServerError, None),
     ],
 )
@@ -781,14 +1102,19 @@ def test_an_error_under_another_event_name(
 
 def test_an_error_in_a_plain_answer(server: Loopback) -> None:
     """An error object in a plain 200 is raised."""
-    server.reply(Reply(messages.error_body("Busy.", None, "overloaded_error"), content_type=JSON))
+    server.reply(
+        Reply(messages.error_body("Busy.", None, "overloaded_error"), content_type=JSON)
+    )
     assert type(asyncio.run(failure(model(server), stream=False))) is Overloaded
 
 
 def test_a_whole_answer_gives_the_parts_of_a_stream() -> None:
     """A plain answer and a stream of the same content stand for the same text, reasoning, calls and items."""
     spoken: Json = {"reasoning": "Hm.", "text": "Yes.", "pieces": 1}
-    streamed = [json.loads(sent.split(b"data: ")[1]) for sent in messages.tool_calls(CALL, **spoken)]
+    streamed = [
+        json.loads(sent.split(b"data: ")[1])
+        for sent in messages.tool_calls(CALL, **spoken)
+    ]
     whole = list(decode_response(json.loads(messages.plain_tool_calls(CALL, **spoken))))
     assert _told(parts(*streamed)) == _told(whole)
 
@@ -798,4 +1124,9 @@ def _told(given: Iterable[Part]) -> list[Any]:
     updates = [part for part in given if isinstance(part, TurnUpdate)]
     usage = {name: count for update in updates for name, count in update.usage.items()}
     items = [update.item for update in updates if update.item]
-    return [chunks, items, usage, {update.finish for update in updates if update.finish}]
+    return [
+        chunks,
+        items,
+        usage,
+        {update.finish for update in updates if update.finish},
+    ]

@@ -14,13 +14,24 @@ from support.loopback import Loopback, Reply
 from support.wire import chat_completions, openai_responses
 from support.wire.common import Call
 
-from cogent import Agent, MaxStepsExceeded, Response, StreamChunk, Timeout, ToolError, ToolResult, tool
+from cogent import (
+    Agent,
+    MaxStepsExceeded,
+    Response,
+    StreamChunk,
+    Timeout,
+    ToolError,
+    ToolResult,
+    tool,
+)
 
 CHAT = Wire("openai-chat", chat_completions)
 LONG = 60.0  # seconds that nothing here takes unless it hangs
 SHORT = 0.05
 
-BOTH = pytest.mark.parametrize("wire", [CHAT, Wire("openai", openai_responses)], ids=lambda wire: wire.name)
+BOTH = pytest.mark.parametrize(
+    "wire", [CHAT, Wire("openai", openai_responses)], ids=lambda wire: wire.name
+)
 
 caller = contextvars.ContextVar("caller", default="nobody")
 
@@ -36,7 +47,9 @@ def ask(server: Loopback, *calls: Call, wire: Wire = CHAT) -> None:
     server.reply(Reply(wire.send.tool_calls(*calls)), Reply(wire.send.text("Done")))
 
 
-def run(server: Loopback, *tools: Any, wire: Wire = CHAT, **options: Any) -> tuple[list[StreamChunk], Response]:
+def run(
+    server: Loopback, *tools: Any, wire: Wire = CHAT, **options: Any
+) -> tuple[list[StreamChunk], Response]:
     """A whole run with these tools; `context` goes to the run, other options to the agent."""
     given = {"context": options.pop("context")} if "context" in options else {}
     return asyncio.run(collect(wire.agent(server, tools=tools, **options), **given))
@@ -51,12 +64,20 @@ def sent(server: Loopback, request: int = 1) -> list[tuple[str, str]]:
     """The id and the text of each tool result in a request, in the order in which they were sent."""
     body = server.requests[request].json
     if "input" in body:
-        outputs = [item for item in body["input"] if item.get("type") == "function_call_output"]
+        outputs = [
+            item for item in body["input"] if item.get("type") == "function_call_output"
+        ]
         return [(item["call_id"], item["output"]) for item in outputs]
-    return [(m["tool_call_id"], m["content"]) for m in body["messages"] if m["role"] == "tool"]
+    return [
+        (m["tool_call_id"], m["content"])
+        for m in body["messages"]
+        if m["role"] == "tool"
+    ]
 
 
-def one(server: Loopback, function: Any, arguments: str = "{}", **options: Any) -> ToolResult:
+def one(
+    server: Loopback, function: Any, arguments: str = "{}", **options: Any
+) -> ToolResult:
     """The result of a run's only call, which the next request must hold as well."""
     name = getattr(function, "name", function.__name__)
     ask(server, ("c1", name, arguments))
@@ -98,7 +119,9 @@ def test_sync_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
 
 
 @BOTH
-def test_result_chunks_come_as_tools_end_and_requests_have_call_order(server: Loopback, wire: Wire) -> None:
+def test_result_chunks_come_as_tools_end_and_requests_have_call_order(
+    server: Loopback, wire: Wire
+) -> None:
     """The tool that ends first has the first chunk; the next request and the response keep the order of the calls."""
     ask(server, ("c1", "slow", "{}"), ("c2", "fast", "{}"), wire=wire)
     seen = asyncio.Event()
@@ -113,16 +136,27 @@ def test_result_chunks_come_as_tools_end_and_requests_have_call_order(server: Lo
         return "hare"
 
     chunks, response = run(server, slow, fast, wire=wire)
-    assert [(result.id, result.content) for result in results(chunks)] == [("c2", "hare"), ("c1", "tortoise")]
+    assert [(result.id, result.content) for result in results(chunks)] == [
+        ("c2", "hare"),
+        ("c1", "tortoise"),
+    ]
     assert sent(server) == [("c1", "tortoise"), ("c2", "hare")]
     assert [call.id for call in response.tool_calls] == ["c1", "c2"]
     assert response.content == "Done" and chunks[-1].is_final
 
 
-def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(server: Loopback) -> None:
+def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(
+    server: Loopback,
+) -> None:
     """Tools that end while the consumer is busy with a chunk are reported in the order in which they ended."""
     count = 8
-    ask(server, *((f"c{place}", "wait", json.dumps({"place": place})) for place in range(count)))
+    ask(
+        server,
+        *(
+            (f"c{place}", "wait", json.dumps({"place": place}))
+            for place in range(count)
+        ),
+    )
     may_end = [asyncio.Event() for _ in range(count)]
     ended: list[str] = []
 
@@ -141,7 +175,9 @@ def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(server: Loopb
                 order.append(chunk.tool_result.id)
                 for event in (may_end[place] for place in (6, 1, 7, 0, 5, 2, 4)):
                     event.set()
-                    await asyncio.sleep(0.01)  # lets that tool end before the next one may
+                    await asyncio.sleep(
+                        0.01
+                    )  # lets that tool end before the next one may
         return order
 
     assert asyncio.run(main()) == ended
@@ -150,7 +186,13 @@ def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(server: Loopb
 def test_a_sequential_tool_never_runs_beside_another(server: Loopback) -> None:
     """It waits for the calls before it and keeps those after it waiting; the others still run together."""
     names = ["other", "alone", "alone", "other", "other"]
-    ask(server, *((f"c{place}", name, json.dumps({"place": place})) for place, name in enumerate(names)))
+    ask(
+        server,
+        *(
+            (f"c{place}", name, json.dumps({"place": place}))
+            for place, name in enumerate(names)
+        ),
+    )
     log: list[tuple[str, int]] = []
     barrier = asyncio.Barrier(2)
 
@@ -192,7 +234,9 @@ def test_a_sync_tool_does_not_block_the_loop(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
-def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(server: Loopback, in_thread: bool) -> None:
+def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(
+    server: Loopback, in_thread: bool
+) -> None:
     """Only `run_in_thread=False` calls a sync function in the thread of the event loop."""
 
     @tool(run_in_thread=in_thread)
@@ -226,8 +270,12 @@ def test_tools_see_the_callers_context_variables(server: Loopback, kind: str) ->
 
 def test_results_that_are_no_strings_are_sent_as_json(server: Loopback) -> None:
     """A dict reaches the model as JSON."""
-    result = one(server, tool(name="weather")(lambda: {"city": "Zürich", "degrees": [3, None]}))
-    assert result.content == '{"city":"Zürich","degrees":[3,null]}' and not result.is_error
+    result = one(
+        server, tool(name="weather")(lambda: {"city": "Zürich", "degrees": [3, None]})
+    )
+    assert (
+        result.content == '{"city":"Zürich","degrees":[3,null]}' and not result.is_error
+    )
 
 
 def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
@@ -248,7 +296,9 @@ def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
 
 
 @BOTH
-def test_tools_share_the_callers_context_which_is_in_no_request(server: Loopback, wire: Wire) -> None:
+def test_tools_share_the_callers_context_which_is_in_no_request(
+    server: Loopback, wire: Wire
+) -> None:
     """Tools get the very dict that the caller gave, and nothing of it is sent to the provider."""
     ask(server, ("c1", "remember", '{"key": "k"}'), wire=wire)
     context = {"secret-key": "secret-value"}
@@ -260,10 +310,15 @@ def test_tools_share_the_callers_context_which_is_in_no_request(server: Loopback
     run(server, remember, wire=wire, context=context)
     assert context == {"secret-key": "secret-value", "k": 1}
     assert sent(server) == [("c1", "noted")]
-    assert not any(b"secret" in request.body or b"context" in request.body for request in server.requests)
+    assert not any(
+        b"secret" in request.body or b"context" in request.body
+        for request in server.requests
+    )
 
 
-def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(server: Loopback) -> None:
+def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(
+    server: Loopback,
+) -> None:
     """A run that was given no context hands over an empty dict, and no run sees what another put in."""
 
     def remember(context: dict[str, Any]) -> str:
@@ -295,16 +350,29 @@ def broken(value: int) -> str:
         ("number", "", "value: Field required"),
         ("missing", "{}", "There is no tool 'missing'. The tools are: number, broken."),
     ],
-    ids=["exception", "bad json", "no object", "wrong type", "no arguments", "unknown tool"],
+    ids=[
+        "exception",
+        "bad json",
+        "no object",
+        "wrong type",
+        "no arguments",
+        "unknown tool",
+    ],
 )
-def test_what_goes_wrong_is_told_to_the_model(server: Loopback, name: str, arguments: str, told: str) -> None:
+def test_what_goes_wrong_is_told_to_the_model(
+    server: Loopback, name: str, arguments: str, told: str
+) -> None:
     """A failed call is a short error result without a traceback, the next request holds it, and the run goes on."""
     ask(server, ("c1", name, arguments))
     chunks, response = run(server, number, broken)
     (result,) = results(chunks)
     assert result.is_error and told in result.content and len(result.content) < 200
-    assert not any(word in result.content for word in ("Traceback", "http", ".py", "\n"))
-    assert (result.id, result.name) == ("c1", name) and sent(server) == [("c1", result.content)]
+    assert not any(
+        word in result.content for word in ("Traceback", "http", ".py", "\n")
+    )
+    assert (result.id, result.name) == ("c1", name) and sent(server) == [
+        ("c1", result.content)
+    ]
     assert response.content == "Done" and response.finish_reason == "stop"
     assert response.metadata["tool_calls"][0]["is_error"] is True
 
@@ -313,7 +381,11 @@ def test_a_failed_call_leaves_the_others_alone(server: Loopback) -> None:
     """Beside a call that fails, the turn's other calls end with their own results."""
     ask(server, ("c1", "broken", '{"value": 1}'), ("c2", "number", '{"value": 2}'))
     _, response = run(server, number, broken)
-    outcomes = [(call.result.is_error, call.result.content) for call in response.tool_calls if call.result]
+    outcomes = [
+        (call.result.is_error, call.result.content)
+        for call in response.tool_calls
+        if call.result
+    ]
     assert len(outcomes) == 2 and outcomes[0][0] and outcomes[1] == (False, "2")
 
 
@@ -325,7 +397,10 @@ async def sleep_long() -> None:
 
 
 def assert_timed_out(result: ToolResult) -> None:
-    assert result.is_error and result.content == f"The tool 'sleep' did not end within {SHORT} seconds."
+    assert (
+        result.is_error
+        and result.content == f"The tool 'sleep' did not end within {SHORT} seconds."
+    )
     assert SHORT <= result.duration < LONG / 2
 
 
@@ -336,7 +411,9 @@ def test_a_tool_may_have_its_own_time_out(server: Loopback) -> None:
 
 def test_the_agents_tool_time_out_holds_for_all_tools(server: Loopback) -> None:
     """`Timeout(tool=...)` limits a tool that has no time-out of its own."""
-    assert_timed_out(one(server, tool(name="sleep")(sleep_long), timeout=Timeout(tool=SHORT)))
+    assert_timed_out(
+        one(server, tool(name="sleep")(sleep_long), timeout=Timeout(tool=SHORT))
+    )
 
 
 def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
@@ -357,7 +434,10 @@ def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
     async def fetch() -> None:
         raise TimeoutError("the printer is silent")
 
-    assert one(server, fetch).content == "The tool 'fetch' failed: TimeoutError: the printer is silent."
+    assert (
+        one(server, fetch).content
+        == "The tool 'fetch' failed: TimeoutError: the printer is silent."
+    )
 
 
 # What ends the run
@@ -374,7 +454,9 @@ async def failure(stream: Any, kind: type[Exception]) -> Any:
 
 def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> None:
     """ToolError carries the cause and the partial response, cancels the other tools, and nothing more is asked."""
-    calls = [(f"c{place}", name, "{}") for place, name in enumerate(["fine", "bad", "slow"])]
+    calls = [
+        (f"c{place}", name, "{}") for place, name in enumerate(["fine", "bad", "slow"])
+    ]
     server.reply(Reply(CHAT.send.tool_calls(*calls, text="Let me see.")))
     cancelled: list[str] = []
 
@@ -402,9 +484,19 @@ def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> Non
     error = asyncio.run(main())
     assert "'bad'" in str(error) and isinstance(error.__cause__, ZeroDivisionError)
     partial = error.partial
-    assert partial is not None and partial.content == "Let me see." and partial.finish_reason is None
-    assert [call.result and call.result.content for call in partial.tool_calls] == ["fine", None, None]
-    answered = [message.tool_call_id for message in partial.messages if message.role == "tool"]
+    assert (
+        partial is not None
+        and partial.content == "Let me see."
+        and partial.finish_reason is None
+    )
+    assert [call.result and call.result.content for call in partial.tool_calls] == [
+        "fine",
+        None,
+        None,
+    ]
+    answered = [
+        message.tool_call_id for message in partial.messages if message.role == "tool"
+    ]
     assert answered == ["c0", "c1", "c2"] and len(server.requests) == 1
 
 
@@ -414,10 +506,14 @@ def test_on_error_raise_covers_the_time_out(server: Loopback) -> None:
     sleep = tool(name="sleep", timeout=SHORT, on_error="raise")(sleep_long)
     agent = CHAT.agent(server, tools=[sleep])
     error = asyncio.run(failure(agent.run_stream("Go"), ToolError))
-    assert "did not end within" in str(error) and isinstance(error.__cause__, TimeoutError)
+    assert "did not end within" in str(error) and isinstance(
+        error.__cause__, TimeoutError
+    )
 
 
-def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(server: Loopback) -> None:
+def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(
+    server: Loopback,
+) -> None:
     """With `max_steps=1` the calls are announced and run; then MaxStepsExceeded carries their results."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "number", '{"value": 7}'))))
     chunks: list[StreamChunk] = []
@@ -432,7 +528,9 @@ def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(server: Lo
     assert [chunk.finish_reason for chunk in chunks[-2:]] == ["tool_calls", None]
     assert chunks[-1].tool_result is not None and chunks[-1].tool_result.content == "7"
     partial = caught.value.partial
-    assert partial is not None and partial.tool_calls[0].result == chunks[-1].tool_result
+    assert (
+        partial is not None and partial.tool_calls[0].result == chunks[-1].tool_result
+    )
     assert (partial.messages[-1].role, partial.messages[-1].content) == ("tool", "7")
     assert len(server.requests) == 1
 
@@ -468,7 +566,9 @@ async def leave_by_aclose(agent: Agent, worker: Worker) -> None:
             if chunk.tool_result is not None:
                 break
     assert worker.cancelled.is_set()
-    assert [call.result and call.result.content for call in stream.response.tool_calls] == [None, "quick"]
+    assert [
+        call.result and call.result.content for call in stream.response.tool_calls
+    ] == [None, "quick"]
 
 
 async def leave_by_cancel(agent: Agent, worker: Worker) -> None:
@@ -490,11 +590,17 @@ async def leave_by_cancelling_the_task(agent: Agent, worker: Worker) -> None:
 
 
 @pytest.mark.parametrize(
-    "leave", [leave_by_break, leave_by_aclose, leave_by_cancel, leave_by_cancelling_the_task], ids=lambda f: f.__name__
+    "leave",
+    [leave_by_break, leave_by_aclose, leave_by_cancel, leave_by_cancelling_the_task],
+    ids=lambda f: f.__name__,
 )
-def test_leaving_the_run_cancels_the_tools_that_still_run(server: Loopback, leave: Callable[..., Any]) -> None:
+def test_leaving_the_run_cancels_the_tools_that_still_run(
+    server: Loopback, leave: Callable[..., Any]
+) -> None:
     """After a break, an aclose, a cancel or the caller's own cancellation no tool goes on and nothing more is asked."""
-    server.reply(Reply(CHAT.send.tool_calls(("c1", "endless", "{}"), ("c2", "quick", "{}"))))
+    server.reply(
+        Reply(CHAT.send.tool_calls(("c1", "endless", "{}"), ("c2", "quick", "{}")))
+    )
 
     async def main() -> None:
         worker = Worker()
@@ -517,7 +623,10 @@ def test_no_tool_runs_after_a_break_at_their_announcement(server: Loopback) -> N
         acted.append(time.monotonic())
 
     async def main() -> None:
-        async with CHAT.agent(server, tools=[act]) as agent, agent.run_stream("Go") as stream:
+        async with (
+            CHAT.agent(server, tools=[act]) as agent,
+            agent.run_stream("Go") as stream,
+        ):
             async for chunk in stream:
                 if chunk.finish_reason == "tool_calls":
                     await asyncio.sleep(SHORT)
@@ -533,14 +642,31 @@ def test_no_tool_runs_after_a_break_at_their_announcement(server: Loopback) -> N
 def test_call_ids_that_the_server_left_out_are_made_up_once(server: Loopback) -> None:
     """A made-up id is the same in deltas, metadata, result and the next request, and no two calls share one."""
     first = [("", "number", '{"value": 1}'), ("", "number", '{"value": 2}')]
-    server.reply(Reply(CHAT.send.tool_calls(*first)), Reply(CHAT.send.tool_calls(("", "number", '{"value": 3}'))))
+    server.reply(
+        Reply(CHAT.send.tool_calls(*first)),
+        Reply(CHAT.send.tool_calls(("", "number", '{"value": 3}'))),
+    )
     server.reply(Reply(CHAT.send.text("Done")))
     chunks, response = run(server, number)
-    deltas = list(dict.fromkeys(chunk.tool_call.id for chunk in chunks if chunk.tool_call is not None))
+    deltas = list(
+        dict.fromkeys(
+            chunk.tool_call.id for chunk in chunks if chunk.tool_call is not None
+        )
+    )
     assert len(deltas) == 3 and all(deltas)
-    announced = [chunk.metadata["tool_calls"] for chunk in chunks if chunk.finish_reason == "tool_calls"]
+    announced = [
+        chunk.metadata["tool_calls"]
+        for chunk in chunks
+        if chunk.finish_reason == "tool_calls"
+    ]
     assert [call["id"] for calls in announced for call in calls] == deltas
-    assert {result.id: result.content for result in results(chunks)} == dict(zip(deltas, "123", strict=True))
+    assert {result.id: result.content for result in results(chunks)} == dict(
+        zip(deltas, "123", strict=True)
+    )
     assert sent(server, request=2) == list(zip(deltas, "123", strict=True))
-    asked = [call["id"] for m in server.requests[2].json["messages"] for call in m.get("tool_calls", ())]
+    asked = [
+        call["id"]
+        for m in server.requests[2].json["messages"]
+        for call in m.get("tool_calls", ())
+    ]
     assert asked == deltas == [call.id for call in response.tool_calls]

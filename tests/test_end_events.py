@@ -30,7 +30,14 @@ def responses(request: pytest.FixtureRequest) -> Wire:
 
 def message(*parts: Json, **more: Any) -> Json:
     """A message item with this content."""
-    return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [*parts], **more}
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [*parts],
+        **more,
+    }
 
 
 def said(text: str) -> Json:
@@ -40,8 +47,19 @@ def said(text: str) -> Json:
 
 MESSAGE = message(said(TEXT))
 REFUSED = message({"type": "refusal", "refusal": REFUSAL})
-CALL = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "weather", "arguments": ARGUMENTS}
-SUMMARIZED = {"id": "rs_1", "type": "reasoning", "encrypted_content": "x", "summary": [{"type": "summary_text"}]}
+CALL = {
+    "id": "fc_1",
+    "type": "function_call",
+    "call_id": "call_1",
+    "name": "weather",
+    "arguments": ARGUMENTS,
+}
+SUMMARIZED = {
+    "id": "rs_1",
+    "type": "reasoning",
+    "encrypted_content": "x",
+    "summary": [{"type": "summary_text"}],
+}
 SUMMARIZED["summary"] = [{"type": "summary_text", "text": SUMMARY}]
 THOUGHTFUL = {
     "id": "rs_1",
@@ -53,7 +71,12 @@ THOUGHTFUL = {
 
 def at(item: Json, index: int = 0) -> Json:
     """The fields by which an event says which item and part it is about."""
-    return {"item_id": item["id"], "output_index": index, "content_index": 0, "summary_index": 0}
+    return {
+        "item_id": item["id"],
+        "output_index": index,
+        "content_index": 0,
+        "summary_index": 0,
+    }
 
 
 def events_of(item: Json) -> dict[str, list[Json]]:
@@ -63,21 +86,37 @@ def events_of(item: Json) -> dict[str, list[Json]]:
         if field in opened:
             opened[field] = "" if field == "arguments" else []
     if item["type"] == "function_call":
-        part, key, name = {"arguments": ARGUMENTS}, "arguments", "function_call_arguments"
+        part, key, name = (
+            {"arguments": ARGUMENTS},
+            "arguments",
+            "function_call_arguments",
+        )
     else:
         part = (item.get("content") or item["summary"])[0]
         key = "refusal" if part["type"] == "refusal" else "text"
-        name = {"summary_text": "reasoning_summary_text"}.get(part["type"], part["type"])
+        name = {"summary_text": "reasoning_summary_text"}.get(
+            part["type"], part["type"]
+        )
     part_name = "reasoning_summary_part" if "summary" in name else "content_part"
     middle, place = len(part[key]) // 2, at(item)
     deltas = (part[key][:middle], part[key][middle:])
     whole_part = [] if item["type"] == "function_call" else [part]
     return {
-        "added": [{"type": "response.output_item.added", "output_index": 0, "item": opened}],
-        "delta": [{"type": f"response.{name}.delta", **place, "delta": delta} for delta in deltas],
+        "added": [
+            {"type": "response.output_item.added", "output_index": 0, "item": opened}
+        ],
+        "delta": [
+            {"type": f"response.{name}.delta", **place, "delta": delta}
+            for delta in deltas
+        ],
         "done": [{"type": f"response.{name}.done", **place, key: part[key]}],
-        "part": [{"type": f"response.{part_name}.done", **place, "part": part} for part in whole_part],
-        "item": [{"type": "response.output_item.done", "output_index": 0, "item": item}],
+        "part": [
+            {"type": f"response.{part_name}.done", **place, "part": part}
+            for part in whole_part
+        ],
+        "item": [
+            {"type": "response.output_item.done", "output_index": 0, "item": item}
+        ],
     }
 
 
@@ -86,7 +125,12 @@ def completed(*output: Json) -> Json:
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
     return {
         "type": "response.completed",
-        "response": {"model": "m", "status": "completed", "output": output, "usage": usage},
+        "response": {
+            "model": "m",
+            "status": "completed",
+            "output": output,
+            "usage": usage,
+        },
     }
 
 
@@ -101,7 +145,9 @@ def weather(city: str = "") -> str:
     return f"rain in {city}"
 
 
-def run(wire: Wire, server: Loopback, *replies: Reply, **options: Any) -> tuple[list[StreamChunk], Response]:
+def run(
+    wire: Wire, server: Loopback, *replies: Reply, **options: Any
+) -> tuple[list[StreamChunk], Response]:
     """The chunks and the response of a streamed run that gets these replies."""
 
     async def streamed() -> tuple[list[StreamChunk], Response]:
@@ -124,10 +170,14 @@ def ask(wire: Wire, server: Loopback, body: bytes) -> Response:
     return asyncio.run(plain())
 
 
-def play(wire: Wire, server: Loopback, *events: Json) -> tuple[list[StreamChunk], Response]:
+def play(
+    wire: Wire, server: Loopback, *events: Json
+) -> tuple[list[StreamChunk], Response]:
     """The same for a run whose first answer is these events; after a call it ends with text."""
     called = any('"function_call' in json.dumps(data) for data in events)
-    return run(wire, server, stream_of(*events), *[Reply(wire.send.text("Done."))] * called)
+    return run(
+        wire, server, stream_of(*events), *[Reply(wire.send.text("Done."))] * called
+    )
 
 
 def sent_back(wire: Wire, server: Loopback, *events: Json) -> list[Json]:
@@ -158,14 +208,23 @@ def subsets() -> Iterator[tuple[str, ...]]:
 
 def chosen(item: Json, kinds: tuple[str, ...]) -> list[Json]:
     """The item's events of these kinds, and an end that holds the item only if `completed` is one."""
-    events = [data for kind, said in events_of(item).items() if kind in kinds for data in said]
+    events = [
+        data for kind, said in events_of(item).items() if kind in kinds for data in said
+    ]
     return [*events, completed(*([item] if "completed" in kinds else []))]
 
 
-@pytest.mark.parametrize("kinds", [kinds for kinds in subsets() if kinds != ("added",)], ids="-".join)
+@pytest.mark.parametrize(
+    "kinds", [kinds for kinds in subsets() if kinds != ("added",)], ids="-".join
+)
 @pytest.mark.parametrize(
     ("item", "text", "reasoning"),
-    [(MESSAGE, TEXT, ""), (REFUSED, REFUSAL, ""), (SUMMARIZED, "", SUMMARY), (THOUGHTFUL, "", THOUGHT)],
+    [
+        (MESSAGE, TEXT, ""),
+        (REFUSED, REFUSAL, ""),
+        (SUMMARIZED, "", SUMMARY),
+        (THOUGHTFUL, "", THOUGHT),
+    ],
     ids=["text", "refusal", "summary", "reasoning"],
 )
 def test_a_text_is_given_once_whichever_events_hold_it(
@@ -178,7 +237,9 @@ def test_a_text_is_given_once_whichever_events_hold_it(
     assert turn.refused == (item is REFUSED)
 
 
-@pytest.mark.parametrize("kinds", [kinds for kinds in subsets() if "part" not in kinds], ids="-".join)
+@pytest.mark.parametrize(
+    "kinds", [kinds for kinds in subsets() if "part" not in kinds], ids="-".join
+)
 def test_a_call_comes_once_whichever_events_hold_it(kinds: tuple[str, ...]) -> None:
     """A call and its arguments may come whole or in pieces, early or late."""
     turn, chunks = turn_of(chosen(CALL, kinds))
@@ -186,7 +247,9 @@ def test_a_call_comes_once_whichever_events_hold_it(kinds: tuple[str, ...]) -> N
     has_arguments = kinds != ("added",)
     assert call.arguments == ({"city": "Oslo"} if has_arguments else "")
     pieces = [chunk.tool_call for chunk in chunks if chunk.tool_call is not None]
-    assert "".join(piece.arguments for piece in pieces) == (ARGUMENTS if has_arguments else "")
+    assert "".join(piece.arguments for piece in pieces) == (
+        ARGUMENTS if has_arguments else ""
+    )
     if {"added", "item", "completed"} & {*kinds}:
         assert (call.id, call.name) == ("call_1", "weather")
 
@@ -194,7 +257,12 @@ def test_a_call_comes_once_whichever_events_hold_it(kinds: tuple[str, ...]) -> N
 @pytest.mark.parametrize("kind", ["delta", "done", "part", "item", "completed"])
 @pytest.mark.parametrize(
     ("item", "text", "reasoning"),
-    [(MESSAGE, TEXT, ""), (REFUSED, REFUSAL, ""), (SUMMARIZED, "", SUMMARY), (THOUGHTFUL, "", THOUGHT)],
+    [
+        (MESSAGE, TEXT, ""),
+        (REFUSED, REFUSAL, ""),
+        (SUMMARIZED, "", SUMMARY),
+        (THOUGHTFUL, "", THOUGHT),
+    ],
     ids=["text", "refusal", "summary", "reasoning"],
 )
 def test_one_kind_of_event_is_enough(
@@ -207,8 +275,12 @@ def test_one_kind_of_event_is_enough(
     assert response.finish_reason == ("content_filter" if item is REFUSED else "stop")
 
 
-@pytest.mark.parametrize("kinds", [("added", "done"), ("item",), ("completed",)], ids="-".join)
-def test_a_call_without_deltas_is_run(responses: Wire, server: Loopback, kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "kinds", [("added", "done"), ("item",), ("completed",)], ids="-".join
+)
+def test_a_call_without_deltas_is_run(
+    responses: Wire, server: Loopback, kinds: tuple[str, ...]
+) -> None:
     """The tool runs with the arguments of the end event."""
     _, response = play(responses, server, *chosen(CALL, kinds))
     (call,) = response.tool_calls
@@ -217,16 +289,21 @@ def test_a_call_without_deltas_is_run(responses: Wire, server: Loopback, kinds: 
 
 
 @pytest.mark.parametrize("form", ["done", "part", "item", "completed"])
-def test_a_second_part_that_is_only_in_an_end_event(responses: Wire, server: Loopback, form: str) -> None:
+def test_a_second_part_that_is_only_in_an_end_event(
+    responses: Wire, server: Loopback, form: str
+) -> None:
     """Deltas of the first part do not hide a second one that came without."""
     item = message(said("First. "), said("Second."))
     second = {**at(item), "content_index": 1}
     events = [
         {"type": "response.output_item.added", "output_index": 0, "item": message()},
         {"type": "response.output_text.delta", **at(item), "delta": "First. "},
-        *[{"type": "response.output_text.done", **second, "text": "Second."}] * (form == "done"),
-        *[{"type": "response.content_part.done", **second, "part": said("Second.")}] * (form == "part"),
-        *[{"type": "response.output_item.done", "output_index": 0, "item": item}] * (form == "item"),
+        *[{"type": "response.output_text.done", **second, "text": "Second."}]
+        * (form == "done"),
+        *[{"type": "response.content_part.done", **second, "part": said("Second.")}]
+        * (form == "part"),
+        *[{"type": "response.output_item.done", "output_index": 0, "item": item}]
+        * (form == "item"),
         completed(*[item] * (form == "completed")),
     ]
     _, response = play(responses, server, *events)
@@ -234,15 +311,26 @@ def test_a_second_part_that_is_only_in_an_end_event(responses: Wire, server: Loo
 
 
 @pytest.mark.parametrize("form", ["done", "part", "item", "completed"])
-@pytest.mark.parametrize("text", ["The answer is 4", "The answer", "", "No!"], ids=["more", "less", "empty", "other"])
-def test_an_end_event_goes_on_where_the_deltas_stopped(responses: Wire, server: Loopback, form: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["The answer is 4", "The answer", "", "No!"],
+    ids=["more", "less", "empty", "other"],
+)
+def test_an_end_event_goes_on_where_the_deltas_stopped(
+    responses: Wire, server: Loopback, form: str, text: str
+) -> None:
     """Of an end event that holds more the rest is given; one that holds less or something else changes nothing."""
     item = message(said(text))
     expected = "The answer is 4" if text == "The answer is 4" else "The answer is"
     events = events_of(item)
-    deltas = [{"type": "response.output_text.delta", **at(item), "delta": delta} for delta in ("The answer", " is")]
+    deltas = [
+        {"type": "response.output_text.delta", **at(item), "delta": delta}
+        for delta in ("The answer", " is")
+    ]
     ends = completed(item) if form == "completed" else completed()
-    chunks, response = play(responses, server, *events["added"], *deltas, *events.get(form, []), ends)
+    chunks, response = play(
+        responses, server, *events["added"], *deltas, *events.get(form, []), ends
+    )
     assert response.content == expected == "".join(chunk.content for chunk in chunks)
 
 
@@ -265,7 +353,10 @@ def test_nothing_is_given_twice_where_events_disagree_on_their_place(
     item, delta = MESSAGE, "response.output_text.delta"
     events = [
         {"type": "response.output_item.added", "output_index": 0, "item": message()},
-        *[{"type": delta, **place, "delta": piece} for piece in ("The answer ", "is 4")],
+        *[
+            {"type": delta, **place, "delta": piece}
+            for piece in ("The answer ", "is 4")
+        ],
         {"type": "response.output_text.done", **at(item), "text": TEXT},
         {"type": "response.content_part.done", **at(item), "part": said(TEXT)},
         {"type": "response.output_item.done", "output_index": 0, "item": item},
@@ -274,22 +365,43 @@ def test_nothing_is_given_twice_where_events_disagree_on_their_place(
     assert play(responses, server, *events)[1].content == TEXT
 
 
-@pytest.mark.parametrize("index", [{}, {"output_index": 0}], ids=["no index", "always 0"])
-def test_items_that_share_an_index_are_all_given(responses: Wire, server: Loopback, index: Json) -> None:
+@pytest.mark.parametrize(
+    "index", [{}, {"output_index": 0}], ids=["no index", "always 0"]
+)
+def test_items_that_share_an_index_are_all_given(
+    responses: Wire, server: Loopback, index: Json
+) -> None:
     """A server that numbers no items, or gives all the same number, loses none of them."""
-    items = [message(said("One. ")), {**CALL}, {**CALL, "id": "fc_2", "call_id": "call_2"}]
-    events = [{"type": "response.output_item.done", **index, "item": item} for item in items]
+    items = [
+        message(said("One. ")),
+        {**CALL},
+        {**CALL, "id": "fc_2", "call_id": "call_2"},
+    ]
+    events = [
+        {"type": "response.output_item.done", **index, "item": item} for item in items
+    ]
     _, response = play(responses, server, *events, completed())
     assert [call.id for call in response.tool_calls] == ["call_1", "call_2"]
     assert response.content.startswith("One. ")
 
 
-def test_reasoning_that_the_end_event_calls_something_else_is_given_once(responses: Wire, server: Loopback) -> None:
+def test_reasoning_that_the_end_event_calls_something_else_is_given_once(
+    responses: Wire, server: Loopback
+) -> None:
     """A gateway streams a summary with the message, and puts it into an item of its own at the end."""
-    reasoning = {"id": "rs_9", "type": "reasoning", "summary": [], "content": [said(THOUGHT)]}
+    reasoning = {
+        "id": "rs_9",
+        "type": "reasoning",
+        "summary": [],
+        "content": [said(THOUGHT)],
+    }
     events = [
         {"type": "response.output_item.added", "output_index": 0, "item": message()},
-        {"type": "response.reasoning_summary_text.delta", **at(MESSAGE), "delta": THOUGHT},
+        {
+            "type": "response.reasoning_summary_text.delta",
+            **at(MESSAGE),
+            "delta": THOUGHT,
+        },
         {"type": "response.output_text.delta", **at(MESSAGE), "delta": TEXT},
         {"type": "response.output_item.done", "output_index": 0, "item": MESSAGE},
         completed(reasoning, MESSAGE),
@@ -299,12 +411,22 @@ def test_reasoning_that_the_end_event_calls_something_else_is_given_once(respons
     assert response.content == TEXT
 
 
-def test_text_of_a_reasoning_item_is_reasoning(responses: Wire, server: Loopback) -> None:
+def test_text_of_a_reasoning_item_is_reasoning(
+    responses: Wire, server: Loopback
+) -> None:
     """Whatever the parts of a reasoning item are called, they are no answer, streamed or not."""
-    reasoning = {"id": "rs_9", "type": "reasoning", "summary": [], "content": [said(THOUGHT)]}
+    reasoning = {
+        "id": "rs_9",
+        "type": "reasoning",
+        "summary": [],
+        "content": [said(THOUGHT)],
+    }
     body = completed(reasoning, MESSAGE)["response"]
     chunks, response = play(responses, server, completed(reasoning, MESSAGE))
-    assert (response.content, "".join(chunk.reasoning for chunk in chunks)) == (TEXT, THOUGHT)
+    assert (response.content, "".join(chunk.reasoning for chunk in chunks)) == (
+        TEXT,
+        THOUGHT,
+    )
     response = ask(responses, server, encode(body))
     assert response.content == TEXT
     assert response.messages[-1].reasoning == THOUGHT
@@ -313,24 +435,47 @@ def test_text_of_a_reasoning_item_is_reasoning(responses: Wire, server: Loopback
 # What is sent back
 
 
-@pytest.mark.parametrize("content", [[], [said("The")], [said("Something else")], None], ids=str)
-def test_the_text_that_was_streamed_is_sent_back(responses: Wire, server: Loopback, content: Any) -> None:
+@pytest.mark.parametrize(
+    "content", [[], [said("The")], [said("Something else")], None], ids=str
+)
+def test_the_text_that_was_streamed_is_sent_back(
+    responses: Wire, server: Loopback, content: Any
+) -> None:
     """An end event that holds less than was streamed does not take it out of the conversation."""
     events = events_of(MESSAGE)
     item = {**MESSAGE, "content": content}
-    events["item"] = [{"type": "response.output_item.done", "output_index": 0, "item": item}]
-    back = sent_back(responses, server, *events["added"], *events["delta"], *events["item"], completed(item))
+    events["item"] = [
+        {"type": "response.output_item.done", "output_index": 0, "item": item}
+    ]
+    back = sent_back(
+        responses,
+        server,
+        *events["added"],
+        *events["delta"],
+        *events["item"],
+        completed(item),
+    )
     assert [part["text"] for part in back[0]["content"]] == [TEXT]
     assert back[0]["id"] == "msg_1"
 
 
-@pytest.mark.parametrize("summary", [[], [{"type": "summary_text", "text": "**Add"}], None], ids=str)
-def test_the_summary_that_was_streamed_is_sent_back(responses: Wire, server: Loopback, summary: Any) -> None:
+@pytest.mark.parametrize(
+    "summary", [[], [{"type": "summary_text", "text": "**Add"}], None], ids=str
+)
+def test_the_summary_that_was_streamed_is_sent_back(
+    responses: Wire, server: Loopback, summary: Any
+) -> None:
     """The same holds for a summary of reasoning, whose encrypted content stays."""
     events = events_of(SUMMARIZED)
-    done = {"type": "response.output_item.done", "output_index": 0, "item": {**SUMMARIZED, "summary": summary}}
+    done = {
+        "type": "response.output_item.done",
+        "output_index": 0,
+        "item": {**SUMMARIZED, "summary": summary},
+    }
     others = {"type": "response.output_item.done", "output_index": 1, "item": MESSAGE}
-    back = sent_back(responses, server, *events["added"], *events["delta"], done, others, completed())
+    back = sent_back(
+        responses, server, *events["added"], *events["delta"], done, others, completed()
+    )
     assert back[0] == SUMMARIZED
 
 
@@ -340,35 +485,73 @@ def test_the_arguments_that_were_streamed_are_run_and_sent_back(
 ) -> None:
     """The tool, the model and the user are told of the same arguments."""
     events = events_of(CALL)
-    done = {"type": "response.output_item.done", "output_index": 0, "item": {**CALL, "arguments": arguments}}
-    back = sent_back(responses, server, *events["added"], *events["delta"], done, completed(done["item"]))
-    assert [item["arguments"] for item in back if item["type"] == "function_call"] == [ARGUMENTS]
-    assert [item["output"] for item in back if item["type"] == "function_call_output"] == ["rain in Oslo"]
+    done = {
+        "type": "response.output_item.done",
+        "output_index": 0,
+        "item": {**CALL, "arguments": arguments},
+    }
+    back = sent_back(
+        responses,
+        server,
+        *events["added"],
+        *events["delta"],
+        done,
+        completed(done["item"]),
+    )
+    assert [item["arguments"] for item in back if item["type"] == "function_call"] == [
+        ARGUMENTS
+    ]
+    assert [
+        item["output"] for item in back if item["type"] == "function_call_output"
+    ] == ["rain in Oslo"]
 
 
-def test_pieces_that_are_no_json_give_way_to_whole_arguments(responses: Wire, server: Loopback) -> None:
+def test_pieces_that_are_no_json_give_way_to_whole_arguments(
+    responses: Wire, server: Loopback
+) -> None:
     """A piece that was lost on the way does not spoil a call that came whole in the end."""
     events = events_of(CALL)
-    back = sent_back(responses, server, *events["added"], events["delta"][1], *events["done"], completed(CALL))
-    assert [item["arguments"] for item in back if item["type"] == "function_call"] == [ARGUMENTS]
-    assert [item["output"] for item in back if item["type"] == "function_call_output"] == ["rain in Oslo"]
+    back = sent_back(
+        responses,
+        server,
+        *events["added"],
+        events["delta"][1],
+        *events["done"],
+        completed(CALL),
+    )
+    assert [item["arguments"] for item in back if item["type"] == "function_call"] == [
+        ARGUMENTS
+    ]
+    assert [
+        item["output"] for item in back if item["type"] == "function_call_output"
+    ] == ["rain in Oslo"]
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_items_that_only_the_end_event_holds_are_sent_back(responses: Wire, server: Loopback, streamed: bool) -> None:
+def test_items_that_only_the_end_event_holds_are_sent_back(
+    responses: Wire, server: Loopback, streamed: bool
+) -> None:
     """Reasoning that came only with the output stands before the message that followed it."""
     events = events_of(MESSAGE)
     deltas = [*events["added"], *events["delta"], *events["item"]] if streamed else []
-    assert sent_back(responses, server, *deltas, completed(SUMMARIZED, MESSAGE)) == [SUMMARIZED, MESSAGE]
+    assert sent_back(responses, server, *deltas, completed(SUMMARIZED, MESSAGE)) == [
+        SUMMARIZED,
+        MESSAGE,
+    ]
 
 
-def test_items_that_the_end_event_leaves_out_are_sent_back(responses: Wire, server: Loopback) -> None:
+def test_items_that_the_end_event_leaves_out_are_sent_back(
+    responses: Wire, server: Loopback
+) -> None:
     """An end event with an empty or a shorter output takes nothing away."""
     done = [
         {"type": "response.output_item.done", "output_index": index, "item": item}
         for index, item in enumerate((SUMMARIZED, MESSAGE))
     ]
-    assert sent_back(responses, server, *done, completed(MESSAGE)) == [SUMMARIZED, MESSAGE]
+    assert sent_back(responses, server, *done, completed(MESSAGE)) == [
+        SUMMARIZED,
+        MESSAGE,
+    ]
 
 
 def test_text_without_any_item_is_sent_back(responses: Wire, server: Loopback) -> None:
@@ -377,24 +560,54 @@ def test_text_without_any_item_is_sent_back(responses: Wire, server: Loopback) -
     call = {"type": "response.output_item.done", "output_index": 1, "item": CALL}
     back = sent_back(responses, server, delta, call, completed())
     assert [part["text"] for part in back[0]["content"]] == [TEXT]
-    assert [item["type"] for item in back] == ["message", "function_call", "function_call_output"]
+    assert [item["type"] for item in back] == [
+        "message",
+        "function_call",
+        "function_call_output",
+    ]
 
 
-def test_a_gap_in_the_sequence_leaves_what_was_streamed(responses: Wire, server: Loopback) -> None:
+def test_a_gap_in_the_sequence_leaves_what_was_streamed(
+    responses: Wire, server: Loopback
+) -> None:
     """Where events are missing, a text that began stays as it was shown, and one that did not comes whole."""
     item = message(said(TEXT), said(" or so"))
     events = [
-        {"type": "response.output_text.delta", **at(item), "delta": "The answer", "sequence_number": 4},
-        {"type": "response.output_text.done", **at(item), "text": TEXT, "sequence_number": 9},
-        {"type": "response.output_item.done", "output_index": 0, "item": item, "sequence_number": 10},
+        {
+            "type": "response.output_text.delta",
+            **at(item),
+            "delta": "The answer",
+            "sequence_number": 4,
+        },
+        {
+            "type": "response.output_text.done",
+            **at(item),
+            "text": TEXT,
+            "sequence_number": 9,
+        },
+        {
+            "type": "response.output_item.done",
+            "output_index": 0,
+            "item": item,
+            "sequence_number": 10,
+        },
     ]
-    assert play(responses, server, *events, completed(item))[1].content == "The answer or so"
+    assert (
+        play(responses, server, *events, completed(item))[1].content
+        == "The answer or so"
+    )
 
 
-def test_a_usual_answer_is_sent_back_as_it_came(responses: Wire, server: Loopback) -> None:
+def test_a_usual_answer_is_sent_back_as_it_came(
+    responses: Wire, server: Loopback
+) -> None:
     """Where the events agree, each item goes back unchanged."""
-    call = responses.send.tool_calls(("call_1", "weather", ARGUMENTS), text="Well.", reasoning=SUMMARY)
-    _, response = run(responses, server, Reply(call), Reply(responses.send.text("Done.")))
+    call = responses.send.tool_calls(
+        ("call_1", "weather", ARGUMENTS), text="Well.", reasoning=SUMMARY
+    )
+    _, response = run(
+        responses, server, Reply(call), Reply(responses.send.text("Done."))
+    )
     items = response.messages[1].items
     assert [item["type"] for item in items] == ["reasoning", "message", "function_call"]
     assert server.requests[1].json["input"][1:4] == items

@@ -28,8 +28,12 @@ Event = tuple[str, str]
 def served(app: Any) -> Iterator[int]:
     """Serve the app in a thread; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="uvicorn"
+    )
     thread.start()
     try:
         yield listener.getsockname()[1]
@@ -38,14 +42,19 @@ def served(app: Any) -> Iterator[int]:
         thread.join()
 
 
-@pytest.fixture(params=[wire for wire in WIRES if wire.provider.startswith("openai")], ids=lambda wire: wire.name)
+@pytest.fixture(
+    params=[wire for wire in WIRES if wire.provider.startswith("openai")],
+    ids=lambda wire: wire.name,
+)
 def wire(request: pytest.FixtureRequest) -> Wire:
     """The providers whose server OPENAI_BASE_URL names."""
     return request.param
 
 
 @pytest.fixture
-def web(wire: Wire, server: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPConnection]:
+def web(
+    wire: Wire, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HTTPConnection]:
     """A connection to the example, whose agent asks the loopback server."""
     monkeypatch.setenv("MODEL", f"{wire.provider}:gpt-test")
     monkeypatch.setenv("OPENAI_API_KEY", "test-key")
@@ -96,7 +105,9 @@ def unfinished(wire: Wire, *deltas: str) -> list[bytes]:
 WORDS = ("Once ", "upon ", "a ", "time", ".")
 
 
-def test_plain_text_arrives_while_the_model_still_writes(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_plain_text_arrives_while_the_model_still_writes(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """Each piece of text reaches the web client before the model has sent the next ones."""
     gate = threading.Semaphore(0)
     server.reply(Reply(paced(wire.send.text(*WORDS), *WORDS), gate=gate))
@@ -107,7 +118,9 @@ def test_plain_text_arrives_while_the_model_still_writes(web: HTTPConnection, se
     assert read == list(WORDS)
 
 
-def test_events_arrive_while_the_model_still_writes(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_events_arrive_while_the_model_still_writes(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """Each token event reaches the web client before the model has sent the next ones, and `done` comes last."""
     gate = threading.Semaphore(0)
     server.reply(Reply(paced(wire.send.text(*WORDS), *WORDS), gate=gate))
@@ -118,13 +131,17 @@ def test_events_arrive_while_the_model_still_writes(web: HTTPConnection, server:
     assert read == [*tokens(*WORDS), ("done", "")]
 
 
-def test_the_first_token_does_not_wait_for_the_second(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_the_first_token_does_not_wait_for_the_second(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """A token is delivered although the model falls silent right after it."""
     server.reply(Reply(unfinished(wire, "Once"), end="stall"))
     assert next(events(ask(web, "/events"))) == ("token", "Once")
 
 
-def test_line_breaks_survive_as_events(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_line_breaks_survive_as_events(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """Tokens with line breaks and leading blanks reach the web client unchanged."""
     words = ("# A\n", "\n", " b\nc", "\n\n", "  d")
     server.reply(Reply(wire.send.text(*words)))
@@ -132,11 +149,15 @@ def test_line_breaks_survive_as_events(web: HTTPConnection, server: Loopback, wi
 
 
 @pytest.mark.parametrize("path", ["/chat", "/events"])
-def test_reasoning_stays_behind(web: HTTPConnection, server: Loopback, wire: Wire, path: str) -> None:
+def test_reasoning_stays_behind(
+    web: HTTPConnection, server: Loopback, wire: Wire, path: str
+) -> None:
     """What the model thinks before it answers neither shows nor ends the answer early."""
     server.reply(Reply(wire.send.reasoning("Let me think.", "Forty-two.")))
     response = ask(web, path)
-    read = pieces(response) if path == "/chat" else (data for _, data in events(response))
+    read = (
+        pieces(response) if path == "/chat" else (data for _, data in events(response))
+    )
     assert "".join(read) == "Forty-two."
 
 
@@ -147,7 +168,9 @@ def test_a_web_client_that_leaves_stops_the_model(
 ) -> None:
     """When the web client disconnects, the model server loses its connection too, and none stays open."""
     begun = unfinished(wire, "Once")
-    server.reply(Reply(begun, forever=True, pause=0.05) if writing else Reply(begun, end="stall"))
+    server.reply(
+        Reply(begun, forever=True, pause=0.05) if writing else Reply(begun, end="stall")
+    )
     response = ask(web, path)
     assert b"Once" in response.read1()
     response.close()
@@ -173,23 +196,45 @@ def test_a_web_client_that_leaves_does_not_disturb_the_others(
         assert [first, *staying] == [*tokens("Twice", " told", "."), ("done", "")]
 
 
-def test_an_error_ends_the_events_with_failed(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_an_error_ends_the_events_with_failed(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """When the model fails midway the tokens so far arrive, then `failed` with what a page may show, and no `done`."""
-    server.reply(Reply(wire.send.error_event("it broke", "server_error", "server_error", after=("Once",))))
+    server.reply(
+        Reply(
+            wire.send.error_event(
+                "it broke", "server_error", "server_error", after=("Once",)
+            )
+        )
+    )
     *before, (name, data) = events(ask(web, "/events"))
     assert (before, name) == (tokens("Once"), "failed")
     told = json.loads(data)
-    assert (told["kind"], told["retryable"], sorted(told)) == ("ServerError", True, ["kind", "message", "retryable"])
+    assert (told["kind"], told["retryable"], sorted(told)) == (
+        "ServerError",
+        True,
+        ["kind", "message", "retryable"],
+    )
     assert "it broke" in told["message"]
 
 
-def test_a_refused_key_is_a_failed_event_without_the_key(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_a_refused_key_is_a_failed_event_without_the_key(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """An error before the first token is an event too, of a kind that asking again does not mend; it holds no key."""
-    body = wire.send.error_body("Incorrect API key provided: test-key", "invalid_api_key", "invalid_request_error")
+    body = wire.send.error_body(
+        "Incorrect API key provided: test-key",
+        "invalid_api_key",
+        "invalid_request_error",
+    )
     server.reply(Reply(body, 401, "application/json"))
     [(name, data)] = events(ask(web, "/events"))
     told = json.loads(data)
-    assert (name, told["kind"], told["retryable"]) == ("failed", "AuthenticationError", False)
+    assert (name, told["kind"], told["retryable"]) == (
+        "failed",
+        "AuthenticationError",
+        False,
+    )
     assert "test-key" not in data
 
 
@@ -198,7 +243,11 @@ def test_a_browser_that_connects_again_asks_nothing(
     web: HTTPConnection, server: Loopback, wire: Wire, good: bool
 ) -> None:
     """Each event has an id of its own; a reconnect, which sends the last of them, is told by 204 to stop."""
-    answer = wire.send.text("Once", " upon") if good else wire.send.error_event("", None, "", after=("Once", " upon"))
+    answer = (
+        wire.send.text("Once", " upon")
+        if good
+        else wire.send.error_event("", None, "", after=("Once", " upon"))
+    )
     server.reply(Reply(answer))
     ids = re.findall(rb"^id: (.+)\r$", ask(web, "/events").read(), re.MULTILINE)
     assert len(ids) == len(set(ids)) == 3
@@ -209,9 +258,17 @@ def test_a_browser_that_connects_again_asks_nothing(
     assert len(server.requests) == 1
 
 
-def test_an_error_after_the_first_token_breaks_the_text_off(web: HTTPConnection, server: Loopback, wire: Wire) -> None:
+def test_an_error_after_the_first_token_breaks_the_text_off(
+    web: HTTPConnection, server: Loopback, wire: Wire
+) -> None:
     """When the model fails midway the web client gets the text so far and can tell that it is not the whole."""
-    server.reply(Reply(wire.send.error_event("it broke", "server_error", "server_error", after=("Once",))))
+    server.reply(
+        Reply(
+            wire.send.error_event(
+                "it broke", "server_error", "server_error", after=("Once",)
+            )
+        )
+    )
     response = ask(web, "/chat")
     assert response.read1() == b"Once"
     with pytest.raises(IncompleteRead):

@@ -49,7 +49,11 @@ both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "
 every_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 CHAT = [wire for wire in WIRES if wire.name in ("openai-chat", "azure-chat", "groq")]
 KEYED = [wire for wire in WIRES if wire.provider != "ollama"]
-KEY_FUNCTIONS = [wire for wire in WIRES if wire.provider in ("openai", "openai-chat", "azure", "anthropic")]
+KEY_FUNCTIONS = [
+    wire
+    for wire in WIRES
+    if wire.provider in ("openai", "openai-chat", "azure", "anthropic")
+]
 
 
 @dataclass
@@ -63,7 +67,11 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        return self.response.content if self.response else "".join(chunk.content for chunk in self.chunks)
+        return (
+            self.response.content
+            if self.response
+            else "".join(chunk.content for chunk in self.chunks)
+        )
 
 
 @dataclass
@@ -92,7 +100,10 @@ class Bed:
 def bed() -> Iterator[Bed]:
     """One for all tests that need nothing else."""
     with Loopback() as loopback, asyncio.Runner() as runner:
-        agents = {wire.name: wire.agent(loopback, model={"api_key": KEY}, max_steps=1) for wire in WIRES}
+        agents = {
+            wire.name: wire.agent(loopback, model={"api_key": KEY}, max_steps=1)
+            for wire in WIRES
+        }
         yield Bed(loopback, runner, agents)
         for agent in agents.values():
             runner.run(agent.aclose())
@@ -113,7 +124,9 @@ async def _attempt(agent: Agent, streaming: bool = True) -> Outcome:
     return outcome
 
 
-def _run(server: Loopback, wire: Wire, streaming: bool = True, **options: Any) -> Outcome:
+def _run(
+    server: Loopback, wire: Wire, streaming: bool = True, **options: Any
+) -> Outcome:
     """What comes of a run of an agent of its own."""
 
     async def run() -> Outcome:
@@ -123,19 +136,31 @@ def _run(server: Loopback, wire: Wire, streaming: bool = True, **options: Any) -
     return asyncio.run(run())
 
 
-def _body(wire: Wire, code: str | None, message: str, google: str = "some_error") -> bytes:
-    body: bytes = wire.send.error_body(message, code, google if wire.provider == "gemini" else "some_error")
+def _body(
+    wire: Wire, code: str | None, message: str, google: str = "some_error"
+) -> bytes:
+    body: bytes = wire.send.error_body(
+        message, code, google if wire.provider == "gemini" else "some_error"
+    )
     return body
 
 
-def _refusal(wire: Wire, status: int, code: str | None = None, message: str = "No.", **headers: str) -> Reply:
+def _refusal(
+    wire: Wire,
+    status: int,
+    code: str | None = None,
+    message: str = "No.",
+    **headers: str,
+) -> Reply:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(_body(wire, code, message), status, JSON, named)
 
 
 def _made_by(wire: Wire, error: object) -> bool:
     """Whether the error is one of the provider's SDK."""
-    maker = {"openai-chat": "openai", "azure": "openai", "gemini": "google"}.get(wire.provider, wire.provider)
+    maker = {"openai-chat": "openai", "azure": "openai", "gemini": "google"}.get(
+        wire.provider, wire.provider
+    )
     return type(error).__module__.split(".")[0] == maker
 
 
@@ -163,26 +188,43 @@ STATUSES = [
     (529, None, Overloaded, True),
 ]
 # What a status means where there is no code beside it.
-WITHOUT_CODE = {"context_length_exceeded": (BadRequest, False), "insufficient_quota": (RateLimited, True)}
+WITHOUT_CODE = {
+    "context_length_exceeded": (BadRequest, False),
+    "insufficient_quota": (RateLimited, True),
+}
 
 
 @both_ways
 @pytest.mark.parametrize(("status", "code", "kind", "retryable"), STATUSES)
 def test_a_status_has_its_error(
-    bed: Bed, wire: Wire, streaming: bool, status: int, code: str | None, kind: type[ModelError], retryable: bool
+    bed: Bed,
+    wire: Wire,
+    streaming: bool,
+    status: int,
+    code: str | None,
+    kind: type[ModelError],
+    retryable: bool,
 ) -> None:
     """A refused request raises the error of its status, with all that the provider told, caused by the SDK's."""
-    error = bed.fail(wire, _refusal(wire, status, code, x_request_id="req_1"), streaming).error
+    error = bed.fail(
+        wire, _refusal(wire, status, code, x_request_id="req_1"), streaming
+    ).error
     word, request_id = (None, None) if wire.bare else (code or "some_error", "req_1")
     if wire.bare and code in WITHOUT_CODE:
         kind, retryable = WITHOUT_CODE[code]
     assert type(error) is kind
-    assert (error.provider, error.model, error.status) == (wire.provider, "gpt-test", status)
+    assert (error.provider, error.model, error.status) == (
+        wire.provider,
+        "gpt-test",
+        status,
+    )
     assert (error.code, error.retryable) == (word, retryable)
     assert (error.request_id, error.retry_after) == (request_id, None)
     assert error.partial.content == "" and error.partial.finish_reason is None
     assert _made_by(wire, error.__cause__)
-    details = ", ".join(str(detail) for detail in (status, word, request_id) if detail is not None)
+    details = ", ".join(
+        str(detail) for detail in (status, word, request_id) if detail is not None
+    )
     assert str(error) == f"{wire.provider}:gpt-test: No. ({details})"
 
 
@@ -197,7 +239,9 @@ TOO_LONG = [
 
 @both_ways
 @pytest.mark.parametrize("message", TOO_LONG)
-def test_a_context_that_is_too_long_is_told_apart(bed: Bed, wire: Wire, streaming: bool, message: str) -> None:
+def test_a_context_that_is_too_long_is_told_apart(
+    bed: Bed, wire: Wire, streaming: bool, message: str
+) -> None:
     """A conversation that does not fit is ContextTooLong, told by the words where no code says so."""
     error = bed.fail(wire, _refusal(wire, 400, None, message), streaming).error
     assert (type(error), error.status, error.retryable) == (ContextTooLong, 400, False)
@@ -208,9 +252,20 @@ def test_a_context_that_is_too_long_is_told_apart(bed: Bed, wire: Wire, streamin
 @pytest.mark.parametrize("wire", CHAT, ids=lambda wire: wire.name)
 def test_a_code_may_be_a_number(bed: Bed, wire: Wire, streaming: bool) -> None:
     """Where the code only repeats the status, as with llama.cpp, the type tells what is wrong."""
-    detail = {"code": 400, "message": "too large", "type": "exceed_context_size_error", "n_prompt_tokens": 9}
-    error = bed.fail(wire, Reply(json.dumps({"error": detail}), 400, JSON), streaming).error
-    assert (type(error), error.status, error.code) == (ContextTooLong, 400, "exceed_context_size_error")
+    detail = {
+        "code": 400,
+        "message": "too large",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9,
+    }
+    error = bed.fail(
+        wire, Reply(json.dumps({"error": detail}), 400, JSON), streaming
+    ).error
+    assert (type(error), error.status, error.code) == (
+        ContextTooLong,
+        400,
+        "exceed_context_size_error",
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,7 +281,9 @@ def test_a_code_may_be_a_number(bed: Bed, wire: Wire, streaming: bool) -> None:
         ({}, None),
     ],
 )
-def test_retry_after_is_in_seconds(bed: Bed, wire: Wire, headers: dict[str, str], expected: float | None) -> None:
+def test_retry_after_is_in_seconds(
+    bed: Bed, wire: Wire, headers: dict[str, str], expected: float | None
+) -> None:
     """However a provider says how long to wait, the error says it in seconds, and nonsense says nothing."""
     error = bed.fail(wire, _refusal(wire, 429, **headers)).error
     assert (type(error), error.retry_after) == (RateLimited, expected)
@@ -257,7 +314,12 @@ def test_no_key_is_said_before_a_request(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, wire: Wire, streaming: bool
 ) -> None:
     """Without a key the error names the variable to set, and nothing is sent."""
-    for variable in [wire.variable, "GOOGLE_API_KEY", "AZURE_OPENAI_AD_TOKEN", "ANTHROPIC_AUTH_TOKEN"]:
+    for variable in [
+        wire.variable,
+        "GOOGLE_API_KEY",
+        "AZURE_OPENAI_AD_TOKEN",
+        "ANTHROPIC_AUTH_TOKEN",
+    ]:
         monkeypatch.delenv(variable, raising=False)
     error = _run(server, wire, streaming, api_key=None).error
     assert isinstance(error, ConfigurationError)
@@ -266,7 +328,9 @@ def test_no_key_is_said_before_a_request(
 
 
 @both_ways
-def test_a_keyword_that_the_sdk_does_not_know(server: Loopback, wire: Wire, streaming: bool) -> None:
+def test_a_keyword_that_the_sdk_does_not_know(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A misspelt keyword in `extra` is said by name before anything is sent, and is not worth asking again."""
     error = _run(server, wire, streaming, extra={"temprature": 1}, max_retries=2).error
     assert isinstance(error, ConfigurationError | BadRequest)
@@ -284,7 +348,11 @@ def _closed_port() -> str:
 def test_a_refused_connection(server: Loopback, wire: Wire, streaming: bool) -> None:
     """Where nobody listens the error says so, may be retried and has no status."""
     error = _run(server, wire, streaming, base_url=_closed_port() + wire.suffix).error
-    assert (type(error), error.status, error.retryable) == (ConnectionFailed, None, True)
+    assert (type(error), error.status, error.retryable) == (
+        ConnectionFailed,
+        None,
+        True,
+    )
     assert (error.provider, error.model) == (wire.provider, "gpt-test")
     assert "cannot reach the server" in str(error)
     assert error.__cause__ is not None
@@ -293,16 +361,25 @@ def test_a_refused_connection(server: Loopback, wire: Wire, streaming: bool) -> 
 
 @both_ways
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_connection_that_is_lost_before_the_answer(bed: Bed, wire: Wire, streaming: bool, end: Any) -> None:
+def test_a_connection_that_is_lost_before_the_answer(
+    bed: Bed, wire: Wire, streaming: bool, end: Any
+) -> None:
     """A connection that breaks in the first body byte of a plain answer or before any event is retryable."""
-    error = bed.fail(wire, Reply(b"x" * 10, truncate=0, end=end, content_type=wire.mime), streaming).error
+    error = bed.fail(
+        wire, Reply(b"x" * 10, truncate=0, end=end, content_type=wire.mime), streaming
+    ).error
     assert isinstance(error, ConnectionFailed | StreamInterrupted)
     assert error.retryable
 
 
 async def _with_client(server: Loopback, wire: Wire, streaming: bool) -> Outcome:
     async with own_client(wire, server.url, seconds=0.4) as client:
-        return await _attempt(Agent("a", Model(f"{wire.provider}:gpt-test", client=client, max_retries=0)), streaming)
+        return await _attempt(
+            Agent(
+                "a", Model(f"{wire.provider}:gpt-test", client=client, max_retries=0)
+            ),
+            streaming,
+        )
 
 
 @both_ways
@@ -317,7 +394,14 @@ def test_a_timeout_of_the_sdk(server: Loopback, wire: Wire, streaming: bool) -> 
 def test_a_timeout_of_the_sdk_in_the_stream(server: Loopback, wire: Wire) -> None:
     """A time-out of the user's own client between two events is ModelTimeout with the text so far."""
     events = wire.send.text("Hel", "lo")
-    server.reply(Reply(events, truncate=_after(events, b'"lo"'), end="stall", content_type=wire.mime))
+    server.reply(
+        Reply(
+            events,
+            truncate=_after(events, b'"lo"'),
+            end="stall",
+            content_type=wire.mime,
+        )
+    )
     outcome = asyncio.run(_with_client(server, wire, streaming=True))
     assert (type(outcome.error), outcome.error.kind) == (ModelTimeout, "request")
     assert outcome.error.partial.content == outcome.text == "Hello"
@@ -336,7 +420,12 @@ def _after(events: list[bytes], mark: bytes) -> int:
 # Errors inside a stream
 
 FORMS = [
-    pytest.param(wire, getattr(wire.send, form), form == "plain_error_event" or wire.bare, id=f"{wire.name}-{form}")
+    pytest.param(
+        wire,
+        getattr(wire.send, form),
+        form == "plain_error_event" or wire.bare,
+        id=f"{wire.name}-{form}",
+    )
     for wire in WIRES
     for form in ("error_event", "plain_error_event", "nested_error_event")
     if hasattr(wire.send, form)
@@ -372,7 +461,9 @@ def test_an_error_in_the_stream_has_its_class(
 ) -> None:
     """An error inside a 200 is classified by its own word, with status 200 and the text that came before it."""
     type_ = google if wire.provider == "gemini" else "some_error"
-    outcome = bed.fail(wire, Reply(form(message, code, type_, after), content_type=wire.mime))
+    outcome = bed.fail(
+        wire, Reply(form(message, code, type_, after), content_type=wire.mime)
+    )
     error = outcome.error
     if wire.bare and code:
         code, kind, retryable = None, ServerError, True
@@ -384,39 +475,80 @@ def test_an_error_in_the_stream_has_its_class(
 
 
 @every_form
-def test_an_error_in_the_stream_has_its_type(bed: Bed, wire: Wire, form: Form, untyped: bool) -> None:
+def test_an_error_in_the_stream_has_its_type(
+    bed: Bed, wire: Wire, form: Form, untyped: bool
+) -> None:
     """Where an error in the stream has no code, its type says what it is."""
-    error = bed.fail(wire, Reply(form("No.", None, "rate_limit_error"), content_type=wire.mime)).error
+    error = bed.fail(
+        wire, Reply(form("No.", None, "rate_limit_error"), content_type=wire.mime)
+    ).error
     expected = ServerError if untyped else RateLimited
     assert type(error) is expected
     assert untyped or error.code == "rate_limit_error"
 
 
 OPENROUTER = [
-    {"error": {"code": 429, "message": "busy"}, "choices": [{"index": 0, "delta": {"content": ""}}]},
-    {"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 429, "message": "busy"}}]},
+    {
+        "error": {"code": 429, "message": "busy"},
+        "choices": [{"index": 0, "delta": {"content": ""}}],
+    },
+    {
+        "choices": [
+            {
+                "index": 0,
+                "delta": {},
+                "finish_reason": "error",
+                "error": {"code": 429, "message": "busy"},
+            }
+        ]
+    },
 ]
 
 
 @pytest.mark.parametrize("wire", CHAT, ids=lambda wire: wire.name)
-@pytest.mark.parametrize("last", OPENROUTER, ids=["beside the choices", "in the choice"])
-def test_an_error_beside_the_choices(bed: Bed, wire: Wire, last: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "last", OPENROUTER, ids=["beside the choices", "in the choice"]
+)
+def test_an_error_beside_the_choices(
+    bed: Bed, wire: Wire, last: dict[str, Any]
+) -> None:
     """A router's error in the middle of a chat stream is raised by its number, in both places where it may be."""
     events = wire.send.text("Hel", "lo")
-    body = b"".join(events)[: _after(events, b'"lo"')] + b"data: " + json.dumps(last).encode() + b"\n\n"
+    body = (
+        b"".join(events)[: _after(events, b'"lo"')]
+        + b"data: "
+        + json.dumps(last).encode()
+        + b"\n\n"
+    )
     outcome = bed.fail(wire, Reply(body))
-    assert (type(outcome.error), outcome.error.code, outcome.error.status) == (RateLimited, "429", 200)
+    assert (type(outcome.error), outcome.error.code, outcome.error.status) == (
+        RateLimited,
+        "429",
+        200,
+    )
     assert "busy" in str(outcome.error)
     assert outcome.error.partial.content == outcome.text == "Hello"
 
 
 @both_ways
-@pytest.mark.parametrize("failed", [{}, {"status": "failed"}], ids=["no more", "a response that failed"])
-def test_an_error_in_a_plain_answer(bed: Bed, wire: Wire, streaming: bool, failed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "failed", [{}, {"status": "failed"}], ids=["no more", "a response that failed"]
+)
+def test_an_error_in_a_plain_answer(
+    bed: Bed, wire: Wire, streaming: bool, failed: dict[str, str]
+) -> None:
     """An error object in a 200 that is plain JSON is an error in its own words, asked for as a stream or not."""
-    body = {**json.loads(_body(wire, "rate_limit_exceeded", "Slow down.", "RESOURCE_EXHAUSTED")), **failed}
+    body = {
+        **json.loads(
+            _body(wire, "rate_limit_exceeded", "Slow down.", "RESOURCE_EXHAUSTED")
+        ),
+        **failed,
+    }
     error = bed.fail(wire, Reply(json.dumps(body), content_type=JSON), streaming).error
-    assert (type(error), error.status) == (ServerError if wire.bare else RateLimited, 200)
+    assert (type(error), error.status) == (
+        ServerError if wire.bare else RateLimited,
+        200,
+    )
     assert "Slow down." in str(error)
 
 
@@ -454,7 +586,11 @@ BROKEN: dict[str, list[Any]] = {
         {"type": "message_start", "message": "x"},
         {"type": "content_block_start", "index": 0},
         {"type": "content_block_start", "index": 0, "content_block": 42},
-        {"type": "content_block_delta", "index": 9, "delta": {"type": "input_json_delta", "partial_json": "x"}},
+        {
+            "type": "content_block_delta",
+            "index": 9,
+            "delta": {"type": "input_json_delta", "partial_json": "x"},
+        },
         {"type": "content_block_delta", "index": 0, "delta": 42},
         {"type": "message_delta", "delta": 42},
     ],
@@ -481,10 +617,14 @@ BROKEN_EVENTS = [
     for wire in WIRES
     for event in BROKEN[wire.send.__name__.rpartition(".")[2]]
 ]
-either_place = pytest.mark.parametrize("begun", [False, True], ids=["first", "after text"])
+either_place = pytest.mark.parametrize(
+    "begun", [False, True], ids=["first", "after text"]
+)
 
 
-def _bad_event(wire: Wire, text: str, begun: bool, name: str = "content_block_delta") -> Reply:
+def _bad_event(
+    wire: Wire, text: str, begun: bool, name: str = "content_block_delta"
+) -> Reply:
     """An answer whose last event has this text; Anthropic's SDK reads only events of a name that it knows."""
     events = wire.send.text("Hel", "lo")
     start = b"".join(events)[: _after(events, b'"lo"')] if begun else b""
@@ -495,7 +635,9 @@ def _bad_event(wire: Wire, text: str, begun: bool, name: str = "content_block_de
 
 @either_place
 @pytest.mark.parametrize("text", NO_CHUNKS.values(), ids=NO_CHUNKS)
-def test_a_chunk_that_is_no_object(bed: Bed, wire: Wire, begun: bool, text: str) -> None:
+def test_a_chunk_that_is_no_object(
+    bed: Bed, wire: Wire, begun: bool, text: str
+) -> None:
     """An event that is no JSON, or no object, is the server's fault and says so, and never a bare JSON error."""
     outcome = bed.fail(wire, _bad_event(wire, text, begun))
     assert isinstance(outcome.error, ServerError | StreamInterrupted)
@@ -506,14 +648,24 @@ def test_a_chunk_that_is_no_object(bed: Bed, wire: Wire, begun: bool, text: str)
 
 @either_place
 @pytest.mark.parametrize(("wire", "event"), BROKEN_EVENTS)
-def test_a_chunk_that_lacks_its_fields(bed: Bed, wire: Wire, begun: bool, event: dict[str, Any]) -> None:
+def test_a_chunk_that_lacks_its_fields(
+    bed: Bed, wire: Wire, begun: bool, event: dict[str, Any]
+) -> None:
     """An event that is not of its own format is the server's fault, wherever in the answer it comes."""
-    outcome = bed.fail(wire, _bad_event(wire, json.dumps(event), begun, event.get("type", "")))
+    outcome = bed.fail(
+        wire, _bad_event(wire, json.dumps(event), begun, event.get("type", ""))
+    )
     assert isinstance(outcome.error, ServerError | StreamInterrupted)
     assert outcome.text == outcome.error.partial.content == ("Hello" if begun else "")
 
 
-PLAIN_NONSENSE = {"no JSON": "{not json", "a list": "[]", "a number": "42", "null": "null", "nothing": ""}
+PLAIN_NONSENSE = {
+    "no JSON": "{not json",
+    "a list": "[]",
+    "a number": "42",
+    "null": "null",
+    "nothing": "",
+}
 
 
 @pytest.mark.parametrize("body", PLAIN_NONSENSE.values(), ids=PLAIN_NONSENSE)
@@ -529,15 +681,30 @@ BROKEN_ANSWERS: dict[str, list[Any]] = {
         {"status": "completed", "output": [{"no": "type"}]},
         {"status": "completed", "output": [42]},
     ],
-    "chat_completions": [{"choices": 42}, {"choices": [42]}, {"choices": [{"message": "x"}]}, {"choices": []}, {}],
+    "chat_completions": [
+        {"choices": 42},
+        {"choices": [42]},
+        {"choices": [{"message": "x"}]},
+        {"choices": []},
+        {},
+    ],
     "anthropic_messages": [
         {"content": 42, "stop_reason": "end_turn"},
         {"content": [{"no": "type"}], "stop_reason": "end_turn"},
         {"content": [42], "stop_reason": "end_turn"},
         {},
     ],
-    "gemini_generate": [{"candidates": 42}, {"candidates": [42]}, {"candidates": []}, {}],
-    "ollama_chat": [{"message": 42, "done": True}, {"message": {"role": "assistant", "content": [1]}}, {}],
+    "gemini_generate": [
+        {"candidates": 42},
+        {"candidates": [42]},
+        {"candidates": []},
+        {},
+    ],
+    "ollama_chat": [
+        {"message": 42, "done": True},
+        {"message": {"role": "assistant", "content": [1]}},
+        {},
+    ],
 }
 
 
@@ -549,16 +716,22 @@ BROKEN_ANSWERS: dict[str, list[Any]] = {
         for body in BROKEN_ANSWERS[wire.send.__name__.rpartition(".")[2]]
     ],
 )
-def test_a_plain_answer_that_lacks_its_fields(bed: Bed, wire: Wire, body: dict[str, Any]) -> None:
+def test_a_plain_answer_that_lacks_its_fields(
+    bed: Bed, wire: Wire, body: dict[str, Any]
+) -> None:
     """A plain answer that is not of its own format is the server's fault and not the caller's."""
-    error = bed.fail(wire, Reply(json.dumps(body), content_type=JSON), streaming=False).error
+    error = bed.fail(
+        wire, Reply(json.dumps(body), content_type=JSON), streaming=False
+    ).error
     assert isinstance(error, ServerError | StreamInterrupted)
 
 
 @both_ways
 def test_a_page_with_status_200(bed: Bed, wire: Wire, streaming: bool) -> None:
     """A login page in the place of an answer is no answer."""
-    error = bed.fail(wire, Reply("<html>Log in</html>", content_type="text/html"), streaming).error
+    error = bed.fail(
+        wire, Reply("<html>Log in</html>", content_type="text/html"), streaming
+    ).error
     assert (type(error), error.status) == (ServerError, 200)
     assert not streaming or wire.bare or "text/html" in str(error)
 
@@ -572,7 +745,9 @@ def test_plain_json_instead_of_a_stream(bed: Bed, wire: Wire) -> None:
     assert "application/json" in str(error)
 
 
-@pytest.mark.parametrize("body", [b"", b"\n\n", b": ping\n\n", b"data: [DONE]\n\n"], ids=repr)
+@pytest.mark.parametrize(
+    "body", [b"", b"\n\n", b": ping\n\n", b"data: [DONE]\n\n"], ids=repr
+)
 def test_a_stream_without_events(bed: Bed, wire: Wire, body: bytes) -> None:
     """A stream that holds no answer is interrupted, and not an empty answer."""
     outcome = bed.fail(wire, Reply(body, content_type=wire.mime))
@@ -583,7 +758,18 @@ def test_a_stream_without_events(bed: Bed, wire: Wire, body: bytes) -> None:
 statuses = st.sampled_from([200, 200, 201, 400, 401, 404, 418, 429, 500, 503, 529])
 types = st.sampled_from([JSON, "text/event-stream", "text/html", "text/plain", ""])
 scraps = st.sampled_from(
-    [b"data: ", b"\n\n", b"\n", b"{}", b"[]", b'{"error":', b'"x"}', b"null", b"event: error\n", b"\xff"]
+    [
+        b"data: ",
+        b"\n\n",
+        b"\n",
+        b"{}",
+        b"[]",
+        b'{"error":',
+        b'"x"}',
+        b"null",
+        b"event: error\n",
+        b"\xff",
+    ]
 )
 bodies = st.lists(scraps | st.binary(max_size=6), max_size=6).map(b"".join)
 
@@ -606,7 +792,13 @@ JUNK = st.sampled_from([None, 42, -1.5, True, "x", [], {}, ["x"], [None], {"x": 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths of all values inside a JSON value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield (*path, key)
         yield from _places(inner, (*path, key))
@@ -636,14 +828,21 @@ def _spoilt_stream(events: list[bytes], choose: st.DataObject) -> list[bytes]:
 @both_ways
 @given(st.data())
 @settings(deadline=None, max_examples=50, database=None, derandomize=True)
-def test_a_value_of_a_wrong_type_never_leaks(bed: Bed, wire: Wire, streaming: bool, data: st.DataObject) -> None:
+def test_a_value_of_a_wrong_type_never_leaks(
+    bed: Bed, wire: Wire, streaming: bool, data: st.DataObject
+) -> None:
     """An answer in which one value has a wrong type gives a response or an error of our family, nothing else."""
     call = ("c1", "ping", "{}")
     if streaming:
-        events = _spoilt_stream(wire.send.tool_calls(call, text="Hello.", reasoning="Hm."), data)
+        events = _spoilt_stream(
+            wire.send.tool_calls(call, text="Hello.", reasoning="Hm."), data
+        )
         reply = Reply(events, content_type=wire.mime)
     else:
-        reply = Reply(_spoilt(wire.send.plain_tool_calls(call, text="Hello."), data), content_type=JSON)
+        reply = Reply(
+            _spoilt(wire.send.plain_tool_calls(call, text="Hello."), data),
+            content_type=JSON,
+        )
     outcome = bed.attempt(wire, reply, streaming)
     assert isinstance(outcome.error, CogentError) or isinstance(outcome.text, str)
 
@@ -651,7 +850,15 @@ def test_a_value_of_a_wrong_type_never_leaks(bed: Bed, wire: Wire, streaming: bo
 # What an error carries
 
 SAMPLES = [
-    ModelError("m", provider="openai", model="g", status=500, code="c", retry_after=1.5, request_id="r"),
+    ModelError(
+        "m",
+        provider="openai",
+        model="g",
+        status=500,
+        code="c",
+        retry_after=1.5,
+        request_id="r",
+    ),
     RateLimited("m", retryable=False),
     ModelTimeout("m", kind="stall", provider="openai", model="g"),
     ConfigurationError("m"),
@@ -662,15 +869,25 @@ SAMPLES = [
 def test_an_error_survives_pickling(error: CogentError) -> None:
     """An unpickled error has the same class, text and fields."""
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+    assert (type(again), str(again), vars(again)) == (
+        type(error),
+        str(error),
+        vars(error),
+    )
 
 
 def test_an_error_is_pickled_with_its_partial(bed: Bed, wire: Wire) -> None:
     """An error goes to another process with the text that came before it."""
     events = wire.send.text("Hel", "lo")
-    error = bed.fail(wire, Reply(events, truncate=_after(events, b'"lo"'), content_type=wire.mime)).error
+    error = bed.fail(
+        wire, Reply(events, truncate=_after(events, b'"lo"'), content_type=wire.mime)
+    ).error
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), str(again), again.partial) == (StreamInterrupted, str(error), error.partial)
+    assert (type(again), str(again), again.partial) == (
+        StreamInterrupted,
+        str(error),
+        error.partial,
+    )
     assert again.partial.content == "Hello"
 
 
@@ -684,15 +901,23 @@ def test_no_error_shadows_a_builtin() -> None:
     """The names of our errors can be imported beside Python's own."""
     import builtins
 
-    assert [kind.__name__ for kind in _family(CogentError) if hasattr(builtins, kind.__name__)] == []
+    assert [
+        kind.__name__
+        for kind in _family(CogentError)
+        if hasattr(builtins, kind.__name__)
+    ] == []
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
-def test_the_stream_keeps_what_came_before_the_error(bed: Bed, wire: Wire, end: Any) -> None:
+def test_the_stream_keeps_what_came_before_the_error(
+    bed: Bed, wire: Wire, end: Any
+) -> None:
     """After an error the stream's response is the text so far with estimated tokens, and nothing final was sent."""
     events = wire.send.text("Hel", "lo")
     head = {"headers": {"x-request-id": "req_1"}, "content_type": wire.mime}
-    outcome = bed.fail(wire, Reply(events, truncate=_after(events, b'"lo"'), end=end, **head))
+    outcome = bed.fail(
+        wire, Reply(events, truncate=_after(events, b'"lo"'), end=end, **head)
+    )
     assert outcome.text == "Hello"
     assert not any(chunk.is_final or chunk.finish_reason for chunk in outcome.chunks)
     assert outcome.stream is not None
@@ -713,7 +938,12 @@ ECHO = f"Incorrect API key provided: {KEY}. You can find yours in your account."
 def _shown(outcome: Outcome) -> str:
     """All that a program may print, log or send of a failed run."""
     error = outcome.error
-    shown = [str(error), repr(error), repr(vars(error)), "".join(traceback.format_exception(error))]
+    shown = [
+        str(error),
+        repr(error),
+        repr(vars(error)),
+        "".join(traceback.format_exception(error)),
+    ]
     shown += [repr(outcome.stream), str(error.partial), repr(error.partial)]
     return "\n".join([*shown, repr(pickle.dumps(error))])
 
@@ -721,7 +951,11 @@ def _shown(outcome: Outcome) -> str:
 def _is_taken_out(outcome: Outcome, caplog: pytest.LogCaptureFixture) -> bool:
     assert (type(outcome.error), outcome.error.__cause__) == (AuthenticationError, None)
     assert "Incorrect API key provided: [key]." in str(outcome.error)
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith("cogent")]
+    ours = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("cogent")
+    ]
     return KEY not in _shown(outcome) + "\n".join(ours)
 
 
@@ -758,18 +992,30 @@ def test_a_key_is_not_shown_in_part(bed: Bed, wire: Wire, streaming: bool) -> No
 
 
 @every_form
-def test_a_key_that_is_repeated_in_the_stream_is_taken_out(bed: Bed, wire: Wire, form: Form, untyped: bool) -> None:
+def test_a_key_that_is_repeated_in_the_stream_is_taken_out(
+    bed: Bed, wire: Wire, form: Form, untyped: bool
+) -> None:
     """A key in an error event is taken out like one in an error status."""
     type_ = "UNAUTHENTICATED" if wire.provider == "gemini" else "some_error"
-    outcome = bed.fail(wire, Reply(form(ECHO, "invalid_api_key", type_, ["Hello"]), content_type=wire.mime))
+    outcome = bed.fail(
+        wire,
+        Reply(form(ECHO, "invalid_api_key", type_, ["Hello"]), content_type=wire.mime),
+    )
     assert type(outcome.error) is (ServerError if wire.bare else AuthenticationError)
     assert "[key]" in str(outcome.error) and KEY not in _shown(outcome)
 
 
-def test_a_key_that_is_repeated_in_a_plain_answer_is_taken_out(bed: Bed, wire: Wire) -> None:
+def test_a_key_that_is_repeated_in_a_plain_answer_is_taken_out(
+    bed: Bed, wire: Wire
+) -> None:
     """A key in the error object of a 200 is taken out too."""
-    body = {**json.loads(_body(wire, "invalid_api_key", ECHO, "UNAUTHENTICATED")), "status": "failed"}
-    outcome = bed.fail(wire, Reply(json.dumps(body), content_type=JSON), streaming=False)
+    body = {
+        **json.loads(_body(wire, "invalid_api_key", ECHO, "UNAUTHENTICATED")),
+        "status": "failed",
+    }
+    outcome = bed.fail(
+        wire, Reply(json.dumps(body), content_type=JSON), streaming=False
+    )
     assert type(outcome.error) is (ServerError if wire.bare else AuthenticationError)
     assert "[key]" in str(outcome.error) and KEY not in _shown(outcome)
 
@@ -790,6 +1036,12 @@ def test_a_key_is_in_no_error_and_no_log(
 def test_a_key_is_in_nothing_that_is_configured(server: Loopback, wire: Wire) -> None:
     """Neither a model nor an agent shows its key or takes it into a pickle."""
     agent = wire.agent(server, model={"api_key": KEY})
-    shown = [repr(agent.model), str(agent.model), repr(agent), str(agent), repr(agent.run_stream("Hi"))]
+    shown = [
+        repr(agent.model),
+        str(agent.model),
+        repr(agent),
+        str(agent),
+        repr(agent.run_stream("Hi")),
+    ]
     assert KEY not in "\n".join(shown)
     assert KEY.encode() not in pickle.dumps(agent.model) + pickle.dumps(agent)

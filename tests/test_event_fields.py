@@ -11,7 +11,9 @@ from cogent.transport.event_stream import EventStream, Reader
 
 SSE_WIRES = [wire for wire in SDK_WIRES if not wire.bare]
 by_wire = pytest.mark.parametrize("wire", SSE_WIRES, ids=lambda wire: wire.name)
-both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+both_ways = pytest.mark.parametrize(
+    "streaming", [True, False], ids=["streamed", "plain"]
+)
 
 BEFORE_EACH_EVENT = {
     "a comment": b": ping\n\n",
@@ -31,7 +33,14 @@ BEFORE_EACH_EVENT = {
 }
 
 
-def ask(server: Loopback, wire: Wire, body: bytes, *, split: int | None = None, streaming: bool = True) -> Response:
+def ask(
+    server: Loopback,
+    wire: Wire,
+    body: bytes,
+    *,
+    split: int | None = None,
+    streaming: bool = True,
+) -> Response:
     """What comes of one answer with this body."""
     server.reply(Reply(body, split=split))
 
@@ -44,7 +53,9 @@ def ask(server: Loopback, wire: Wire, body: bytes, *, split: int | None = None, 
 
 def events_of(wire: Wire) -> list[bytes]:
     """The events of a whole answer, whose lines end with a line feed."""
-    return [event.replace(b"\r\n", b"\n") for event in wire.send.text("Hello, ", "world.")]
+    return [
+        event.replace(b"\r\n", b"\n") for event in wire.send.text("Hello, ", "world.")
+    ]
 
 
 def check(response: Response) -> None:
@@ -56,7 +67,9 @@ def check(response: Response) -> None:
 @by_wire
 @pytest.mark.parametrize("split", [None, 1], ids=["whole", "in bytes"])
 @pytest.mark.parametrize("what", BEFORE_EACH_EVENT)
-def test_what_may_stand_before_an_event(server: Loopback, wire: Wire, what: str, split: int | None) -> None:
+def test_what_may_stand_before_an_event(
+    server: Loopback, wire: Wire, what: str, split: int | None
+) -> None:
     """Fields that say nothing to a reader, comments and events without data change nothing."""
     before = BEFORE_EACH_EVENT[what]
     body = b"".join(before + event for event in events_of(wire)) + b": bye\n\n"
@@ -67,24 +80,34 @@ def test_what_may_stand_before_an_event(server: Loopback, wire: Wire, what: str,
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=repr)
 def test_fields_without_a_blank(server: Loopback, wire: Wire, end: bytes) -> None:
     """The blank behind the colon may be missing, with any line end."""
-    body = b"".join(events_of(wire)).replace(b"data: ", b"data:").replace(b"event: ", b"event:")
+    body = (
+        b"".join(events_of(wire))
+        .replace(b"data: ", b"data:")
+        .replace(b"event: ", b"event:")
+    )
     check(ask(server, wire, body.replace(b"\n", end), split=7))
 
 
 @by_wire
 @both_ways
 @pytest.mark.parametrize("name", [b"", b"event: message\n", b"event:\n"], ids=repr)
-def test_events_without_their_names(server: Loopback, wire: Wire, name: bytes, streaming: bool) -> None:
+def test_events_without_their_names(
+    server: Loopback, wire: Wire, name: bytes, streaming: bool
+) -> None:
     """Data say themselves what they are: a name may be missing, or be the default of the format."""
     lines = b"".join(events_of(wire)).split(b"\n")
-    body = b"\n".join(line for line in lines if not line.startswith(b"event:")).replace(b"data: {", name + b"data: {")
+    body = b"\n".join(line for line in lines if not line.startswith(b"event:")).replace(
+        b"data: {", name + b"data: {"
+    )
     if not streaming and wire.name == "gemini":
         pytest.skip("the SDK takes no stream for a plain answer")
     check(ask(server, wire, body, streaming=streaming))
 
 
 @by_wire
-@pytest.mark.parametrize("last", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]"], ids=repr)
+@pytest.mark.parametrize(
+    "last", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]"], ids=repr
+)
 def test_done_may_end_every_stream(server: Loopback, wire: Wire, last: bytes) -> None:
     """Gateways end streams of all providers with the last event of a chat stream."""
     body = b"".join(events_of(wire)).removesuffix(b"data: [DONE]\n\n")
@@ -92,8 +115,12 @@ def test_done_may_end_every_stream(server: Loopback, wire: Wire, last: bytes) ->
 
 
 @by_wire
-@pytest.mark.parametrize("last", [b": bye", b": bye\n", b"id: 7", b"retry: 1\r"], ids=repr)
-def test_a_last_line_that_says_nothing_is_no_cut(server: Loopback, wire: Wire, last: bytes) -> None:
+@pytest.mark.parametrize(
+    "last", [b": bye", b": bye\n", b"id: 7", b"retry: 1\r"], ids=repr
+)
+def test_a_last_line_that_says_nothing_is_no_cut(
+    server: Loopback, wire: Wire, last: bytes
+) -> None:
     """A comment, an id or a retry field at the end, without its blank line, interrupts nothing."""
     check(ask(server, wire, b"".join(events_of(wire)) + last))
 
@@ -101,7 +128,10 @@ def test_a_last_line_that_says_nothing_is_no_cut(server: Loopback, wire: Wire, l
 @by_wire
 def test_the_name_may_follow_the_data(server: Loopback, wire: Wire) -> None:
     """The fields of an event may stand in any order."""
-    turned = [b"\n".join(reversed(event.rstrip(b"\n").split(b"\n"))) + b"\n\n" for event in events_of(wire)]
+    turned = [
+        b"\n".join(reversed(event.rstrip(b"\n").split(b"\n"))) + b"\n\n"
+        for event in events_of(wire)
+    ]
     check(ask(server, wire, b"".join(turned)))
 
 
@@ -139,5 +169,7 @@ def test_a_cut_anywhere_changes_nothing(reader: Reader, end: bytes) -> None:
 def test_data_of_several_lines_stay_together(reader: Reader) -> None:
     """Several lines of data are one event, as the format wants it."""
     events = EventStream("text/event-stream", reader)
-    given = events.feed(b'event: x\ndata: {"b":\ndata:\ndata: 1}\n\n').removeprefix(b"event: x\n")
+    given = events.feed(b'event: x\ndata: {"b":\ndata:\ndata: 1}\n\n').removeprefix(
+        b"event: x\n"
+    )
     assert given == b'data: {"b":\ndata: 1}\n\n'

@@ -25,7 +25,10 @@ NOTEBOOK = EXAMPLES / "notebook.ipynb"
 LIMIT = 100  # Seconds; a program takes a few.
 
 
-@pytest.fixture(params=[wire for wire in WIRES if wire.provider.startswith("openai")], ids=lambda wire: wire.name)
+@pytest.fixture(
+    params=[wire for wire in WIRES if wire.provider.startswith("openai")],
+    ids=lambda wire: wire.name,
+)
 def wire(request: pytest.FixtureRequest) -> Wire:
     """The providers whose server OPENAI_BASE_URL names."""
     return request.param
@@ -38,13 +41,19 @@ def command(name: str, *arguments: str) -> list[str]:
 
 def environment(server: Loopback | None, **more: str) -> dict[str, str]:
     """The variables of a user whose provider is the loopback server, or of one without a key."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("OPENAI_")
+    }
     if server is not None:
         kept |= {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": f"{server.url}/v1"}
     return kept | {"PYTHONIOENCODING": "utf-8"} | more
 
 
-def run(name: str, *arguments: str, server: Loopback | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, *arguments: str, server: Loopback | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run an example to its end."""
     return subprocess.run(
         command(name, *arguments),
@@ -59,7 +68,9 @@ def run(name: str, *arguments: str, server: Loopback | None = None) -> subproces
 @contextmanager
 def serving(name: str, env: dict[str, str]) -> Iterator[str]:
     """Run an example that serves until it is stopped; gives its address."""
-    process = subprocess.Popen(command(name), env=env, stderr=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen(
+        command(name), env=env, stderr=subprocess.PIPE, encoding="utf-8"
+    )
     try:
         assert process.stderr is not None
         yield announced(process.stderr)
@@ -96,13 +107,23 @@ def test_quickstart_answers_without_a_key() -> None:
 def test_quickstart_asks_the_model_that_is_named(wire: Wire, server: Loopback) -> None:
     """With `--model` the quickstart puts the question to that model and prints what it says."""
     server.reply(Reply(wire.send.text("Waves ", "roll ", "in.")))
-    done = run("quickstart.py", "What does the sea do?", "--model", f"{wire.provider}:gpt-test", server=server)
+    done = run(
+        "quickstart.py",
+        "What does the sea do?",
+        "--model",
+        f"{wire.provider}:gpt-test",
+        server=server,
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Waves roll in.\n\ngpt-test: {'input_tokens': 11, 'output_tokens': 7,")
+    assert done.stdout.startswith(
+        "Waves roll in.\n\ngpt-test: {'input_tokens': 11, 'output_tokens': 7,"
+    )
     assert b"What does the sea do?" in server.requests[0].body
 
 
-def test_tools_shows_a_tool_call_in_the_middle_of_the_text(wire: Wire, server: Loopback) -> None:
+def test_tools_shows_a_tool_call_in_the_middle_of_the_text(
+    wire: Wire, server: Loopback
+) -> None:
     """The text before the calls, each call's result and the text after them are printed in that order."""
     calls = [
         ("call_1", "local_time", '{"city": "Tokyo", "utc_offset": 9}'),
@@ -115,10 +136,17 @@ def test_tools_shows_a_tool_call_in_the_middle_of_the_text(wire: Wire, server: L
     done = run("tools.py", "--model", f"{wire.provider}:gpt-test", server=server)
     assert (done.returncode, done.stderr) == (0, "")
     first, calling, *results, last = done.stdout.splitlines()
-    assert (first, calling, last) == ("I look at two clocks.", "[Tool calling...]", "Tokyo is ahead.")
+    assert (first, calling, last) == (
+        "I look at two clocks.",
+        "[Tool calling...]",
+        "Tokyo is ahead.",
+    )
     shown = sorted(re.sub(r"\d\d:\d\d on \w+day", "TIME", line) for line in results)
     assert shown == ["[local_time: TIME in Lima]", "[local_time: TIME in Tokyo]"]
-    assert all(line[len("[local_time: ") : -1].encode() in server.requests[1].body for line in results)
+    assert all(
+        line[len("[local_time: ") : -1].encode() in server.requests[1].body
+        for line in results
+    )
 
 
 def test_tools_asks_gpt_by_default(server: Loopback) -> None:
@@ -130,12 +158,16 @@ def test_tools_asks_gpt_by_default(server: Loopback) -> None:
 
 
 @contextmanager
-def started(name: str, *arguments: str, server: Loopback) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    name: str, *arguments: str, server: Loopback
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run an example whose output is read while it writes; it is killed if it has not ended by itself."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # Where SIGINT is ignored, as in the background of a shell, a program that is started would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command(name, *arguments), env=environment(server), **pipes) as process:
+    with subprocess.Popen(
+        command(name, *arguments), env=environment(server), **pipes
+    ) as process:
         try:
             yield process
         finally:
@@ -146,7 +178,12 @@ def started(name: str, *arguments: str, server: Loopback) -> Iterator[subprocess
 @pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
 def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
     """After Ctrl-C the text so far is on the screen and nothing else, the exit code is 130 and the model stops."""
-    server.reply(Reply(openai_responses.error_event("", None, "", after=("Waves ", "roll"))[:-1], end="stall"))
+    server.reply(
+        Reply(
+            openai_responses.error_event("", None, "", after=("Waves ", "roll"))[:-1],
+            end="stall",
+        )
+    )
     with started(name, "--model", "openai:gpt-test", server=server) as process:
         assert process.stdout is not None
         assert process.stdout.read(10) == b"Waves roll"
@@ -158,7 +195,9 @@ def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
 @pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
-def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
+def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(
+    name: str, server: Loopback
+) -> None:
     """In a pipe to `head`, which closes it early, a program ends quietly though it still has a line to write."""
     events = openai_responses.text("Waves\n", "roll.\n")
     after = 1 + next(place for place, event in enumerate(events) if b"roll" in event)
@@ -185,8 +224,13 @@ def test_tools_without_a_key_names_the_variable_to_set() -> None:
 
 def test_the_web_app_serves_both_endpoints(wire: Wire, server: Loopback) -> None:
     """`python examples/fastapi_app.py` answers as plain text and as events, from the model that MODEL names."""
-    server.reply(Reply(wire.send.text("Good ", "day.")), Reply(wire.send.text("Good ", "night.")))
-    with serving("fastapi_app.py", environment(server, MODEL=f"{wire.provider}:gpt-test", PORT="0")) as url:
+    server.reply(
+        Reply(wire.send.text("Good ", "day.")), Reply(wire.send.text("Good ", "night."))
+    )
+    with serving(
+        "fastapi_app.py",
+        environment(server, MODEL=f"{wire.provider}:gpt-test", PORT="0"),
+    ) as url:
         with urllib.request.urlopen(f"{url}/chat?q=Hello", timeout=LIMIT) as answer:
             assert answer.headers["content-type"].startswith("text/plain")
             assert answer.read() == b"Good day."
@@ -213,7 +257,9 @@ def test_the_notebook_is_kept_without_outputs() -> None:
     assert notebook["nbformat"] == 4
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [([], None)] * len(cells)
+    assert [(cell["outputs"], cell["execution_count"]) for cell in cells] == [
+        ([], None)
+    ] * len(cells)
 
 
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,12 +268,23 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(variable, str(tmp_path))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=LIMIT, kernel_name="python3").execute()
-    outputs = {cell["id"]: cell["outputs"] for cell in notebook.cells if cell.cell_type == "code"}
+    outputs = {
+        cell["id"]: cell["outputs"]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
     written = [output["text"] for output in outputs["stream"]]
     assert len(written) > 1
     assert outputs["response"][0]["data"]["text/markdown"] == "".join(written)
     assert "output_tokens" in "".join(output["text"] for output in outputs["metadata"])
-    shown, _, stopped = "".join(output["text"] for output in outputs["stop"]).partition("\n\nstopped: ")
+    shown, _, stopped = "".join(output["text"] for output in outputs["stop"]).partition(
+        "\n\nstopped: "
+    )
     assert stopped.strip() == repr(shown)
-    assert {output["output_type"] for cell in outputs.values() for output in cell} == {"stream", "execute_result"}
-    assert "stderr" not in {output.get("name") for cell in outputs.values() for output in cell}
+    assert {output["output_type"] for cell in outputs.values() for output in cell} == {
+        "stream",
+        "execute_result",
+    }
+    assert "stderr" not in {
+        output.get("name") for cell in outputs.values() for output in cell
+    }

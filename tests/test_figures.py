@@ -20,9 +20,20 @@ CHAT = {"prompt_tokens": 50, "completion_tokens": 20}
 def anthropic(server: Loopback, *usages: dict[str, Any]) -> dict[str, Any]:
     """The tokens of an Anthropic stream that tells of these usages, the first one at its start."""
     first, *later = usages
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"model": "m", "usage": first}}]
-    events += [{"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}}]
-    events += [{"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage} for usage in later]
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"model": "m", "usage": first}}
+    ]
+    events += [
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "text", "text": "Hi"},
+        }
+    ]
+    events += [
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+        for usage in later
+    ]
     events += [{"type": "message_stop"}]
     server.reply(Reply(b"".join(event(data, name=data["type"]) for data in events)))
 
@@ -38,19 +49,40 @@ def anthropic(server: Loopback, *usages: dict[str, Any]) -> dict[str, Any]:
 def test_a_later_zero_hides_no_count(server: Loopback, nothing: Any) -> None:
     """What was counted once is not uncounted by a zero, or by what is no count, in a later usage."""
     first = {"input_tokens": 50, "cache_read_input_tokens": 30, "output_tokens": 1}
-    later = {"input_tokens": nothing, "cache_read_input_tokens": nothing, "output_tokens": 7}
+    later = {
+        "input_tokens": nothing,
+        "cache_read_input_tokens": nothing,
+        "output_tokens": 7,
+    }
     tokens = anthropic(server, first, later)
-    assert (tokens["input_tokens"], tokens["cache_read_tokens"], tokens["output_tokens"]) == (80, 30, 7)
+    assert (
+        tokens["input_tokens"],
+        tokens["cache_read_tokens"],
+        tokens["output_tokens"],
+    ) == (80, 30, 7)
 
 
 def test_a_compaction_is_counted(server: Loopback) -> None:
     """What a compaction read and wrote is billed and is not in Anthropic's totals; the message itself is."""
-    compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 83, "cache_read_input_tokens": 55096}
+    compaction = {
+        "type": "compaction",
+        "input_tokens": 100,
+        "output_tokens": 83,
+        "cache_read_input_tokens": 55096,
+    }
     message = {"type": "message", "input_tokens": 181, "output_tokens": 8}
-    last = {"input_tokens": 181, "output_tokens": 8, "iterations": [compaction, message, None, {"type": "other"}]}
+    last = {
+        "input_tokens": 181,
+        "output_tokens": 8,
+        "iterations": [compaction, message, None, {"type": "other"}],
+    }
     tokens = anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
     assert tokens["total_tokens"] == 55468
-    assert (tokens["input_tokens"], tokens["cache_read_tokens"], tokens["output_tokens"]) == (55377, 55096, 91)
+    assert (
+        tokens["input_tokens"],
+        tokens["cache_read_tokens"],
+        tokens["output_tokens"],
+    ) == (55377, 55096, 91)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +94,19 @@ def test_a_compaction_is_counted(server: Loopback) -> None:
         ({}, (1155, 87)),
     ],
 )
-def test_what_tools_read_counts_as_input(server: Loopback, usage: dict[str, int], expected: tuple[int, int]) -> None:
+def test_what_tools_read_counts_as_input(
+    server: Loopback, usage: dict[str, int], expected: tuple[int, int]
+) -> None:
     """Gemini's tool results are input besides the prompt's, unless the total says that they are in it."""
-    counts = {"promptTokenCount": 25, "candidatesTokenCount": 49, "toolUsePromptTokenCount": 1130}
+    counts = {
+        "promptTokenCount": 25,
+        "candidatesTokenCount": 49,
+        "toolUsePromptTokenCount": 1130,
+    }
     body = {
-        "candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}],
+        "candidates": [
+            {"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}
+        ],
         "usageMetadata": {**counts, "thoughtsTokenCount": 38, **usage},
     }
     server.reply(Reply(json.dumps(body), content_type="application/json"))
@@ -101,14 +141,29 @@ def test_names_of_cached_tokens(usage: dict[str, Any]) -> None:
     [
         ({"total_tokens": 70}, (50, 20)),
         ({"total_tokens": 0}, (50, 20)),
-        ({"total_tokens": 75, "completion_tokens_details": {"reasoning_tokens": 5}}, (50, 25)),
-        ({"total_tokens": 70, "completion_tokens_details": {"reasoning_tokens": 5}}, (50, 20)),
+        (
+            {"total_tokens": 75, "completion_tokens_details": {"reasoning_tokens": 5}},
+            (50, 25),
+        ),
+        (
+            {"total_tokens": 70, "completion_tokens_details": {"reasoning_tokens": 5}},
+            (50, 20),
+        ),
         ({"total_tokens": 90}, (50, 40)),
         ({"total_tokens": 100, "cache_read_input_tokens": 30}, (80, 20)),
-        ({"total_tokens": 100, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 10}, (80, 20)),
+        (
+            {
+                "total_tokens": 100,
+                "cache_read_input_tokens": 20,
+                "cache_creation_input_tokens": 10,
+            },
+            (80, 20),
+        ),
     ],
 )
-def test_input_and_output_add_up_to_the_total(usage: dict[str, Any], expected: tuple[int, int]) -> None:
+def test_input_and_output_add_up_to_the_total(
+    usage: dict[str, Any], expected: tuple[int, int]
+) -> None:
     """What only the server's own total holds is reasoning that it does not count as output, or cached input."""
     counts = chat.decode_usage({**CHAT, **usage})
     assert (counts["input_tokens"], counts["output_tokens"]) == expected
@@ -120,22 +175,49 @@ ODD = [1.0, "7", "x", True, -3, None, [], {}, float("nan"), float("inf")]
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_odd_counts_break_nothing(value: Any) -> None:
     """A field of a usage may hold anything."""
-    names = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "input_tokens")
-    usage = dict.fromkeys((*names, "completion_tokens_details", "output_tokens", "input_tokens_details"), value)
+    names = (
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "input_tokens",
+    )
+    usage = dict.fromkeys(
+        (*names, "completion_tokens_details", "output_tokens", "input_tokens_details"),
+        value,
+    )
     for decode in (chat.decode_usage, responses.decode_usage):
-        assert all(isinstance(number, int) and number >= 0 for number in decode(usage).values())
+        assert all(
+            isinstance(number, int) and number >= 0 for number in decode(usage).values()
+        )
     assert [*chat.StreamDecoder().decode({"choices": [], "usage": value})]
 
 
 def test_counts() -> None:
     """A whole number is a count in any form; anything else is none."""
-    assert [count(value) for value in ODD] == [1, 7, None, None, None, None, None, None, None, None]
+    assert [count(value) for value in ODD] == [
+        1,
+        7,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
 def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> None:
     """What cannot be a count is left out, and estimated like any that is missing."""
-    body = {"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": True, "done_reason": "stop"}
+    body = {
+        "model": "m",
+        "message": {"role": "assistant", "content": "Hi"},
+        "done": True,
+        "done_reason": "stop",
+    }
     line = json.dumps({**body, "prompt_eval_count": -3, "eval_count": 2}) + "\n"
     server.reply(Reply(line, content_type="application/x-ndjson"))
     wire = next(wire for wire in WIRES if wire.name == "ollama")

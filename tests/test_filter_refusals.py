@@ -8,7 +8,16 @@ import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
 
-from cogent import Agent, BadRequest, ModelError, RateLimited, Response, ServerError, StreamChunk, tool
+from cogent import (
+    Agent,
+    BadRequest,
+    ModelError,
+    RateLimited,
+    Response,
+    ServerError,
+    StreamChunk,
+    tool,
+)
 
 JSON = "application/json"
 MODES = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
@@ -20,10 +29,19 @@ AZURE = {
         "param": "prompt",
         "code": "content_filter",
         "status": 400,
-        "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}},
+        "innererror": {
+            "code": "ResponsibleAIPolicyViolation",
+            "content_filter_result": {"hate": {"filtered": True}},
+        },
     }
 }
-INNER_ONLY = {"error": {"message": "Refused.", "code": "400", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}
+INNER_ONLY = {
+    "error": {
+        "message": "Refused.",
+        "code": "400",
+        "innererror": {"code": "ResponsibleAIPolicyViolation"},
+    }
+}
 GENERIC = "invalid_request_error"
 # What a server sends with the status, and the raw finish reason of it.
 REFUSALS: dict[str, tuple[int, Any, str]] = {
@@ -31,46 +49,111 @@ REFUSALS: dict[str, tuple[int, Any, str]] = {
     "azure's inner error": (400, INNER_ONLY, "ResponsibleAIPolicyViolation"),
     "openai, images": (
         400,
-        {"error": {"message": "Rejected.", "type": GENERIC, "code": "content_policy_violation"}},
+        {
+            "error": {
+                "message": "Rejected.",
+                "type": GENERIC,
+                "code": "content_policy_violation",
+            }
+        },
         "content_policy_violation",
     ),
     "openai, reasoning": (
         400,
-        {"error": {"message": "Invalid prompt: it was flagged.", "type": GENERIC, "code": "invalid_prompt"}},
+        {
+            "error": {
+                "message": "Invalid prompt: it was flagged.",
+                "type": GENERIC,
+                "code": "invalid_prompt",
+            }
+        },
         "invalid_prompt",
     ),
-    "openai, biology": (400, {"error": {"message": "No.", "code": "bio_policy"}}, "bio_policy"),
+    "openai, biology": (
+        400,
+        {"error": {"message": "No.", "code": "bio_policy"}},
+        "bio_policy",
+    ),
     "alibaba": (
         400,
-        {"error": {"message": "Input data may contain inappropriate content.", "code": "data_inspection_failed"}},
+        {
+            "error": {
+                "message": "Input data may contain inappropriate content.",
+                "code": "data_inspection_failed",
+            }
+        },
         "data_inspection_failed",
     ),
     "alibaba's own": (
         400,
-        {"code": "DataInspectionFailed", "message": "Output data may contain inappropriate content."},
+        {
+            "code": "DataInspectionFailed",
+            "message": "Output data may contain inappropriate content.",
+        },
         "DataInspectionFailed",
     ),
     "alibaba, dotted": (
         400,
-        {"error": {"message": "Refused.", "code": "InternalError.Algo.DataInspectionFailed"}},
+        {
+            "error": {
+                "message": "Refused.",
+                "code": "InternalError.Algo.DataInspectionFailed",
+            }
+        },
         "InternalError.Algo.DataInspectionFailed",
     ),
     "anthropic": (
         400,
-        {"type": "error", "error": {"type": GENERIC, "message": "Output blocked by content filtering policy"}},
+        {
+            "type": "error",
+            "error": {
+                "type": GENERIC,
+                "message": "Output blocked by content filtering policy",
+            },
+        },
         "Output blocked by content filtering policy",
     ),
     "deepseek": (
         400,
-        {"error": {"message": "Content Exists Risk", "type": GENERIC, "param": None, "code": GENERIC}},
+        {
+            "error": {
+                "message": "Content Exists Risk",
+                "type": GENERIC,
+                "param": None,
+                "code": GENERIC,
+            }
+        },
         "Content Exists Risk",
     ),
-    "deepseek, earlier": (400, {"detail": "Content Exists Risk"}, "Content Exists Risk"),
-    "zhipu": (400, {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}, "1301"),
-    "moonshot": (400, {"error": {"message": "high risk", "type": "content_filter"}}, "content_filter"),
-    "xai": (403, {"error": "Content violates usage guidelines."}, "Content violates usage guidelines."),
+    "deepseek, earlier": (
+        400,
+        {"detail": "Content Exists Risk"},
+        "Content Exists Risk",
+    ),
+    "zhipu": (
+        400,
+        {
+            "error": {
+                "code": "1301",
+                "message": "系统检测到输入或生成内容可能包含不安全或敏感内容",
+            }
+        },
+        "1301",
+    ),
+    "moonshot": (
+        400,
+        {"error": {"message": "high risk", "type": "content_filter"}},
+        "content_filter",
+    ),
+    "xai": (
+        403,
+        {"error": "Content violates usage guidelines."},
+        "Content violates usage guidelines.",
+    ),
 }
-every_refusal = pytest.mark.parametrize(("status", "body", "raw"), REFUSALS.values(), ids=REFUSALS)
+every_refusal = pytest.mark.parametrize(
+    ("status", "body", "raw"), REFUSALS.values(), ids=REFUSALS
+)
 
 
 @tool
@@ -87,10 +170,14 @@ async def _run(agent: Agent, streaming: bool) -> tuple[list[StreamChunk], Respon
     return chunks, stream.response
 
 
-def _ask(server: Loopback, wire: Wire, reply: Reply, streaming: bool) -> tuple[list[StreamChunk], Response]:
+def _ask(
+    server: Loopback, wire: Wire, reply: Reply, streaming: bool
+) -> tuple[list[StreamChunk], Response]:
     async def ask() -> tuple[list[StreamChunk], Response]:
         server.reply(reply)
-        async with wire.agent(server, tools=[look_up], model={"max_retries": 2}) as agent:
+        async with wire.agent(
+            server, tools=[look_up], model={"max_retries": 2}
+        ) as agent:
             return await _run(agent, streaming)
 
     return asyncio.run(ask())
@@ -103,13 +190,17 @@ def test_a_refused_prompt_is_an_end(
 ) -> None:
     """A prompt that a filter refuses ends the run as content_filter, with the provider's code and no second request."""
     head = {"x-request-id": "req_1"}
-    chunks, response = _ask(server, wire, Reply(json.dumps(body), status, JSON, head), streaming)
+    chunks, response = _ask(
+        server, wire, Reply(json.dumps(body), status, JSON, head), streaming
+    )
     assert (response.content, response.finish_reason) == ("", "content_filter")
     assert response.metadata["raw_finish_reason"] == raw
     assert response.metadata["request_ids"] == ([] if wire.bare else ["req_1"])
     assert len(server.requests) == 1
     if streaming:
-        assert [(chunk.is_final, chunk.finish_reason) for chunk in chunks] == [(True, "content_filter")]
+        assert [(chunk.is_final, chunk.finish_reason) for chunk in chunks] == [
+            (True, "content_filter")
+        ]
 
 
 def _in_stream(wire: Wire, body: Any, begun: bool) -> Reply:
@@ -129,17 +220,26 @@ IN_STREAM = ["azure", "openai, images", "openai, reasoning", "deepseek", "zhipu"
 
 @pytest.mark.parametrize("begun", [False, True], ids=["at once", "after text"])
 @pytest.mark.parametrize("refusal", IN_STREAM)
-def test_a_refusal_in_the_stream_is_an_end(server: Loopback, wire: Wire, begun: bool, refusal: str) -> None:
+def test_a_refusal_in_the_stream_is_an_end(
+    server: Loopback, wire: Wire, begun: bool, refusal: str
+) -> None:
     """A refusal that comes as an event of the stream ends the run in the same way, after the text that was seen."""
     _, body, raw = REFUSALS[refusal]
     chunks, response = _ask(server, wire, _in_stream(wire, body, begun), streaming=True)
-    assert (response.content, response.finish_reason) == ("Hello" if begun else "", "content_filter")
+    assert (response.content, response.finish_reason) == (
+        "Hello" if begun else "",
+        "content_filter",
+    )
     assert response.metadata["raw_finish_reason"] == raw
-    assert [chunk.finish_reason for chunk in chunks if chunk.is_final] == ["content_filter"]
+    assert [chunk.finish_reason for chunk in chunks if chunk.is_final] == [
+        "content_filter"
+    ]
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("wire", [wire for wire in WIRES if not wire.bare], ids=lambda wire: wire.name)
+@pytest.mark.parametrize(
+    "wire", [wire for wire in WIRES if not wire.bare], ids=lambda wire: wire.name
+)
 def test_a_refused_answer_runs_no_tool(server: Loopback, wire: Wire) -> None:
     """Calls that came before the refusal are listed as not executed."""
     events = wire.send.tool_calls(("c1", "look_up", "{}"))
@@ -156,26 +256,51 @@ def test_a_refused_answer_runs_no_tool(server: Loopback, wire: Wire) -> None:
 def test_a_failed_response_of_a_filter_is_an_end(server: Loopback) -> None:
     """`response.failed` with OpenAI's code for a refused prompt is an end as well."""
     wire = WIRES[0]
-    events = wire.send.error_event("Invalid prompt: it was flagged.", "invalid_prompt", GENERIC)
+    events = wire.send.error_event(
+        "Invalid prompt: it was flagged.", "invalid_prompt", GENERIC
+    )
     _, response = _ask(server, wire, Reply(events), streaming=True)
-    assert (response.finish_reason, response.metadata["raw_finish_reason"]) == ("content_filter", "invalid_prompt")
+    assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (
+        "content_filter",
+        "invalid_prompt",
+    )
 
 
 NO_REFUSALS: dict[str, tuple[int, Any, type[ModelError]]] = {
     "a request in a wrong form": (
         400,
-        {"error": {"code": "invalid_prompt", "message": "Invalid Responses API request"}},
+        {
+            "error": {
+                "code": "invalid_prompt",
+                "message": "Invalid Responses API request",
+            }
+        },
         BadRequest,
     ),
-    "a filter that failed": (500, {"error": {"code": "content_filter_error", "message": "Failed."}}, ServerError),
-    "another status": (429, {"error": {"message": "Our content filtering policy service is busy"}}, RateLimited),
+    "a filter that failed": (
+        500,
+        {"error": {"code": "content_filter_error", "message": "Failed."}},
+        ServerError,
+    ),
+    "another status": (
+        429,
+        {"error": {"message": "Our content filtering policy service is busy"}},
+        RateLimited,
+    ),
 }
 
 
 @MODES
-@pytest.mark.parametrize(("status", "body", "kind"), NO_REFUSALS.values(), ids=NO_REFUSALS)
+@pytest.mark.parametrize(
+    ("status", "body", "kind"), NO_REFUSALS.values(), ids=NO_REFUSALS
+)
 def test_what_is_no_refusal_stays_an_error(
-    server: Loopback, wire: Wire, streaming: bool, status: int, body: Any, kind: type[ModelError]
+    server: Loopback,
+    wire: Wire,
+    streaming: bool,
+    status: int,
+    body: Any,
+    kind: type[ModelError],
 ) -> None:
     """What a filter has not decided is an error as ever."""
     server.reply(Reply(json.dumps(body), status, JSON))

@@ -23,14 +23,21 @@ def _literals(annotation: Any) -> set[str]:
     """The words of a Literal, however it is wrapped."""
     arguments = get_args(annotation)
     words = {word for word in arguments if isinstance(word, str)}
-    return words.union(*(_literals(inner) for inner in arguments if not isinstance(inner, str)))
+    return words.union(
+        *(_literals(inner) for inner in arguments if not isinstance(inner, str))
+    )
 
 
 def _openai_chat() -> set[str]:
     from openai.types.chat import chat_completion, chat_completion_chunk
 
     choices = (chat_completion.Choice, chat_completion_chunk.Choice)
-    return set().union(*(_literals(choice.model_fields["finish_reason"].annotation) for choice in choices))
+    return set().union(
+        *(
+            _literals(choice.model_fields["finish_reason"].annotation)
+            for choice in choices
+        )
+    )
 
 
 def _openai_responses() -> set[str]:
@@ -63,11 +70,21 @@ def _groq() -> set[str]:
     from groq.types.chat import chat_completion, chat_completion_chunk
 
     choices = (chat_completion.Choice, chat_completion_chunk.Choice)
-    return set().union(*(_literals(choice.model_fields["finish_reason"].annotation) for choice in choices))
+    return set().union(
+        *(
+            _literals(choice.model_fields["finish_reason"].annotation)
+            for choice in choices
+        )
+    )
 
 
 def _ollama() -> set[str]:
-    return {"stop", "length", "load", "unload"}  # the SDK's type is a plain string; these its server documents
+    return {
+        "stop",
+        "length",
+        "load",
+        "unload",
+    }  # the SDK's type is a plain string; these its server documents
 
 
 SOURCES = {
@@ -82,7 +99,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize(("words", "at_least"), SOURCES.values(), ids=SOURCES)
-def test_every_word_of_the_sdks_is_in_the_table(words: Callable[[], set[str]], at_least: int) -> None:
+def test_every_word_of_the_sdks_is_in_the_table(
+    words: Callable[[], set[str]], at_least: int
+) -> None:
     """A word that an SDK can give and that nobody has placed fails here before it reaches a user."""
     known = words()
     assert len(known) >= at_least, "the SDK keeps its words somewhere else now"
@@ -110,7 +129,10 @@ MEANINGS: dict[Ending, str] = {
 }
 
 
-@pytest.mark.parametrize(("word", "end"), [(word, end) for end, words in MEANINGS.items() for word in words.split()])
+@pytest.mark.parametrize(
+    ("word", "end"),
+    [(word, end) for end, words in MEANINGS.items() for word in words.split()],
+)
 def test_a_word_means_what_its_provider_says(word: str, end: Ending) -> None:
     """The words that matter mean what the providers' documentation says, in capitals too."""
     assert ending(word) == end
@@ -130,7 +152,9 @@ def test_a_word_means_what_its_provider_says(word: str, end: Ending) -> None:
     ],
     ids=str,
 )
-def test_of_two_words_the_worse_one_counts(words: list[str], counts: str | None) -> None:
+def test_of_two_words_the_worse_one_counts(
+    words: list[str], counts: str | None
+) -> None:
     """A normal word hides no other one, and what says nothing about the end is left out."""
     turn = Turn("1")
     for word in words:
@@ -144,8 +168,14 @@ EVERY_CASE = list(itertools.product(get_args(Ending), [False, True], [False, Tru
 @pytest.mark.parametrize(("end", "refused", "calls"), EVERY_CASE)
 def test_the_rule_of_finish_reasons(end: Ending, refused: bool, calls: bool) -> None:
     """A refusal comes first, then a limit or a filter, and only then do calls make it a turn that asks for tools."""
-    bad: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter", "unknown": "stop"}
-    expected = "content_filter" if refused else bad.get(end, "tool_calls" if calls else "stop")
+    bad: dict[str, FinishReason] = {
+        "length": "length",
+        "content_filter": "content_filter",
+        "unknown": "stop",
+    }
+    expected = (
+        "content_filter" if refused else bad.get(end, "tool_calls" if calls else "stop")
+    )
     assert map_finish_reason(end, refused=refused, calls=calls) == expected
 
 
@@ -158,39 +188,69 @@ def ping() -> str:
 def _run(*answers: list[bytes]) -> tuple[Any, int]:
     with Loopback() as server:
         server.reply(*map(Reply, answers))
-        model = Model("openai-chat:gpt-test", base_url=server.url + "/v1", api_key="sk-test", max_retries=0)
+        model = Model(
+            "openai-chat:gpt-test",
+            base_url=server.url + "/v1",
+            api_key="sk-test",
+            max_retries=0,
+        )
         response = asyncio.run(Agent("a", model, tools=[ping], stream=True).run("Hi"))
         return response, len(server.requests)
 
 
-@pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos", "tool_use", "STOP", "tool-calls"])
+@pytest.mark.parametrize(
+    "word",
+    ["stop", "tool_calls", "function_call", "eos", "tool_use", "STOP", "tool-calls"],
+)
 def test_calls_decide_and_not_the_word(word: Any) -> None:
     """Complete calls are run whichever good word ends their turn."""
     response, requests = _run(
-        chat_completions.tool_calls(("c1", "ping", "{}"), finish=word), chat_completions.text("Done.")
+        chat_completions.tool_calls(("c1", "ping", "{}"), finish=word),
+        chat_completions.text("Done."),
     )
     assert [call.result.content for call in response.tool_calls] == ["pong"]
-    assert (response.content, response.turns[0].raw_finish_reason, requests) == ("Done.", word, 2)
+    assert (response.content, response.turns[0].raw_finish_reason, requests) == (
+        "Done.",
+        word,
+        2,
+    )
 
 
 @pytest.mark.parametrize("word", ["tool_calls", "function_call"])
 def test_the_word_alone_runs_nothing(word: Any) -> None:
     """A turn that says it calls tools but calls none has simply ended."""
     response, requests = _run(chat_completions.text("Hello.", finish=word))
-    assert (response.finish_reason, response.metadata["raw_finish_reason"], requests) == ("stop", word, 1)
+    assert (
+        response.finish_reason,
+        response.metadata["raw_finish_reason"],
+        requests,
+    ) == ("stop", word, 1)
 
 
 def test_a_paused_turn_is_asked_on() -> None:
     """A turn that the provider paused is followed by the next one in the same run."""
-    response, requests = _run(chat_completions.text("One, ", finish="pause_turn"), chat_completions.text("two."))
-    assert (response.content, response.finish_reason, requests) == ("One, two.", "stop", 2)
+    response, requests = _run(
+        chat_completions.text("One, ", finish="pause_turn"),
+        chat_completions.text("two."),
+    )
+    assert (response.content, response.finish_reason, requests) == (
+        "One, two.",
+        "stop",
+        2,
+    )
 
 
-@pytest.mark.parametrize("word", ["error", "abort", "network_error", "MALFORMED_RESPONSE"])
+@pytest.mark.parametrize(
+    "word", ["error", "abort", "network_error", "MALFORMED_RESPONSE"]
+)
 def test_a_turn_that_the_provider_gave_up_is_an_error(word: Any) -> None:
     """An ending that says the answer failed raises, names the word and runs no tool."""
     with pytest.raises(StreamInterrupted) as caught:
-        _run(chat_completions.tool_calls(("c1", "ping", "{}"), text="Let me see.", finish=word))
+        _run(
+            chat_completions.tool_calls(
+                ("c1", "ping", "{}"), text="Let me see.", finish=word
+            )
+        )
     assert (caught.value.code, caught.value.partial.content) == (word, "Let me see.")
     assert [call.result for call in caught.value.partial.tool_calls] == [None]
 
@@ -205,7 +265,10 @@ def _with_word(wire: Wire, word: str, streamed: bool, *, calls: bool) -> Reply:
     kind = ("" if streamed else "plain_") + ("tool_calls" if calls else "text")
     said = [("c1", "ping", "{}"), ("c2", "ping", "{}")] if calls else ["Hello."]
     made = getattr(wire.send, kind)(*said, finish="length")
-    body, found = WORD.subn(lambda match: match[1] + f'"{word}"'.encode(), b"".join(made) if streamed else made)
+    body, found = WORD.subn(
+        lambda match: match[1] + f'"{word}"'.encode(),
+        b"".join(made) if streamed else made,
+    )
     assert found
     return Reply(body, content_type=wire.mime if streamed else "application/json")
 
@@ -223,13 +286,17 @@ def _ask(server: Loopback, wire: Wire, streamed: bool, seen: list[StreamChunk]) 
             return stream.response
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is not a valid")  # Gemini's SDK says so of a new word
+        warnings.filterwarnings(
+            "ignore", message=".*is not a valid"
+        )  # Gemini's SDK says so of a new word
         return asyncio.run(ask())
 
 
 @STREAMED
 @pytest.mark.parametrize("word", NEW_WORDS)
-def test_calls_with_an_unknown_word_are_an_error(server: Loopback, wire: Wire, word: str, streamed: bool) -> None:
+def test_calls_with_an_unknown_word_are_an_error(
+    server: Loopback, wire: Wire, word: str, streamed: bool
+) -> None:
     """Nobody knows what a new word means, so that no tool runs: the error names it and lists the calls."""
     server.reply(_with_word(wire, word, streamed, calls=True))
     seen: list[StreamChunk] = []
@@ -237,8 +304,14 @@ def test_calls_with_an_unknown_word_are_an_error(server: Loopback, wire: Wire, w
         _ask(server, wire, streamed, seen)
     error = caught.value
     assert (error.retryable, error.code, error.provider) == (False, word, wire.provider)
-    assert [call["executed"] for call in error.partial.metadata["tool_calls"]] == [False, False]
-    assert (error.partial.metadata["raw_finish_reason"], error.partial.finish_reason) == (word, None)
+    assert [call["executed"] for call in error.partial.metadata["tool_calls"]] == [
+        False,
+        False,
+    ]
+    assert (
+        error.partial.metadata["raw_finish_reason"],
+        error.partial.finish_reason,
+    ) == (word, None)
     assert not any(chunk.tool_result or chunk.finish_reason for chunk in seen)
     assert [message.role for message in error.partial.messages] == ["user"]
     assert len(server.requests) == 1
@@ -246,7 +319,9 @@ def test_calls_with_an_unknown_word_are_an_error(server: Loopback, wire: Wire, w
 
 @STREAMED
 @pytest.mark.parametrize("word", NEW_WORDS)
-def test_text_with_an_unknown_word_has_ended(server: Loopback, wire: Wire, word: str, streamed: bool) -> None:
+def test_text_with_an_unknown_word_has_ended(
+    server: Loopback, wire: Wire, word: str, streamed: bool
+) -> None:
     """A text whose finish word is new is an answer: it ends as a stop that shows the word."""
     server.reply(_with_word(wire, word, streamed, calls=False))
     response = _ask(server, wire, streamed, [])

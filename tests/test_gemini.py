@@ -39,7 +39,12 @@ from cogent.providers.formats.gemini_decoder import StreamDecoder, decode_usage
 KEY = "key-0123456789"
 JSON = "application/json"
 SIGNATURE = gemini_generate.SIGNATURE
-VARIABLES = [*_gemini_client.KEYS, *_gemini_client.VERTEX, "GOOGLE_GEMINI_BASE_URL", "GOOGLE_GENAI_API_VERSION"]
+VARIABLES = [
+    *_gemini_client.KEYS,
+    *_gemini_client.VERTEX,
+    "GOOGLE_GEMINI_BASE_URL",
+    "GOOGLE_GENAI_API_VERSION",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +61,15 @@ def add(a: int, b: int = 1) -> int:
 
 
 def model(server: Loopback, **options: Any) -> Model:
-    return Model("gemini:gemini-test", **{"base_url": server.url, "api_key": KEY, "max_retries": 0, **options})
+    return Model(
+        "gemini:gemini-test",
+        **{"base_url": server.url, "api_key": KEY, "max_retries": 0, **options},
+    )
 
 
-def agent(server: Loopback, *, settings: dict[str, Any] | None = None, **options: Any) -> Agent:
+def agent(
+    server: Loopback, *, settings: dict[str, Any] | None = None, **options: Any
+) -> Agent:
     return Agent("tester", model(server, **(settings or {})), **options)
 
 
@@ -72,7 +82,9 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
         return stream.response
 
 
-def failure(server: Loopback, reply: Reply, streaming: bool = True, **settings: Any) -> ModelError:
+def failure(
+    server: Loopback, reply: Reply, streaming: bool = True, **settings: Any
+) -> ModelError:
     """The error of a run against this reply."""
     server.reply(reply)
 
@@ -92,13 +104,21 @@ def events(*bodies: dict[str, Any]) -> list[bytes]:
 
 def said(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
     """The body of an event with these parts."""
-    return {"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0, **candidate}]}
+    return {
+        "candidates": [
+            {"content": {"parts": parts, "role": "model"}, "index": 0, **candidate}
+        ]
+    }
 
 
 def decoded(*bodies: dict[str, Any]) -> list[StreamChunk | TurnUpdate]:
     """What the decoder makes of these bodies, without updates that say nothing."""
     decoder = StreamDecoder()
-    parts = [p for body in bodies for p in decoder.decode(types.GenerateContentResponse.model_validate(body))]
+    parts = [
+        p
+        for body in bodies
+        for p in decoder.decode(types.GenerateContentResponse.model_validate(body))
+    ]
     return [part for part in [*parts, *decoder.close()] if part != TurnUpdate()]
 
 
@@ -119,7 +139,9 @@ def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
     """The declaration holds the tool's JSON schema as it is, references and defaults included."""
 
     @tool
-    def weather(place: Place, unit: Unit = Unit.KELVIN, days: Annotated[int, Field(gt=0)] = 1) -> str:
+    def weather(
+        place: Place, unit: Unit = Unit.KELVIN, days: Annotated[int, Field(gt=0)] = 1
+    ) -> str:
         """Tell the weather.
 
         Args:
@@ -149,12 +171,21 @@ def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
         "properties": {
             "place": {"$ref": "#/$defs/Place"},
             "unit": {"$ref": "#/$defs/Unit", "default": "kelvin"},
-            "days": {"type": "integer", "default": 1, "exclusiveMinimum": 0, "description": "How many days."},
+            "days": {
+                "type": "integer",
+                "default": 1,
+                "exclusiveMinimum": 0,
+                "description": "How many days.",
+            },
         },
         "required": ["place"],
     }
     # The SDK leaves the names of inner fields in snake case, which Google's JSON allows.
-    declaration = {"name": "weather", "description": "Tell the weather.", "parameters_json_schema": schema}
+    declaration = {
+        "name": "weather",
+        "description": "Tell the weather.",
+        "parameters_json_schema": schema,
+    }
     assert request.json == {
         "contents": [{"role": "user", "parts": [{"text": "Go"}]}],
         "tools": [{"functionDeclarations": [declaration]}],
@@ -172,7 +203,9 @@ def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
     }
     server.reply(Reply(gemini_generate.text("ok")))
     settings = {"temperature": 0.5, "max_tokens": 9, "extra": extra}
-    asyncio.run(answer(agent(server, settings=settings, instructions="Be brief.", tools=[add])))
+    asyncio.run(
+        answer(agent(server, settings=settings, instructions="Be brief.", tools=[add]))
+    )
     [request] = server.requests
     assert request.json["generationConfig"] == {
         "temperature": 0.5,
@@ -181,18 +214,32 @@ def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
         "thinkingConfig": {"include_thoughts": True},
     }
     assert request.json["systemInstruction"]["parts"] == [{"text": "Be brief."}]
-    assert {name for entry in request.json["tools"] for name in entry} == {"functionDeclarations", "googleSearch"}
-    assert request.headers["x-mine"] == "yes" and request.headers["x-goog-api-key"] == KEY
+    assert {name for entry in request.json["tools"] for name in entry} == {
+        "functionDeclarations",
+        "googleSearch",
+    }
+    assert (
+        request.headers["x-mine"] == "yes" and request.headers["x-goog-api-key"] == KEY
+    )
 
 
 def test_system_messages_of_a_history_are_instructions(server: Loopback) -> None:
     """Gemini knows no system role, so such messages follow the instructions."""
     server.reply(Reply(gemini_generate.text("ok")))
-    history = [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "Hi"}]
+    history = [
+        {"role": "system", "content": "Rhyme."},
+        {"role": "user", "content": "Hi"},
+    ]
     asyncio.run(answer(agent(server, instructions="Be brief."), history=history))
     body = server.requests[0].json
-    assert [part["text"] for part in body["systemInstruction"]["parts"]] == ["Be brief.", "Rhyme."]
-    assert [content["parts"] for content in body["contents"]] == [[{"text": "Hi"}], [{"text": "Go"}]]
+    assert [part["text"] for part in body["systemInstruction"]["parts"]] == [
+        "Be brief.",
+        "Rhyme.",
+    ]
+    assert [content["parts"] for content in body["contents"]] == [
+        [{"text": "Hi"}],
+        [{"text": "Go"}],
+    ]
 
 
 def test_an_unknown_setting_is_said_before_anything_is_sent(server: Loopback) -> None:
@@ -207,7 +254,9 @@ def test_an_unknown_setting_is_said_before_anything_is_sent(server: Loopback) ->
 
 
 @pytest.mark.parametrize("name", ["GEMINI_API_KEY", "GOOGLE_API_KEY"])
-def test_the_variables_of_the_sdk_work(server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_the_variables_of_the_sdk_work(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Key and address come from the SDK's own variables where the model does not set them."""
     monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
@@ -217,10 +266,15 @@ def test_the_variables_of_the_sdk_work(server: Loopback, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("version", "variable", "expected"), [(None, None, "v1beta"), ("v1", None, "v1"), (None, "v1alpha", "v1alpha")]
+    ("version", "variable", "expected"),
+    [(None, None, "v1beta"), ("v1", None, "v1"), (None, "v1alpha", "v1alpha")],
 )
 def test_the_version_of_the_api(
-    server: Loopback, monkeypatch: pytest.MonkeyPatch, version: str | None, variable: str | None, expected: str
+    server: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str | None,
+    variable: str | None,
+    expected: str,
 ) -> None:
     """It is v1beta unless the model or the SDK's variable says otherwise."""
     if variable:
@@ -230,18 +284,28 @@ def test_the_version_of_the_api(
     assert server.requests[0].path.startswith(f"/{expected}/models/")
 
 
-def test_vertex_is_asked_where_the_variables_say_so(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vertex_is_asked_where_the_variables_say_so(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the SDK's switch for Vertex AI the request goes to its paths, in its own version."""
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     server.reply(Reply(gemini_generate.text("ok")))
     assert asyncio.run(answer(agent(server))).content == "ok"
-    assert server.requests[0].path.startswith("/v1beta1/publishers/google/models/gemini-test:")
+    assert server.requests[0].path.startswith(
+        "/v1beta1/publishers/google/models/gemini-test:"
+    )
 
 
 @pytest.mark.parametrize(
-    ("key", "words"), [(None, "GEMINI_API_KEY or GOOGLE_API_KEY"), (lambda: KEY, "no function as api_key")]
+    ("key", "words"),
+    [
+        (None, "GEMINI_API_KEY or GOOGLE_API_KEY"),
+        (lambda: KEY, "no function as api_key"),
+    ],
 )
-def test_an_unusable_key_is_said_before_a_request(server: Loopback, key: Any, words: str) -> None:
+def test_an_unusable_key_is_said_before_a_request(
+    server: Loopback, key: Any, words: str
+) -> None:
     """A missing key names its variables, and a function is refused, since the SDK takes none."""
     with pytest.raises(ConfigurationError, match=words):
         asyncio.run(answer(agent(server, settings={"api_key": key})))
@@ -257,12 +321,16 @@ def test_a_client_of_the_users_own_stays_open(server: Loopback) -> None:
         with genai.Client(api_key=KEY, http_options=options) as client:
             texts = []
             for _ in range(2):
-                texts.append((await answer(Agent("a", Model("gemini:m", client=client)))).content)
+                texts.append(
+                    (await answer(Agent("a", Model("gemini:m", client=client)))).content
+                )
             await client.aio.aclose()
             return texts
 
     assert asyncio.run(run()) == ["ok", "ok"]
-    assert {request.path for request in server.requests} == {"/v1/models/m:streamGenerateContent?alt=sse"}
+    assert {request.path for request in server.requests} == {
+        "/v1/models/m:streamGenerateContent?alt=sse"
+    }
 
 
 @pytest.fixture
@@ -276,10 +344,14 @@ def no_collector() -> Iterator[None]:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("own", [False, True], ids=["our client", "the user's client"])
 @pytest.mark.parametrize("end", ["stall", "forever"])
-def test_leaving_closes_the_connection_at_once(server: Loopback, own: bool, end: Any) -> None:
+def test_leaving_closes_the_connection_at_once(
+    server: Loopback, own: bool, end: Any
+) -> None:
     """A break reaches the server without the garbage collector, whether it is silent or sends on and on."""
     begun = gemini_generate.text("Hel", "lo")[:2]
-    server.reply(Reply(begun, forever=True) if end == "forever" else Reply(begun, end=end))
+    server.reply(
+        Reply(begun, forever=True) if end == "forever" else Reply(begun, end=end)
+    )
 
     async def run() -> bool:
         options = types.HttpOptions(base_url=server.url)
@@ -302,7 +374,12 @@ def test_leaving_closes_the_connection_at_once(server: Loopback, own: bool, end:
 @pytest.mark.usefixtures("no_collector")
 def test_an_error_in_the_stream_closes_the_connection(server: Loopback) -> None:
     """After an error event of a server that stays silent the connection is closed at once."""
-    server.reply(Reply(gemini_generate.error_event("Full.", None, "UNAVAILABLE", ["Hel"]), end="stall"))
+    server.reply(
+        Reply(
+            gemini_generate.error_event("Full.", None, "UNAVAILABLE", ["Hel"]),
+            end="stall",
+        )
+    )
 
     async def run() -> bool:
         one = agent(server)
@@ -326,10 +403,20 @@ def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
     server.reply(Reply(first), Reply(gemini_generate.text("3 and 3")))
     response = asyncio.run(answer(agent(server, tools=[add])))
     user, said_before, results = server.requests[1].json["contents"]
-    assert user == {"role": "user", "parts": [{"text": "Go"}]} and said_before["role"] == "model"
+    assert (
+        user == {"role": "user", "parts": [{"text": "Go"}]}
+        and said_before["role"] == "model"
+    )
     thought, text, one, two = said_before["parts"]
-    assert (thought, text) == ({"text": "Adding.", "thought": True}, {"text": "Let me add. "})
-    assert one["functionCall"] == {"id": "fc-1", "name": "add", "args": {"a": 1, "b": 2}}
+    assert (thought, text) == (
+        {"text": "Adding.", "thought": True},
+        {"text": "Let me add. "},
+    )
+    assert one["functionCall"] == {
+        "id": "fc-1",
+        "name": "add",
+        "args": {"a": 1, "b": 2},
+    }
     assert urlsafe_b64decode(one["thoughtSignature"]) == urlsafe_b64decode(SIGNATURE)
     assert two == {"functionCall": {"id": "fc-2", "name": "add", "args": {"a": 2}}}
     assert results["role"] == "user"
@@ -338,20 +425,25 @@ def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
         {"id": "fc-2", "name": "add", "response": {"output": "3"}},
     ]
     # And once more in the next run, through JSON.
-    stored = json.loads(json.dumps([message.to_dict() for message in response.messages]))
+    stored = json.loads(
+        json.dumps([message.to_dict() for message in response.messages])
+    )
     server.reply(Reply(gemini_generate.text("Sure")))
     asyncio.run(answer(agent(server, tools=[add]), "Sure?", history=stored))
     again = server.requests[2].json["contents"]
     assert again[:3] == [user, said_before, results]
-    assert [urlsafe_b64decode(part["thoughtSignature"]) for part in again[3]["parts"][1:]] == [
-        urlsafe_b64decode(SIGNATURE)
-    ]
+    assert [
+        urlsafe_b64decode(part["thoughtSignature"]) for part in again[3]["parts"][1:]
+    ] == [urlsafe_b64decode(SIGNATURE)]
 
 
 def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
     """A call without an id gets one here, and neither it nor its result has one in the next request."""
     call = {"functionCall": {"name": "add", "args": {"a": None}}}
-    server.reply(Reply(events(said(call), said({"text": ""}, finishReason="STOP"))), Reply(gemini_generate.text("ok")))
+    server.reply(
+        Reply(events(said(call), said({"text": ""}, finishReason="STOP"))),
+        Reply(gemini_generate.text("ok")),
+    )
     response = asyncio.run(answer(agent(server, tools=[add])))
     assert response.tool_calls[0].id and response.tool_calls[0].result is not None
     _, before, results = server.requests[1].json["contents"]
@@ -364,30 +456,52 @@ def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
 def test_foreign_calls_come_with_the_documented_stand_in(server: Loopback) -> None:
     """A conversation with another provider goes to Gemini with ids, and a signature on a turn's first call only."""
     calls = [("call_7", "add", '{"a": 1}'), ("call_8", "add", "no JSON")]
-    server.reply(Reply(chat_completions.tool_calls(*calls, reasoning="Hm.")), Reply(chat_completions.text("2")))
-    other = Agent("a", Model("openai-chat:m", base_url=server.url, api_key=KEY), tools=[add])
+    server.reply(
+        Reply(chat_completions.tool_calls(*calls, reasoning="Hm.")),
+        Reply(chat_completions.text("2")),
+    )
+    other = Agent(
+        "a", Model("openai-chat:m", base_url=server.url, api_key=KEY), tools=[add]
+    )
     response = asyncio.run(answer(other))
     server.reply(Reply(gemini_generate.text("ok")))
     asyncio.run(answer(agent(server, tools=[add]), "Sure?", history=response.messages))
     _, before, results, text, _ = server.requests[2].json["contents"]
     one, two = before["parts"]
     assert one["functionCall"] == {"id": "call_7", "name": "add", "args": {"a": 1}}
-    assert urlsafe_b64decode(one["thoughtSignature"]) == b"skip_thought_signature_validator"
-    assert two == {"functionCall": {"id": "call_8", "name": "add", "args": {"INVALID_JSON": "no JSON"}}}
-    assert [part["functionResponse"]["id"] for part in results["parts"]] == ["call_7", "call_8"]
+    assert (
+        urlsafe_b64decode(one["thoughtSignature"])
+        == b"skip_thought_signature_validator"
+    )
+    assert two == {
+        "functionCall": {
+            "id": "call_8",
+            "name": "add",
+            "args": {"INVALID_JSON": "no JSON"},
+        }
+    }
+    assert [part["functionResponse"]["id"] for part in results["parts"]] == [
+        "call_7",
+        "call_8",
+    ]
     assert text == {"role": "model", "parts": [{"text": "2"}]}
 
 
 def test_gemini_history_goes_to_another_provider(server: Loopback) -> None:
     """Another provider gets text, calls and results, and nothing of Gemini's own parts."""
-    server.reply(Reply(gemini_generate.tool_calls(("fc-1", "add", '{"a": 1}'), text="Hm. ")))
+    server.reply(
+        Reply(gemini_generate.tool_calls(("fc-1", "add", '{"a": 1}'), text="Hm. "))
+    )
     server.reply(Reply(gemini_generate.text("2")))
     response = asyncio.run(answer(agent(server, tools=[add])))
     server.reply(Reply(chat_completions.text("ok")))
     other = Agent("a", Model("openai-chat:m", base_url=server.url, api_key=KEY))
     asyncio.run(answer(other, "Sure?", history=response.messages))
     _, before, result, *_ = server.requests[2].json["messages"]
-    assert before["content"] == "Hm. " and before["tool_calls"][0]["id"] == result["tool_call_id"] == "fc-1"
+    assert (
+        before["content"] == "Hm. "
+        and before["tool_calls"][0]["id"] == result["tool_call_id"] == "fc-1"
+    )
     assert "ignature" not in server.requests[2].body.decode()
 
 
@@ -398,7 +512,9 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
         Message("tool", "2", tool_call_id="c1"),
     ]
     request = Request(Model("gemini:m"), messages)
-    response = gemini.encode_request(request)["contents"][1]["parts"][0]["function_response"]
+    response = gemini.encode_request(request)["contents"][1]["parts"][0][
+        "function_response"
+    ]
     assert response == {"id": "c1", "name": "add", "response": {"output": "2"}}
 
 
@@ -411,7 +527,10 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
         (said({"text": "a"}), [StreamChunk("a"), TurnUpdate(item={"text": "a"})]),
         (
             said({"text": "r", "thought": True}),
-            [StreamChunk(reasoning="r"), TurnUpdate(item={"text": "r", "thought": True})],
+            [
+                StreamChunk(reasoning="r"),
+                TurnUpdate(item={"text": "r", "thought": True}),
+            ],
         ),
         (said({"text": ""}), []),
         (said({}), []),
@@ -427,9 +546,15 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
             [TurnUpdate(item={"executable_code": {"code": "1", "language": "PYTHON"}})],
         ),
         (said(finishReason="MAX_TOKENS"), [TurnUpdate(finish="MAX_TOKENS")]),
-        ({"promptFeedback": {"blockReason": "SAFETY"}}, [TurnUpdate(finish="blocked:SAFETY")]),
+        (
+            {"promptFeedback": {"blockReason": "SAFETY"}},
+            [TurnUpdate(finish="blocked:SAFETY")],
+        ),
         ({"promptFeedback": {"safetyRatings": []}}, []),
-        ({"modelVersion": "m", "responseId": "r"}, [TurnUpdate(model="m", request_id="r")]),
+        (
+            {"modelVersion": "m", "responseId": "r"},
+            [TurnUpdate(model="m", request_id="r")],
+        ),
     ],
 )
 def test_what_an_event_says(body: dict[str, Any], expected: list[Any]) -> None:
@@ -440,8 +565,16 @@ def test_what_an_event_says(body: dict[str, Any], expected: list[Any]) -> None:
 def test_texts_are_joined_up_to_a_signature() -> None:
     """Deltas of one text are one part to send back; a thought, a signature or a call begins another."""
     signed = {"text": "d", "thoughtSignature": SIGNATURE}
-    bodies = [{"text": "t", "thought": True}, {"text": "a"}, {"text": "b"}, signed, {"text": "e"}]
-    items = [part.item for part in decoded(said(*bodies)) if isinstance(part, TurnUpdate)]
+    bodies = [
+        {"text": "t", "thought": True},
+        {"text": "a"},
+        {"text": "b"},
+        signed,
+        {"text": "e"},
+    ]
+    items = [
+        part.item for part in decoded(said(*bodies)) if isinstance(part, TurnUpdate)
+    ]
     assert items == [
         {"text": "t", "thought": True},
         {"text": "ab"},
@@ -452,10 +585,18 @@ def test_texts_are_joined_up_to_a_signature() -> None:
 
 def piece(path: str, *, more: bool = True, **value: Any) -> dict[str, Any]:
     """A part with a piece of the arguments of the open call."""
-    return {"functionCall": {"partialArgs": [{"jsonPath": path, **value}], "willContinue": more}}
+    return {
+        "functionCall": {
+            "partialArgs": [{"jsonPath": path, **value}],
+            "willContinue": more,
+        }
+    }
 
 
-START: dict[str, Any] = {"functionCall": {"name": "f", "willContinue": True}, "thoughtSignature": SIGNATURE}
+START: dict[str, Any] = {
+    "functionCall": {"name": "f", "willContinue": True},
+    "thoughtSignature": SIGNATURE,
+}
 END: dict[str, Any] = {"functionCall": {}}
 
 
@@ -463,26 +604,51 @@ END: dict[str, Any] = {"functionCall": {}}
     ("pieces", "expected"),
     [
         ([], {}),
-        ([piece("$.a", stringValue="x"), piece("$.a", stringValue="y"), piece("$.a", stringValue="")], {"a": "xy"}),
-        ([piece("$.a", numberValue=1), piece("$.b", boolValue=False)], {"a": 1, "b": False}),
+        (
+            [
+                piece("$.a", stringValue="x"),
+                piece("$.a", stringValue="y"),
+                piece("$.a", stringValue=""),
+            ],
+            {"a": "xy"},
+        ),
+        (
+            [piece("$.a", numberValue=1), piece("$.b", boolValue=False)],
+            {"a": 1, "b": False},
+        ),
         ([piece("$.a", nullValue="NULL_VALUE")], {"a": None}),
-        ([piece("$.a.b[1].c", stringValue="x"), piece("$.a.b[0]", numberValue=2)], {"a": {"b": [2, {"c": "x"}]}}),
+        (
+            [piece("$.a.b[1].c", stringValue="x"), piece("$.a.b[0]", numberValue=2)],
+            {"a": {"b": [2, {"c": "x"}]}},
+        ),
         ([piece("$['odd name'][0]", stringValue="x")], {"odd name": ["x"]}),
     ],
 )
-def test_arguments_in_pieces_are_put_together(pieces: list[dict[str, Any]], expected: dict[str, Any]) -> None:
+def test_arguments_in_pieces_are_put_together(
+    pieces: list[dict[str, Any]], expected: dict[str, Any]
+) -> None:
     """Pieces of arguments become the call's JSON once it is whole, and go back as a whole call."""
     first, last, item = decoded(said(START), *map(said, pieces), said(END))
-    assert isinstance(first, StreamChunk) and first.tool_call == ToolCallDelta(0, None, "f")
-    assert isinstance(last, StreamChunk) and last.tool_call is not None and last.tool_call.index == 0
+    assert isinstance(first, StreamChunk) and first.tool_call == ToolCallDelta(
+        0, None, "f"
+    )
+    assert (
+        isinstance(last, StreamChunk)
+        and last.tool_call is not None
+        and last.tool_call.index == 0
+    )
     assert json.loads(last.tool_call.arguments) == expected
     call = {"name": "f", "args": expected}
-    assert item == TurnUpdate(item={"function_call": call, "thought_signature": SIGNATURE})
+    assert item == TurnUpdate(
+        item={"function_call": call, "thought_signature": SIGNATURE}
+    )
 
 
 def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
     """A turn that ends inside the pieces of a call runs no tool, although the arguments so far would do."""
-    cut = events(said(START), said(piece("$.a", numberValue=1)), said(finishReason="STOP"))
+    cut = events(
+        said(START), said(piece("$.a", numberValue=1)), said(finishReason="STOP")
+    )
     ran: list[int] = []
 
     def f(a: int = 0) -> None:
@@ -490,13 +656,20 @@ def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
 
     server.reply(Reply(cut), Reply(gemini_generate.text("ok")))
     response = asyncio.run(answer(agent(server, tools=[f])))
-    assert ran == [] and response.tool_calls[0].result is not None and response.tool_calls[0].result.is_error
+    assert (
+        ran == []
+        and response.tool_calls[0].result is not None
+        and response.tool_calls[0].result.is_error
+    )
 
 
 def test_two_equal_calls_are_two(server: Loopback) -> None:
     """Calls without ids, even the same twice, each run once, in their order."""
     call = {"functionCall": {"name": "add", "args": {"a": 1}}}
-    server.reply(Reply(events(said(call, call), said(call, finishReason="STOP"))), Reply(gemini_generate.text("ok")))
+    server.reply(
+        Reply(events(said(call, call), said(call, finishReason="STOP"))),
+        Reply(gemini_generate.text("ok")),
+    )
     response = asyncio.run(answer(agent(server, tools=[add])))
     assert [called.arguments for called in response.tool_calls] == [{"a": 1}] * 3
     assert len({called.id for called in response.tool_calls}) == 3
@@ -505,7 +678,14 @@ def test_two_equal_calls_are_two(server: Loopback) -> None:
 
 def test_an_answer_goes_on_after_its_first_finish_reason(server: Loopback) -> None:
     """STOP may come in the middle, and what follows belongs to the answer."""
-    server.reply(Reply(events(said({"text": "a"}, finishReason="STOP"), said({"text": "b"}, finishReason="STOP"))))
+    server.reply(
+        Reply(
+            events(
+                said({"text": "a"}, finishReason="STOP"),
+                said({"text": "b"}, finishReason="STOP"),
+            )
+        )
+    )
     assert asyncio.run(answer(agent(server))).content == "ab"
 
 
@@ -513,7 +693,11 @@ def test_an_answer_goes_on_after_its_first_finish_reason(server: Loopback) -> No
 def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) -> None:
     """A prompt that was refused ends as content_filter, without text, without an error and without a guess."""
     body = gemini_generate.blocked("JAILBREAK")
-    reply = Reply(b"data: " + body + b"\n\n") if streaming else Reply(body, content_type=JSON)
+    reply = (
+        Reply(b"data: " + body + b"\n\n")
+        if streaming
+        else Reply(body, content_type=JSON)
+    )
     server.reply(reply)
 
     async def run() -> Response:
@@ -523,7 +707,10 @@ def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) 
     response = asyncio.run(run())
     assert (response.content, response.finish_reason) == ("", "content_filter")
     assert response.metadata["raw_finish_reason"] == "blocked:JAILBREAK"
-    assert response.metadata["tokens"]["input_tokens"] == 11 and "estimated" not in response.metadata["tokens"]
+    assert (
+        response.metadata["tokens"]["input_tokens"] == 11
+        and "estimated" not in response.metadata["tokens"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -531,11 +718,20 @@ def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) 
     [
         ({"promptTokenCount": 5}, {"input_tokens": 5, "output_tokens": 0}),
         (
-            {"promptTokenCount": 5, "candidatesTokenCount": 2, "thoughtsTokenCount": 3, "totalTokenCount": 10},
+            {
+                "promptTokenCount": 5,
+                "candidatesTokenCount": 2,
+                "thoughtsTokenCount": 3,
+                "totalTokenCount": 10,
+            },
             {"input_tokens": 5, "output_tokens": 5, "reasoning_tokens": 3},
         ),
         (
-            {"promptTokenCount": 5, "candidatesTokenCount": 2, "cachedContentTokenCount": 4},
+            {
+                "promptTokenCount": 5,
+                "candidatesTokenCount": 2,
+                "cachedContentTokenCount": 4,
+            },
             {"input_tokens": 5, "output_tokens": 2, "cache_read_tokens": 4},
         ),
         ({"trafficType": "ON_DEMAND"}, {}),
@@ -543,12 +739,17 @@ def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) 
 )
 def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
     """Thoughts count as output, cached tokens are part of the input, and no figure is made up."""
-    assert decode_usage(types.GenerateContentResponseUsageMetadata.model_validate(usage)) == expected
+    assert (
+        decode_usage(types.GenerateContentResponseUsageMetadata.model_validate(usage))
+        == expected
+    )
 
 
 def test_usage_is_a_running_total(server: Loopback) -> None:
     """Of the totals that come with each event the last one counts, and it is not added up."""
-    totals = [{"promptTokenCount": 5, "candidatesTokenCount": count} for count in (1, 2, 3)]
+    totals = [
+        {"promptTokenCount": 5, "candidatesTokenCount": count} for count in (1, 2, 3)
+    ]
     bodies = [said({"text": "x"}) | {"usageMetadata": total} for total in totals]
     server.reply(Reply(events(*bodies, said(finishReason="STOP"))))
     tokens = asyncio.run(answer(agent(server))).metadata["tokens"]
@@ -558,7 +759,9 @@ def test_usage_is_a_running_total(server: Loopback) -> None:
 # Errors
 
 
-def refused(code: int, status: str, *details: dict[str, Any], message: str = "No.") -> Reply:
+def refused(
+    code: int, status: str, *details: dict[str, Any], message: str = "No."
+) -> Reply:
     """An HTTP error as Google sends it."""
     error = {"code": code, "message": message, "status": status, "details": details}
     return Reply(json.dumps({"error": error}), code, JSON)
@@ -568,14 +771,20 @@ def refused(code: int, status: str, *details: dict[str, Any], message: str = "No
     ("reply", "kind", "code"),
     [
         (refused(400, "INVALID_ARGUMENT"), BadRequest, "INVALID_ARGUMENT"),
-        (refused(400, "INVALID_ARGUMENT", {"reason": "API_KEY_INVALID"}), AuthenticationError, "API_KEY_INVALID"),
+        (
+            refused(400, "INVALID_ARGUMENT", {"reason": "API_KEY_INVALID"}),
+            AuthenticationError,
+            "API_KEY_INVALID",
+        ),
         (refused(429, "RESOURCE_EXHAUSTED"), RateLimited, "RESOURCE_EXHAUSTED"),
         (refused(503, "UNAVAILABLE"), Overloaded, "UNAVAILABLE"),
         (Reply("<html>Bad gateway</html>", 502, "text/html"), ServerError, "502"),
     ],
 )
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_a_refused_request(server: Loopback, reply: Reply, kind: type[ModelError], code: str, streaming: bool) -> None:
+def test_a_refused_request(
+    server: Loopback, reply: Reply, kind: type[ModelError], code: str, streaming: bool
+) -> None:
     """Google's statuses and reasons become our errors, caused by the SDK's."""
     error = failure(server, reply, streaming)
     assert (type(error), error.status, error.code) == (kind, reply.status, code)
@@ -591,18 +800,35 @@ def test_the_wait_that_google_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [("UNAVAILABLE", Overloaded), ("RESOURCE_EXHAUSTED", RateLimited), ("INTERNAL", ServerError)]
+    ("status", "kind"),
+    [
+        ("UNAVAILABLE", Overloaded),
+        ("RESOURCE_EXHAUSTED", RateLimited),
+        ("INTERNAL", ServerError),
+    ],
 )
-def test_an_error_in_the_stream(server: Loopback, status: str, kind: type[ModelError]) -> None:
+def test_an_error_in_the_stream(
+    server: Loopback, status: str, kind: type[ModelError]
+) -> None:
     """An error in the middle of an answer keeps its class and the text before it, and its status is 200."""
-    error = failure(server, Reply(gemini_generate.error_event("Sorry.", None, status, ["Hel", "lo"])))
+    error = failure(
+        server,
+        Reply(gemini_generate.error_event("Sorry.", None, status, ["Hel", "lo"])),
+    )
     assert (type(error), error.status, error.code) == (kind, 200, status)
-    assert error.partial is not None and error.partial.content == "Hello" and "Sorry." in str(error)
+    assert (
+        error.partial is not None
+        and error.partial.content == "Hello"
+        and "Sorry." in str(error)
+    )
 
 
 def test_a_cancelled_answer_is_the_servers_fault(server: Loopback) -> None:
     """When Google cancels an answer, the request was not wrong and may be sent again."""
-    error = failure(server, Reply(gemini_generate.error_event("Cancelled.", None, "CANCELLED", ["Hel"])))
+    error = failure(
+        server,
+        Reply(gemini_generate.error_event("Cancelled.", None, "CANCELLED", ["Hel"])),
+    )
     assert (type(error), error.retryable) == (ServerError, True)
 
 
@@ -618,27 +844,49 @@ def test_an_error_in_a_plain_answer(server: Loopback) -> None:
     """An error object with status 200, which the SDK drops, is raised by its own number."""
     body = gemini_generate.error_body("Slow down.", None, "RESOURCE_EXHAUSTED")
     error = failure(server, Reply(body, content_type=JSON), streaming=False)
-    assert (type(error), error.status, error.code) == (RateLimited, 200, "RESOURCE_EXHAUSTED")
+    assert (type(error), error.status, error.code) == (
+        RateLimited,
+        200,
+        "RESOURCE_EXHAUSTED",
+    )
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 def test_an_answer_that_is_none(server: Loopback, streaming: bool) -> None:
     """A page with status 200 is an error and no empty answer."""
-    error = failure(server, Reply("<html>Log in</html>", content_type="text/html"), streaming)
+    error = failure(
+        server, Reply("<html>Log in</html>", content_type="text/html"), streaming
+    )
     assert (type(error), error.status) == (ServerError, 200)
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
-def test_a_stream_without_a_finish_reason_is_interrupted(server: Loopback, end: Any) -> None:
+def test_a_stream_without_a_finish_reason_is_interrupted(
+    server: Loopback, end: Any
+) -> None:
     """An answer that just stops is no answer, however its connection ends."""
     error = failure(server, Reply(gemini_generate.text("Hel", "lo")[:2], end=end))
-    assert type(error) is StreamInterrupted and error.partial is not None and error.partial.content == "Hello"
+    assert (
+        type(error) is StreamInterrupted
+        and error.partial is not None
+        and error.partial.content == "Hello"
+    )
 
 
-@pytest.mark.parametrize("send", [gemini_generate.text, gemini_generate.tool_calls], ids=["text", "call"])
-def test_every_cut_is_noticed(server: Loopback, send: Callable[..., list[bytes]]) -> None:
+@pytest.mark.parametrize(
+    "send", [gemini_generate.text, gemini_generate.tool_calls], ids=["text", "call"]
+)
+def test_every_cut_is_noticed(
+    server: Loopback, send: Callable[..., list[bytes]]
+) -> None:
     """Wherever the bytes of an answer end too early, the run fails."""
-    body = b"".join(send("Hello") if send is gemini_generate.text else send(("c", "add", '{"a": 1}')))
+    body = b"".join(
+        send("Hello")
+        if send is gemini_generate.text
+        else send(("c", "add", '{"a": 1}'))
+    )
     last = body.rindex(b"data: ")
     for size in [*range(0, last, 97), *range(last, len(body) - 4, 41)]:
-        assert isinstance(failure(server, Reply(body, truncate=size)), StreamInterrupted | ServerError)
+        assert isinstance(
+            failure(server, Reply(body, truncate=size)), StreamInterrupted | ServerError
+        )

@@ -15,7 +15,13 @@ import pytest
 from conftest import SDK_WIRES, WIRES, Wire, each_sdk, sdk_wire
 from support.loopback import Loopback, Reply
 from support.pace import pace
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 from support.wire.common import Answer, encode, event
 from test_time import Scene, Stage, begun, ends, play, warm_up
 
@@ -34,7 +40,9 @@ EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate: it unpacks to nothing
 both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 # One for each of the two HTTP clients, httpx2 and httpx, where what is tried costs too much to be tried on all.
 two_wires = pytest.mark.parametrize(
-    "wire", [wire for wire in WIRES if wire.name in ("openai-chat", "ollama")], ids=lambda wire: wire.name
+    "wire",
+    [wire for wire in WIRES if wire.name in ("openai-chat", "ollama")],
+    ids=lambda wire: wire.name,
 )
 
 wire = sdk_wire
@@ -76,7 +84,9 @@ class Bed:
 
     def measured(self, wire: Wire, *replies: Reply, streaming: bool = True) -> Outcome:
         """The same, with the memory that it took, the server's included."""
-        assert self.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT  # what an SDK builds once
+        assert (
+            self.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
+        )  # what an SDK builds once
         tracemalloc.start()
         try:
             outcome = self.attempt(wire, *replies, streaming=streaming)
@@ -90,7 +100,9 @@ class Bed:
         outcome = self.attempt(wire, good(wire))
         if outcome.error is not None and outcome.error.retryable:
             deadline = time.monotonic() + LIMIT
-            while self.server._replies:  # The question was sent all the same, and takes its answer with it.
+            while (
+                self.server._replies
+            ):  # The question was sent all the same, and takes its answer with it.
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             outcome = self.attempt(wire, good(wire))
@@ -118,7 +130,11 @@ async def _attempt(agent: Agent, streaming: bool) -> Outcome:
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
     with Loopback() as loopback, asyncio.Runner() as runner:
-        shared = Bed(loopback, runner, {wire.name: wire.agent(loopback, tools=[look]) for wire in WIRES})
+        shared = Bed(
+            loopback,
+            runner,
+            {wire.name: wire.agent(loopback, tools=[look]) for wire in WIRES},
+        )
         yield shared
         for agent in shared.agents.values():
             runner.run(agent.aclose())
@@ -132,16 +148,24 @@ def nothing_is_left_over(bed: Bed) -> Iterator[None]:
 
 def body(wire: Wire, streaming: bool = True) -> bytes:
     """A right answer."""
-    return b"".join(wire.send.text(*WORDS)) if streaming else wire.send.plain_text(*WORDS)
+    return (
+        b"".join(wire.send.text(*WORDS)) if streaming else wire.send.plain_text(*WORDS)
+    )
 
 
 def good(wire: Wire, streaming: bool = True) -> Reply:
     return Reply(body(wire, streaming), content_type=wire.mime if streaming else JSON)
 
 
-def head(*lines: str, status: str = "HTTP/1.1 200 OK", kind: str = "text/event-stream") -> bytes:
+def head(
+    *lines: str, status: str = "HTTP/1.1 200 OK", kind: str = "text/event-stream"
+) -> bytes:
     """The head of an answer, for what the loopback server would not send by itself."""
-    named = () if any(line.lower().startswith("content-type") for line in lines) else (f"content-type: {kind}",)
+    named = (
+        ()
+        if any(line.lower().startswith("content-type") for line in lines)
+        else (f"content-type: {kind}",)
+    )
     return "\r\n".join([status, *named, *lines, "", ""]).encode("latin-1")
 
 
@@ -162,7 +186,9 @@ Make = Callable[[bytes, str], Reply]
 def packed(data: bytes, *codings: str, **how: Any) -> Make:
     """A compressed answer that says so, in one header for each of the codings."""
     lines = [f"content-encoding: {coding}" for coding in codings]
-    return lambda _, kind: Reply(data, raw=head(*lines, f"content-length: {len(data)}", kind=kind), **how)
+    return lambda _, kind: Reply(
+        data, raw=head(*lines, f"content-length: {len(data)}", kind=kind), **how
+    )
 
 
 def with_body(make: Callable[[bytes], Make]) -> Make:
@@ -171,12 +197,19 @@ def with_body(make: Callable[[bytes], Make]) -> Make:
 
 def closed(*lines: str, status: str = "HTTP/1.1 200 OK", before: bytes = b"") -> Make:
     """An answer that the end of the connection ends."""
-    return lambda data, kind: Reply(data, raw=before + head(*lines, status=status, kind=kind), end="close")
+    return lambda data, kind: Reply(
+        data, raw=before + head(*lines, status=status, kind=kind), end="close"
+    )
 
 
 def chunks(*lines: str, extension: str = "", trailer: bytes = b"") -> Make:
     def make(data: bytes, kind: str) -> Reply:
-        pieces = [chunk(data[:50], extension), chunk(data[50:], extension), b"0\r\n", trailer + b"\r\n"]
+        pieces = [
+            chunk(data[:50], extension),
+            chunk(data[50:], extension),
+            b"0\r\n",
+            trailer + b"\r\n",
+        ]
         return Reply(pieces, raw=head("transfer-encoding: chunked", *lines, kind=kind))
 
     return make
@@ -188,20 +221,33 @@ ODD: dict[str, Make] = {
     "no reason": closed(status="HTTP/1.1 200 "),
     "299": closed(status="HTTP/1.1 299 Fine"),
     "odd names": lambda data, kind: Reply(
-        chunk(data) + chunk(b""), raw=head(f"CoNtEnT-tYpE: {kind}", "TRANSFER-encoding: Chunked")
+        chunk(data) + chunk(b""),
+        raw=head(f"CoNtEnT-tYpE: {kind}", "TRANSFER-encoding: Chunked"),
     ),
     "no content type": closed("content-type:"),
     "another content type": closed("content-type: application/octet-stream"),
     "letters in a header": closed("x-request-id: \xe4\xf6\xfc"),
-    "1xx before": closed(before=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"),
+    "1xx before": closed(
+        before=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    ),
     "trailers": chunks(trailer=b"x-checksum: 1\r\ncontent-type: text/html\r\n"),
     "chunk extensions": chunks(extension=';name="value"'),
     "gzip": with_body(lambda data: packed(deflated(data), "gzip")),
-    "gzip byte by byte": with_body(lambda data: packed(deflated(data), "GZip", split=1)),
-    "gzip in members": with_body(lambda data: packed(deflated(data[:99]) + deflated(data[99:]), "x-gzip")),
-    "gzip twice": with_body(lambda data: packed(deflated(deflated(data)), "gzip, gzip")),
-    "gzip twice in two headers": with_body(lambda data: packed(deflated(deflated(data)), "gzip", "gzip")),
-    "deflate in gzip": with_body(lambda data: packed(deflated(deflated(data, 15)), "deflate, gzip")),
+    "gzip byte by byte": with_body(
+        lambda data: packed(deflated(data), "GZip", split=1)
+    ),
+    "gzip in members": with_body(
+        lambda data: packed(deflated(data[:99]) + deflated(data[99:]), "x-gzip")
+    ),
+    "gzip twice": with_body(
+        lambda data: packed(deflated(deflated(data)), "gzip, gzip")
+    ),
+    "gzip twice in two headers": with_body(
+        lambda data: packed(deflated(deflated(data)), "gzip", "gzip")
+    ),
+    "deflate in gzip": with_body(
+        lambda data: packed(deflated(deflated(data, 15)), "deflate, gzip")
+    ),
     "deflate": with_body(lambda data: packed(deflated(data, 15), "deflate")),
     "bare deflate": with_body(lambda data: packed(deflated(data, -15), "deflate")),
     "identity": with_body(lambda data: packed(data, "identity")),
@@ -210,12 +256,16 @@ ODD: dict[str, Make] = {
 
 def refused_by_the_sdk(wire: Wire, streaming: bool, case: str) -> bool:
     """Whether the SDK itself takes the answer for none: it is then an error of ours that says so."""
-    return ("content type" in case and not streaming) or (case == "299" and wire.provider == "gemini")
+    return ("content type" in case and not streaming) or (
+        case == "299" and wire.provider == "gemini"
+    )
 
 
 @both_ways
 @pytest.mark.parametrize("case", ODD)
-def test_an_odd_answer_is_read(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+def test_an_odd_answer_is_read(
+    bed: Bed, wire: Wire, streaming: bool, case: str
+) -> None:
     """What HTTP allows, however rare, gives the right text, or an error where an SDK does not take it."""
     reply = ODD[case](body(wire, streaming), wire.mime if streaming else JSON)
     outcome = bed.attempt(wire, reply, streaming=streaming)
@@ -235,23 +285,42 @@ LINES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("split", [None, 1, 7])
 @pytest.mark.parametrize("case", LINES)
-def test_lines_may_end_in_any_way(bed: Bed, wire: Wire, case: str, split: int | None) -> None:
+def test_lines_may_end_in_any_way(
+    bed: Bed, wire: Wire, case: str, split: int | None
+) -> None:
     """CR LF, CR and a byte order mark before the first event lose nothing, wherever the network cuts."""
     events = wire.send.text(*WORDS)
-    data = b"".join(events[wire.send is chat_completions :])  # so that there is something to lose in the first event
+    data = b"".join(
+        events[wire.send is chat_completions :]
+    )  # so that there is something to lose in the first event
     data = LINES[case](data.replace(b"\r\n", b"\n"))
     outcome = bed.attempt(wire, Reply(data, split=split, content_type=wire.mime))
-    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
+        None,
+        TEXT,
+        11,
+    )
 
 
 # What no event stream of today has
 
 NEW: dict[Any, bytes] = {
-    openai_responses: event({"type": "response.new.delta", "delta": "x", "text": "x"}, name="response.new.delta"),
-    chat_completions: event({"object": "chat.completion.new", "delta": {"content": "x"}}),
-    anthropic_messages: event({"type": "content_block_new", "index": 0, "delta": {"text": "x"}}, "content_block_new"),
+    openai_responses: event(
+        {"type": "response.new.delta", "delta": "x", "text": "x"},
+        name="response.new.delta",
+    ),
+    chat_completions: event(
+        {"object": "chat.completion.new", "delta": {"content": "x"}}
+    ),
+    anthropic_messages: event(
+        {"type": "content_block_new", "index": 0, "delta": {"text": "x"}},
+        "content_block_new",
+    ),
     gemini_generate: event({"newThing": {"text": "x"}}),
-    ollama_chat: encode({"model": "m", "message": {"role": "assistant"}, "new": "x", "done": False}) + b"\n",
+    ollama_chat: encode(
+        {"model": "m", "message": {"role": "assistant"}, "new": "x", "done": False}
+    )
+    + b"\n",
 }
 IN_A_STREAM = {
     "a comment": b": x\n\n",
@@ -268,13 +337,20 @@ EVENTS = ("an id", "an id and a comment", "a time", "a name", "no data")
 
 def between(wire: Wire, more: bytes) -> Reply:
     """A right answer with this before and after each of its events."""
-    return Reply(more + b"".join(one + more for one in wire.send.text(*WORDS)), content_type=wire.mime)
+    return Reply(
+        more + b"".join(one + more for one in wire.send.text(*WORDS)),
+        content_type=wire.mime,
+    )
 
 
 def test_a_new_kind_of_event_is_skipped(bed: Bed, wire: Wire) -> None:
     """An event of a type that nobody knows yet says nothing."""
     outcome = bed.attempt(wire, between(wire, NEW[wire.send]))
-    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+    assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
+        None,
+        TEXT,
+        11,
+    )
 
 
 @pytest.mark.parametrize("case", IN_A_STREAM)
@@ -284,12 +360,18 @@ def test_an_event_without_data_is_skipped(bed: Bed, wire: Wire, case: str) -> No
         pytest.skip("lines of JSON have no such")
     outcome = bed.attempt(wire, between(wire, IN_A_STREAM[case]))
     # The standard drops an event without data; most SDKs take it for JSON. Gemini's knows no line but data.
-    refused = wire.provider == "gemini" or (case in EVENTS and wire.provider != "anthropic")
+    refused = wire.provider == "gemini" or (
+        case in EVENTS and wire.provider != "anthropic"
+    )
     if refused and outcome.error is not None:
         assert isinstance(outcome.error, ServerError | StreamInterrupted)
         assert TEXT.startswith(outcome.text)
     else:
-        assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (None, TEXT, 11)
+        assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
+            None,
+            TEXT,
+            11,
+        )
 
 
 def grown(value: Any) -> Any:
@@ -297,7 +379,10 @@ def grown(value: Any) -> Any:
     if isinstance(value, list):
         return [grown(inner) for inner in value]
     if isinstance(value, dict):
-        return {name: grown(inner) for name, inner in value.items()} | {"x_new": {"y": [None, "x"]}, "Ä": "x"}
+        return {name: grown(inner) for name, inner in value.items()} | {
+            "x_new": {"y": [None, "x"]},
+            "Ä": "x",
+        }
     return value
 
 
@@ -319,7 +404,10 @@ def test_a_new_field_is_skipped(bed: Bed, wire: Wire, streaming: bool) -> None:
 HALF, OTHER = "\\ud83d", "\\ude00"  # as JSON has them
 LETTERS = {
     "NUL": (("a\\u0000b", "\\u0000"), "a\0b\0"),
-    "controls": (("\\u001b[31m", "\\u0085\\u2028", "\\u001e"), "\x1b[31m\x85\u2028\x1e"),
+    "controls": (
+        ("\\u001b[31m", "\\u0085\\u2028", "\\u001e"),
+        "\x1b[31m\x85\u2028\x1e",
+    ),
     "a pair": ((HALF + OTHER,), "\U0001f600"),
     "a pair in two": (("a" + HALF, OTHER + "b"), "a\U0001f600b"),
     "half": (("a" + HALF, "b", OTHER + "c", HALF), "a\ufffdb\ufffdc"),
@@ -329,11 +417,17 @@ LETTERS = {
 
 @pytest.mark.parametrize("part", ["text", "reasoning"])
 @pytest.mark.parametrize("case", LETTERS)
-def test_every_letter_can_be_sent_on(bed: Bed, wire: Wire, case: str, part: str) -> None:
+def test_every_letter_can_be_sent_on(
+    bed: Bed, wire: Wire, case: str, part: str
+) -> None:
     """NUL and controls arrive as they are; a half finds its other, becomes U+FFFD, or is dropped at the very end."""
     pieces, expected = LETTERS[case]
     marks = [f"<{place}>" for place in range(len(pieces))]
-    events = wire.send.text(*marks) if part == "text" else wire.send.reasoning("".join(marks), "!", pieces=len(marks))
+    events = (
+        wire.send.text(*marks)
+        if part == "text"
+        else wire.send.reasoning("".join(marks), "!", pieces=len(marks))
+    )
     data = b"".join(events)
     for mark, piece in zip(marks, pieces, strict=True):
         data = data.replace(mark.encode(), piece.encode())
@@ -347,30 +441,46 @@ def test_every_letter_can_be_sent_on(bed: Bed, wire: Wire, case: str, part: str)
 def test_bytes_that_are_no_letters(bed: Bed, wire: Wire, streaming: bool) -> None:
     """Bytes that are no UTF-8 are an error, or U+FFFD in their place."""
     data = body(wire, streaming).replace("日本".encode(), b"\xff\xfe\xc3(")
-    outcome = bed.attempt(wire, Reply(data, content_type=wire.mime if streaming else JSON), streaming=streaming)
-    assert isinstance(outcome.error, ServerError) or (outcome.error is None and "\ufffd" in outcome.text)
+    outcome = bed.attempt(
+        wire,
+        Reply(data, content_type=wire.mime if streaming else JSON),
+        streaming=streaming,
+    )
+    assert isinstance(outcome.error, ServerError) or (
+        outcome.error is None and "\ufffd" in outcome.text
+    )
     outcome.text.encode()
 
 
 # Broken answers
 
 
-def broken(status: str = "HTTP/1.1 200 OK", *lines: str, more: bytes = b"", end: Any = "close") -> Make:
-    return lambda data, kind: Reply(data + more, raw=head(*lines, status=status, kind=kind), end=end)
+def broken(
+    status: str = "HTTP/1.1 200 OK", *lines: str, more: bytes = b"", end: Any = "close"
+) -> Make:
+    return lambda data, kind: Reply(
+        data + more, raw=head(*lines, status=status, kind=kind), end=end
+    )
 
 
 BROKEN: dict[str, Make] = {
-    "no HTTP": lambda data, kind: Reply(b"SSH-2.0-OpenSSH_9.6\r\n", raw=b"", end="close"),
+    "no HTTP": lambda data, kind: Reply(
+        b"SSH-2.0-OpenSSH_9.6\r\n", raw=b"", end="close"
+    ),
     "no head": lambda data, kind: Reply(data, raw=b"", end="close"),
     "600": broken("HTTP/1.1 600 Odd"),
     "999": broken("HTTP/1.1 999 Odd"),
     "099": broken("HTTP/1.1 099 Odd"),
     "20": broken("HTTP/1.1 20 Odd"),
-    "101": broken("HTTP/1.1 101 Switching Protocols", "upgrade: websocket", "connection: upgrade"),
+    "101": broken(
+        "HTTP/1.1 101 Switching Protocols", "upgrade: websocket", "connection: upgrade"
+    ),
     "204": broken("HTTP/1.1 204 No Content", end="clean"),
     "304": broken("HTTP/1.1 304 Not Modified", end="clean"),
     "300": broken("HTTP/1.1 300 Multiple Choices"),
-    "only 1xx": lambda data, kind: Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n", end="close"),
+    "only 1xx": lambda data, kind: Reply(
+        raw=b"HTTP/1.1 100 Continue\r\n\r\n", end="close"
+    ),
     "NUL in a header": broken("HTTP/1.1 200 OK", "x-odd: a\0b"),
     "NUL in a name": broken("HTTP/1.1 200 OK", "x-o\0d: ab"),
     "a name with a blank": broken("HTTP/1.1 200 OK", "x-odd : ab"),
@@ -378,15 +488,21 @@ BROKEN: dict[str, Make] = {
     "a negative length": broken("HTTP/1.1 200 OK", "content-length: -9"),
     "an endless length": broken("HTTP/1.1 200 OK", f"content-length: {'9' * 40}"),
     "an odd encoding": broken("HTTP/1.1 200 OK", "transfer-encoding: gzip, chunked"),
-    "a chunk of no size": broken("HTTP/1.1 200 OK", "transfer-encoding: chunked", more=b"xyz\r\n"),
-    "a length too long": lambda data, kind: broken("HTTP/1.1 200 OK", f"content-length: {len(data) + 9}")(data, kind),
+    "a chunk of no size": broken(
+        "HTTP/1.1 200 OK", "transfer-encoding: chunked", more=b"xyz\r\n"
+    ),
+    "a length too long": lambda data, kind: broken(
+        "HTTP/1.1 200 OK", f"content-length: {len(data) + 9}"
+    )(data, kind),
     "a length too short": lambda data, kind: broken(
         "HTTP/1.1 200 OK", f"content-length: {len(data) // 2}", end="clean"
     )(data, kind),
     "gzip that is none": broken("HTTP/1.1 200 OK", "content-encoding: gzip"),
     "deflate that is none": broken("HTTP/1.1 200 OK", "content-encoding: deflate"),
     "gzip cut off": with_body(lambda data: packed(deflated(data)[:-20], "gzip")),
-    "gzip once, said twice": with_body(lambda data: packed(deflated(data), "gzip", "gzip")),
+    "gzip once, said twice": with_body(
+        lambda data: packed(deflated(data), "gzip", "gzip")
+    ),
     "gzip unsaid": with_body(lambda data: packed(deflated(data))),
     "an unknown coding": with_body(lambda data: packed(deflated(data), "x-new")),
 }
@@ -396,13 +512,17 @@ WHOLE = ("a length too long", "no HTTP")
 
 @both_ways
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_answer_is_an_error_of_ours(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+def test_a_broken_answer_is_an_error_of_ours(
+    bed: Bed, wire: Wire, streaming: bool, case: str
+) -> None:
     """What is no HTTP, or not what its head says, is an error after at most what was right, and spoils nothing."""
     reply = BROKEN[case](body(wire, streaming), wire.mime if streaming else JSON)
     outcome = bed.attempt(wire, reply, streaming=streaming)
     assert TEXT.startswith(outcome.text)
     if case == "a length too long" and streaming and outcome.error is None:
-        assert outcome.text == TEXT, "an answer that says itself that it is complete is so"
+        assert outcome.text == TEXT, (
+            "an answer that says itself that it is complete is so"
+        )
     else:
         assert isinstance(outcome.error, ModelError), outcome.text
         assert outcome.error.partial.content == outcome.text
@@ -414,7 +534,9 @@ STRAY = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
 
 @both_ways
 @pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "later"])
-def test_a_second_answer_is_not_the_next_ones(bed: Bed, wire: Wire, streaming: bool, pause: float) -> None:
+def test_a_second_answer_is_not_the_next_ones(
+    bed: Bed, wire: Wire, streaming: bool, pause: float
+) -> None:
     """An answer that nobody asked for is never taken for that to the next question."""
     data, kind = body(wire, streaming), wire.mime if streaming else JSON
     wrong = data.replace("日本".encode(), b"WRONG")
@@ -431,7 +553,9 @@ def test_a_second_answer_is_not_the_next_ones(bed: Bed, wire: Wire, streaming: b
 
 @both_ways
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_redirect_within_the_server_is_followed(bed: Bed, wire: Wire, streaming: bool, status: int) -> None:
+def test_a_redirect_within_the_server_is_followed(
+    bed: Bed, wire: Wire, streaming: bool, status: int
+) -> None:
     """A question that is sent on to another path of the same server is asked there, with its key."""
     assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
     target = "/moved" + bed.server.requests[0].path
@@ -446,7 +570,11 @@ def test_a_redirect_within_the_server_is_followed(bed: Bed, wire: Wire, streamin
 @both_ways
 def test_redirects_without_end(bed: Bed, wire: Wire, streaming: bool) -> None:
     """A server that sends the question round in a circle is given up."""
-    outcome = bed.attempt(wire, *[Reply(b"", 307, "text/plain", {"location": "/x"})] * 100, streaming=streaming)
+    outcome = bed.attempt(
+        wire,
+        *[Reply(b"", 307, "text/plain", {"location": "/x"})] * 100,
+        streaming=streaming,
+    )
     assert isinstance(outcome.error, ModelError)
     assert len(bed.server.requests) < 50
 
@@ -456,7 +584,12 @@ def test_redirects_without_end(bed: Bed, wire: Wire, streaming: bool) -> None:
 
 def flood(*pieces: bytes, raw: bytes | None = None, size: int = 350 * MB) -> Reply:
     """An answer whose last piece is sent again and again, as fast as it is taken, up to more than anybody takes."""
-    return Reply(pieces[:-1], raw=raw, more=repeat(pieces[-1], size // len(pieces[-1])), end="close")
+    return Reply(
+        pieces[:-1],
+        raw=raw,
+        more=repeat(pieces[-1], size // len(pieces[-1])),
+        end="close",
+    )
 
 
 def member(data: bytes = b"") -> bytes:
@@ -467,9 +600,15 @@ ENDLESS: dict[str, Callable[[str], Reply]] = {
     "a status line": lambda kind: flood(b"a" * 9999, raw=b"HTTP/1.1 200 "),
     "a header": lambda kind: flood(b"a" * 9999, raw=b"HTTP/1.1 200 OK\r\nx-long: "),
     "headers": lambda kind: flood(b"x-long: a\r\n" * 999, raw=b"HTTP/1.1 200 OK\r\n"),
-    "a chunk's size": lambda kind: flood(b"0" * 9999, raw=head("transfer-encoding: chunked", kind=kind)),
-    "a chunk's extension": lambda kind: flood(b"1;", b"a" * 9999, raw=head("transfer-encoding: chunked", kind=kind)),
-    "trailers": lambda kind: flood(b"0\r\n", b"x: a\r\n" * 999, raw=head("transfer-encoding: chunked", kind=kind)),
+    "a chunk's size": lambda kind: flood(
+        b"0" * 9999, raw=head("transfer-encoding: chunked", kind=kind)
+    ),
+    "a chunk's extension": lambda kind: flood(
+        b"1;", b"a" * 9999, raw=head("transfer-encoding: chunked", kind=kind)
+    ),
+    "trailers": lambda kind: flood(
+        b"0\r\n", b"x: a\r\n" * 999, raw=head("transfer-encoding: chunked", kind=kind)
+    ),
 }
 
 
@@ -477,7 +616,9 @@ ENDLESS: dict[str, Callable[[str], Reply]] = {
 @pytest.mark.parametrize("case", ENDLESS)
 def test_a_head_without_end(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
     """What belongs to no body is given up before it has filled the memory."""
-    outcome = bed.measured(wire, ENDLESS[case](wire.mime if streaming else JSON), streaming=streaming)
+    outcome = bed.measured(
+        wire, ENDLESS[case](wire.mime if streaming else JSON), streaming=streaming
+    )
     assert isinstance(outcome.error, ModelError)
     assert outcome.memory < 16
     assert bed.server.requests[0].sent < 32 * MB
@@ -489,7 +630,9 @@ FULL = {"stream": 64 * MB, "plain": 256 * MB}
 def zeros(size: int, times: int) -> bytes:
     """So many zeros compressed so many times."""
     packer = zlib.compressobj(1, wbits=31)
-    data = b"".join([*(packer.compress(bytes(MB)) for _ in range(size // MB)), packer.flush()])
+    data = b"".join(
+        [*(packer.compress(bytes(MB)) for _ in range(size // MB)), packer.flush()]
+    )
     return data if times == 1 else deflated(data)
 
 
@@ -501,22 +644,34 @@ def bombs() -> dict[str, bytes]:
 
 @each_sdk
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
-def test_a_bomb_is_not_unpacked(bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str) -> None:
+def test_a_bomb_is_not_unpacked(
+    bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str
+) -> None:
     """An event of 300 MB in a few bytes is given up when it has reached its limit of 64 MB."""
     assert len(bombs[coding]) < 2 * MB
     outcome = bed.measured(wire, packed(bombs[coding], coding)(b"", wire.mime))
-    assert type(outcome.error) is ServerError and "more than 64 MB" in str(outcome.error)
+    assert type(outcome.error) is ServerError and "more than 64 MB" in str(
+        outcome.error
+    )
     assert outcome.memory < 64 * 5
     assert bed.goes_on(wire)
 
 
 @two_wires
 @pytest.mark.parametrize("coding", [None, "gzip, gzip"])
-def test_a_plain_answer_may_be_too_large(bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str | None) -> None:
+def test_a_plain_answer_may_be_too_large(
+    bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str | None
+) -> None:
     """A plain answer of 300 MB, whether sent or unpacked, is given up when it has reached its limit of 256 MB."""
-    reply = packed(bombs[coding], coding)("", JSON) if coding else flood(b" " * MB, raw=head(kind=JSON))
+    reply = (
+        packed(bombs[coding], coding)("", JSON)
+        if coding
+        else flood(b" " * MB, raw=head(kind=JSON))
+    )
     outcome = bed.measured(wire, reply, streaming=False)
-    assert type(outcome.error) is ServerError and "more than 256 MB" in str(outcome.error)
+    assert type(outcome.error) is ServerError and "more than 256 MB" in str(
+        outcome.error
+    )
     assert outcome.memory < 256 * 1.25
     assert bed.server.requests[0].sent < 300 * MB
 
@@ -526,7 +681,9 @@ def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
     """A line that never ends is given up when it has reached the limit of 64 MB."""
     start = b'{"x": "' if wire.bare else b'data: {"x": "'
     outcome = bed.measured(wire, flood(start, b"a" * MB, raw=head(kind=wire.mime)))
-    assert type(outcome.error) is ServerError and "more than 64 MB" in str(outcome.error)
+    assert type(outcome.error) is ServerError and "more than 64 MB" in str(
+        outcome.error
+    )
     assert not outcome.error.retryable
     assert outcome.memory < 64 * 5
     assert bed.server.requests[0].sent < 80 * MB
@@ -537,7 +694,9 @@ def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
     """Text of 8 MB in one event arrives whole, and takes no more than so many times the work of 1 MB."""
 
     def large(megabytes: int) -> Reply:
-        data = b"".join(wire.send.text("<big>")).replace(b"<big>", b"a" * megabytes * MB)
+        data = b"".join(wire.send.text("<big>")).replace(
+            b"<big>", b"a" * megabytes * MB
+        )
         return Reply(data, content_type=wire.mime)
 
     small, outcome = bed.measured(wire, large(1)), bed.measured(wire, large(8))
@@ -549,7 +708,9 @@ def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
 @two_wires
 @both_ways
 @pytest.mark.parametrize("status", [307, 500])
-def test_an_error_page_without_end(bed: Bed, wire: Wire, streaming: bool, status: int) -> None:
+def test_an_error_page_without_end(
+    bed: Bed, wire: Wire, streaming: bool, status: int
+) -> None:
     """Of the page of an error or of a redirect no more is read than can be told, even if it looks like events."""
     raw = head("location: /x", status=f"HTTP/1.1 {status} Odd", kind="text/plain")
     page = flood(b"a" * (MB - 2) + b"\n\n", raw=raw, size=64 * MB)
@@ -561,7 +722,12 @@ def test_an_error_page_without_end(bed: Bed, wire: Wire, streaming: bool, status
 
 def test_what_follows_gzip_is_not_kept(bed: Bed, wire: Wire) -> None:
     """Bytes after the end of what was compressed are an error or are dropped, and do not fill the memory."""
-    reply = flood(member(begun(wire, *SAID)), bytes(MB), raw=head("content-encoding: gzip"), size=32 * MB)
+    reply = flood(
+        member(begun(wire, *SAID)),
+        bytes(MB),
+        raw=head("content-encoding: gzip"),
+        size=32 * MB,
+    )
     outcome = bed.measured(wire, reply)
     assert isinstance(outcome.error, ServerError | StreamInterrupted)
     assert outcome.text == "".join(SAID)
@@ -569,7 +735,9 @@ def test_what_follows_gzip_is_not_kept(bed: Bed, wire: Wire) -> None:
 
 
 def empty_delta(wire: Wire) -> bytes:
-    return next(one for one in wire.send.text("xyz") if b'"xyz"' in one).replace(b'"xyz"', b'""')
+    return next(one for one in wire.send.text("xyz") if b'"xyz"' in one).replace(
+        b'"xyz"', b'""'
+    )
 
 
 @each_sdk
@@ -581,7 +749,11 @@ def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
     piece = one * (20_000 // len(one))
 
     def many(pieces: int) -> Reply:
-        return Reply(start, content_type=wire.mime, more=[*[piece] * pieces, body(wire)[len(start) :]])
+        return Reply(
+            start,
+            content_type=wire.mime,
+            more=[*[piece] * pieces, body(wire)[len(start) :]],
+        )
 
     small, outcome = bed.measured(wire, many(10)), bed.measured(wire, many(50))
     assert (outcome.error, outcome.text) == (None, TEXT)
@@ -597,7 +769,11 @@ def test_arguments_may_be_nested_deeply(bed: Bed, wire: Wire, streaming: bool) -
     """However deep the arguments of a call are, the tool runs, the model is told, or it is an error of ours."""
     for depth in DEPTHS:
         call = ("c1", "look", '{"query": "<deep>"}')
-        data = b"".join(wire.send.tool_calls(call, pieces=1)) if streaming else wire.send.plain_tool_calls(call)
+        data = (
+            b"".join(wire.send.tool_calls(call, pieces=1))
+            if streaming
+            else wire.send.plain_tool_calls(call)
+        )
         for mark in (b'"<deep>"', b'\\"<deep>\\"'):
             data = data.replace(mark, b"[" * depth + b"]" * depth)
         first = Reply(data, content_type=wire.mime if streaming else JSON)
@@ -613,13 +789,22 @@ class Many(tuple[Any, ...]):
         return f"{len(self)} calls"
 
 
-@pytest.mark.parametrize("wire", [wire for wire in SDK_WIRES if wire.provider != "groq"], ids=lambda wire: wire.name)
+@pytest.mark.parametrize(
+    "wire",
+    [wire for wire in SDK_WIRES if wire.provider != "groq"],
+    ids=lambda wire: wire.name,
+)
 @pytest.mark.parametrize("interleaved", [True, False], ids=["in turn", "one by one"])
-def test_the_work_grows_with_the_number_of_calls(bed: Bed, wire: Wire, interleaved: bool) -> None:
+def test_the_work_grows_with_the_number_of_calls(
+    bed: Bed, wire: Wire, interleaved: bool
+) -> None:
     """The time that the calls of a turn take grows with their number, and not with its square."""
 
     async def asked() -> list[dict[str, Any]]:
-        async with asyncio.timeout(LIMIT), bed.agents[wire.name].run_stream("Hi") as stream:
+        async with (
+            asyncio.timeout(LIMIT),
+            bed.agents[wire.name].run_stream("Hi") as stream,
+        ):
             async for chunk in stream:
                 if chunk.finish_reason == "tool_calls":
                     return chunk.metadata["tool_calls"]
@@ -627,7 +812,9 @@ def test_the_work_grows_with_the_number_of_calls(bed: Bed, wire: Wire, interleav
 
     def work(number: int) -> float:
         calls = Many((f"c{place}", "look", "{}") for place in range(number))
-        events = wire.send._stream(Answer(calls=calls, pieces=1, interleaved=interleaved))
+        events = wire.send._stream(
+            Answer(calls=calls, pieces=1, interleaved=interleaved)
+        )
         bed.server.reply(Reply(b"".join(events), content_type=wire.mime))
         started = time.process_time()
         found = bed.runner.run(asked())
@@ -650,19 +837,43 @@ def trickles(wire: Wire, *said: str) -> dict[str, Reply]:
     first = packer.compress(start) + packer.flush(zlib.Z_SYNC_FLUSH)
     kind = f"content-type: {wire.mime}"
     after = {
-        "a line": Reply([start + b'{"x": "' if wire.bare else start + b": ", b"a"], forever=True),
-        "a chunk's size": Reply([chunk(start or b" "), b"0"], raw=head("transfer-encoding: chunked"), forever=True),
-        "empty blocks": Reply([first, EMPTY_BLOCK], raw=head("content-encoding: gzip"), forever=True),
-        "many empty blocks": flood(first, EMPTY_BLOCK * 9999, raw=head("content-encoding: gzip"), size=LIMITLESS),
-        "empty members": flood(member(start), member() * 999, raw=head("content-encoding: gzip"), size=LIMITLESS),
-        "empty deltas": flood(start, empty_delta(wire) * 99, raw=head(), size=LIMITLESS),
+        "a line": Reply(
+            [start + b'{"x": "' if wire.bare else start + b": ", b"a"], forever=True
+        ),
+        "a chunk's size": Reply(
+            [chunk(start or b" "), b"0"],
+            raw=head("transfer-encoding: chunked"),
+            forever=True,
+        ),
+        "empty blocks": Reply(
+            [first, EMPTY_BLOCK], raw=head("content-encoding: gzip"), forever=True
+        ),
+        "many empty blocks": flood(
+            first,
+            EMPTY_BLOCK * 9999,
+            raw=head("content-encoding: gzip"),
+            size=LIMITLESS,
+        ),
+        "empty members": flood(
+            member(start),
+            member() * 999,
+            raw=head("content-encoding: gzip"),
+            size=LIMITLESS,
+        ),
+        "empty deltas": flood(
+            start, empty_delta(wire) * 99, raw=head(), size=LIMITLESS
+        ),
     }
     if said:
         return after
     return after | {
-        "a header": Reply([b"a"], raw=f"HTTP/1.1 200 OK\r\n{kind}\r\nx: ".encode(), forever=True),
+        "a header": Reply(
+            [b"a"], raw=f"HTTP/1.1 200 OK\r\n{kind}\r\nx: ".encode(), forever=True
+        ),
         "1xx": Reply([b"HTTP/1.1 103 Early Hints\r\n\r\n"], raw=b"", forever=True),
-        "many 1xx": flood(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99, raw=b"", size=LIMITLESS),
+        "many 1xx": flood(
+            b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99, raw=b"", size=LIMITLESS
+        ),
         "an error page": Reply([b"a"], 500, "text/html", forever=True),
         "a page": Reply([b"a"], 200, JSON, forever=True, framing="chunked"),
     }

@@ -12,7 +12,9 @@ from support.wire.common import event
 from cogent import Agent, ModelError, tool
 
 RAN: list[str] = []
-both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+both_ways = pytest.mark.parametrize(
+    "streaming", [True, False], ids=["streamed", "plain"]
+)
 
 
 @tool
@@ -27,21 +29,37 @@ def named(name: str) -> Any:
     return next(wire for wire in WIRES if wire.name == name)
 
 
-def chat_reply(*deltas: dict[str, Any], streaming: bool = True, finish: str = "stop") -> Reply:
+def chat_reply(
+    *deltas: dict[str, Any], streaming: bool = True, finish: str = "stop"
+) -> Reply:
     """A chat answer of these deltas; plain, the last one is the message."""
-    choices = [{"index": 0, "delta": delta} for delta in deltas] + [{"delta": {}, "finish_reason": finish}]
+    choices = [{"index": 0, "delta": delta} for delta in deltas] + [
+        {"delta": {}, "finish_reason": finish}
+    ]
     if streaming:
-        return Reply(b"".join(event({"choices": [choice]}) for choice in choices) + b"data: [DONE]\n\n")
+        return Reply(
+            b"".join(event({"choices": [choice]}) for choice in choices)
+            + b"data: [DONE]\n\n"
+        )
     body = {"choices": [{"message": deltas[-1], "finish_reason": finish}]}
     return Reply(json.dumps(body), content_type="application/json")
 
 
-def converse(server: Loopback, name: str, first: Reply, second: Reply, streaming: bool = True, **model: Any) -> Any:
+def converse(
+    server: Loopback,
+    name: str,
+    first: Reply,
+    second: Reply,
+    streaming: bool = True,
+    **model: Any,
+) -> Any:
     """Two runs, the second with the history of the first; returns the first response and the second request."""
     server.reply(first, second)
 
     async def run() -> Any:
-        agent: Agent = named(name).agent(server, stream=streaming, tools=[search], model=model)
+        agent: Agent = named(name).agent(
+            server, stream=streaming, tools=[search], model=model
+        )
         async with agent:
             response = await agent.run("Go")
             await agent.run("And?", history=response.messages)
@@ -62,45 +80,90 @@ EMPTY_CALLS = [
 @both_ways
 @pytest.mark.parametrize("name", ["openai-chat", "azure-chat", "groq"])
 @pytest.mark.parametrize("call", EMPTY_CALLS, ids=json.dumps)
-def test_an_empty_piece_opens_no_call(server: Loopback, name: str, call: Any, streaming: bool) -> None:
+def test_an_empty_piece_opens_no_call(
+    server: Loopback, name: str, call: Any, streaming: bool
+) -> None:
     """A piece of a call without id, name and arguments is none, and no tool runs."""
-    server.reply(chat_reply({"content": "Hello.", "tool_calls": [call]}, streaming=streaming))
+    server.reply(
+        chat_reply({"content": "Hello.", "tool_calls": [call]}, streaming=streaming)
+    )
 
     async def run() -> Any:
         async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
             return await agent.run("Go")
 
     response = asyncio.run(run())
-    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+    assert (response.content, response.finish_reason, response.tool_calls) == (
+        "Hello.",
+        "stop",
+        [],
+    )
 
 
 THINKING = [
     {"type": "thinking", "thinking": [{"type": "text", "text": "Let me "}]},
-    {"type": "thinking", "thinking": [{"type": "text", "text": "see."}], "closed": True},
+    {
+        "type": "thinking",
+        "thinking": [{"type": "text", "text": "see."}],
+        "closed": True,
+    },
 ]
 SUMMARY = [
-    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Let me ", "signature": ""}]},
-    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "see.", "signature": "sig"}]},
+    {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "Let me ", "signature": ""}],
+    },
+    {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "see.", "signature": "sig"}],
+    },
 ]
-PLAIN = [{"type": "reasoning", "text": "Let me "}, {"type": "reasoning", "text": "see."}]
+PLAIN = [
+    {"type": "reasoning", "text": "Let me "},
+    {"type": "reasoning", "text": "see."},
+]
 SENT = {
-    "Mistral": (THINKING, {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}], "closed": True}),
+    "Mistral": (
+        THINKING,
+        {
+            "type": "thinking",
+            "thinking": [{"type": "text", "text": "Let me see."}],
+            "closed": True,
+        },
+    ),
     "Databricks": (
         SUMMARY,
-        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Let me see.", "signature": "sig"}]},
+        {
+            "type": "reasoning",
+            "summary": [
+                {"type": "summary_text", "text": "Let me see.", "signature": "sig"}
+            ],
+        },
     ),
     "text": (PLAIN, {"type": "reasoning", "text": "Let me see."}),
 }
 
 
 @pytest.mark.parametrize("who", SENT)
-def test_reasoning_in_a_content_list_is_shown_and_sent_back(server: Loopback, who: str) -> None:
+def test_reasoning_in_a_content_list_is_shown_and_sent_back(
+    server: Loopback, who: str
+) -> None:
     """Reasoning parts of a content list are reasoning, and go back in the form in which they came, pieces joined."""
     pieces, joined = SENT[who]
-    first = chat_reply(*({"content": [piece]} for piece in pieces), {"content": "Hello."})
-    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}))
-    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
-    assert asked["messages"][1]["content"] == [joined, {"type": "text", "text": "Hello."}]
+    first = chat_reply(
+        *({"content": [piece]} for piece in pieces), {"content": "Hello."}
+    )
+    response, asked = converse(
+        server, "openai-chat", first, chat_reply({"content": "Bye."})
+    )
+    assert (response.content, response.messages[-1].reasoning) == (
+        "Hello.",
+        "Let me see.",
+    )
+    assert asked["messages"][1]["content"] == [
+        joined,
+        {"type": "text", "text": "Hello."},
+    ]
 
 
 def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
@@ -109,10 +172,22 @@ def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
     content = [PLAIN[0], PLAIN[1], hidden, "Hel", {"type": "text", "text": "lo."}]
     first = chat_reply({"content": content}, streaming=False)
     response, asked = converse(
-        server, "openai-chat", first, chat_reply({"content": "Bye."}, streaming=False), streaming=False
+        server,
+        "openai-chat",
+        first,
+        chat_reply({"content": "Bye."}, streaming=False),
+        streaming=False,
     )
-    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
-    assert asked["messages"][1]["content"] == [PLAIN[0], PLAIN[1], hidden, {"type": "text", "text": "Hello."}]
+    assert (response.content, response.messages[-1].reasoning) == (
+        "Hello.",
+        "Let me see.",
+    )
+    assert asked["messages"][1]["content"] == [
+        PLAIN[0],
+        PLAIN[1],
+        hidden,
+        {"type": "text", "text": "Hello."},
+    ]
 
 
 def test_text_between_reasoning_stays_there(server: Loopback) -> None:
@@ -120,18 +195,35 @@ def test_text_between_reasoning_stays_there(server: Loopback) -> None:
     text = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo."}]
     pieces = [PLAIN[0], text[0], PLAIN[1], text[1]]
     first = chat_reply(*({"content": [piece]} for piece in pieces))
-    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}))
-    assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Let me see.")
+    response, asked = converse(
+        server, "openai-chat", first, chat_reply({"content": "Bye."})
+    )
+    assert (response.content, response.messages[-1].reasoning) == (
+        "Hello.",
+        "Let me see.",
+    )
     assert asked["messages"][1]["content"] == pieces
 
 
 @both_ways
-def test_a_picture_in_a_content_list_goes_back(server: Loopback, streaming: bool) -> None:
+def test_a_picture_in_a_content_list_goes_back(
+    server: Loopback, streaming: bool
+) -> None:
     """A part that is neither text nor reasoning is kept as it came."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    content = [{"type": "text", "text": "Look: "}, picture, {"type": "text", "text": "nice."}]
+    content = [
+        {"type": "text", "text": "Look: "},
+        picture,
+        {"type": "text", "text": "nice."},
+    ]
     first = chat_reply({"content": content}, streaming=streaming)
-    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}), streaming=streaming)
+    response, asked = converse(
+        server,
+        "openai-chat",
+        first,
+        chat_reply({"content": "Bye."}),
+        streaming=streaming,
+    )
     assert response.content == "Look: nice."
     assert asked["messages"][1]["content"] == content
 
@@ -139,19 +231,39 @@ def test_a_picture_in_a_content_list_goes_back(server: Loopback, streaming: bool
 @both_ways
 def test_a_list_of_texts_goes_back_as_text(server: Loopback, streaming: bool) -> None:
     """A content list that holds only text is sent as the text that it is."""
-    first = chat_reply({"content": ["Hel", {"type": "text", "text": "lo."}, 7]}, streaming=streaming)
-    response, asked = converse(server, "openai-chat", first, chat_reply({"content": "Bye."}), streaming=streaming)
+    first = chat_reply(
+        {"content": ["Hel", {"type": "text", "text": "lo."}, 7]}, streaming=streaming
+    )
+    response, asked = converse(
+        server,
+        "openai-chat",
+        first,
+        chat_reply({"content": "Bye."}),
+        streaming=streaming,
+    )
     assert asked["messages"][1]["content"] == response.content == "Hello."
 
 
 @both_ways
 @pytest.mark.parametrize("name", ["openai-chat", "azure-chat", "groq"])
-@pytest.mark.parametrize("call", [{}, {"name": None, "arguments": None}, {"name": "", "arguments": ""}], ids=json.dumps)
-def test_an_empty_function_call_is_none(server: Loopback, name: str, call: Any, streaming: bool) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [{}, {"name": None, "arguments": None}, {"name": "", "arguments": ""}],
+    ids=json.dumps,
+)
+def test_an_empty_function_call_is_none(
+    server: Loopback, name: str, call: Any, streaming: bool
+) -> None:
     """The older field for a single call opens none where it holds nothing."""
-    server.reply(chat_reply({"content": "Hello.", "function_call": call}, streaming=streaming))
+    server.reply(
+        chat_reply({"content": "Hello.", "function_call": call}, streaming=streaming)
+    )
     response = asyncio.run(run_once(server, name, streaming))
-    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+    assert (response.content, response.finish_reason, response.tool_calls) == (
+        "Hello.",
+        "stop",
+        [],
+    )
 
 
 async def run_once(server: Loopback, name: str, streaming: bool) -> Any:
@@ -168,17 +280,29 @@ def test_an_empty_call_of_gemini_is_none(server: Loopback, streaming: bool) -> N
     whole = Reply(json.dumps(body), content_type="application/json")
     server.reply(Reply(event(body)) if streaming else whole)
     response = asyncio.run(run_once(server, "gemini", streaming))
-    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+    assert (response.content, response.finish_reason, response.tool_calls) == (
+        "Hello.",
+        "stop",
+        [],
+    )
 
 
 @both_ways
 def test_an_empty_call_of_ollama_is_none(server: Loopback, streaming: bool) -> None:
     """A call without a name and arguments is none."""
-    message = {"role": "assistant", "content": "Hello.", "tool_calls": [{"function": {"name": "", "arguments": {}}}]}
+    message = {
+        "role": "assistant",
+        "content": "Hello.",
+        "tool_calls": [{"function": {"name": "", "arguments": {}}}],
+    }
     body = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
     server.reply(Reply(json.dumps(body) + "\n", content_type="application/x-ndjson"))
     response = asyncio.run(run_once(server, "ollama", streaming))
-    assert (response.content, response.finish_reason, response.tool_calls) == ("Hello.", "stop", [])
+    assert (response.content, response.finish_reason, response.tool_calls) == (
+        "Hello.",
+        "stop",
+        [],
+    )
 
 
 # Anthropic
@@ -186,22 +310,40 @@ def test_an_empty_call_of_ollama_is_none(server: Loopback, streaming: bool) -> N
 
 def anthropic_reply(*events: dict[str, Any]) -> Reply:
     """A stream of these events and its end."""
-    return Reply(b"".join(event(data, name=data["type"]) for data in (*events, {"type": "message_stop"})))
+    return Reply(
+        b"".join(
+            event(data, name=data["type"])
+            for data in (*events, {"type": "message_stop"})
+        )
+    )
 
 
 def text_delta(text: str) -> dict[str, Any]:
     """A piece of text in block 0."""
-    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    return {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": text},
+    }
 
 
-CONTAINER = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "container": {"id": "container_1"}}}
+CONTAINER = {
+    "type": "message_delta",
+    "delta": {"stop_reason": "end_turn", "container": {"id": "container_1"}},
+}
 
 
-@pytest.mark.parametrize(("model", "sent"), [({}, "container_1"), ({"extra": {"container": "mine"}}, "mine")])
-def test_a_container_is_named_in_the_next_request(server: Loopback, model: dict[str, Any], sent: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "sent"), [({}, "container_1"), ({"extra": {"container": "mine"}}, "mine")]
+)
+def test_a_container_is_named_in_the_next_request(
+    server: Loopback, model: dict[str, Any], sent: str
+) -> None:
     """The container of a turn with provider-run code goes with the next request, unless the user names another."""
     answer = anthropic_reply(text_delta("Hello."), CONTAINER)
-    response, asked = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")), **model)
+    response, asked = converse(
+        server, "anthropic", answer, anthropic_reply(text_delta("Bye.")), **model
+    )
     assert asked["container"] == sent
     assert asked["messages"][1]["content"] == [{"type": "text", "text": "Hello."}]
     assert response.content == "Hello."
@@ -209,24 +351,42 @@ def test_a_container_is_named_in_the_next_request(server: Loopback, model: dict[
 
 def test_a_container_of_a_plain_answer(server: Loopback) -> None:
     """A plain answer names its container beside its content."""
-    body = {"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "container": {"id": "container_1"}}
+    body = {
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "container": {"id": "container_1"},
+    }
     answer = Reply(json.dumps(body), content_type="application/json")
     _, asked = converse(server, "anthropic", answer, answer, streaming=False)
     assert asked["container"] == "container_1"
 
 
-@pytest.mark.parametrize("stop", [(), ({"type": "content_block_stop", "index": 0},)], ids=["no stop", "stop"])
-def test_blocks_without_their_start(server: Loopback, stop: tuple[dict[str, Any], ...]) -> None:
+@pytest.mark.parametrize(
+    "stop", [(), ({"type": "content_block_stop", "index": 0},)], ids=["no stop", "stop"]
+)
+def test_blocks_without_their_start(
+    server: Loopback, stop: tuple[dict[str, Any], ...]
+) -> None:
     """Compatible servers leave out the events that announce a block: its pieces say what it is."""
-    thought = {"type": "content_block_delta", "index": 1, "delta": {"type": "thinking_delta", "thinking": "Hm."}}
+    thought = {
+        "type": "content_block_delta",
+        "index": 1,
+        "delta": {"type": "thinking_delta", "thinking": "Hm."},
+    }
     answer = anthropic_reply(text_delta("Hel"), text_delta("lo."), *stop, thought)
-    response, _ = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")))
+    response, _ = converse(
+        server, "anthropic", answer, anthropic_reply(text_delta("Bye."))
+    )
     assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Hm.")
 
 
 def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
     """Arguments of a call that was never named are the server's fault, which is told."""
-    piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}}
+    piece = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "input_json_delta", "partial_json": "{}"},
+    }
     with pytest.raises(ModelError, match="without the start of its block"):
         converse(server, "anthropic", anthropic_reply(piece), anthropic_reply())
     assert RAN == []
@@ -234,12 +394,24 @@ def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
 
 def test_blocks_that_share_an_index(server: Loopback) -> None:
     """Blocks that all have index 0, and no start, are all kept, and go back in their order."""
-    thought = {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm."}}
+    thought = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "thinking_delta", "thinking": "Hm."},
+    }
     stop = {"type": "content_block_stop", "index": 0}
-    answer = anthropic_reply(thought, text_delta("One."), stop, text_delta("Two."), stop)
-    response, asked = converse(server, "anthropic", answer, anthropic_reply(text_delta("Bye.")))
+    answer = anthropic_reply(
+        thought, text_delta("One."), stop, text_delta("Two."), stop
+    )
+    response, asked = converse(
+        server, "anthropic", answer, anthropic_reply(text_delta("Bye."))
+    )
     assert (response.content, response.messages[-1].reasoning) == ("One.Two.", "Hm.")
-    kept = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
+    kept = [
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "text", "text": "One."},
+        {"type": "text", "text": "Two."},
+    ]
     assert asked["messages"][1]["content"] == kept
 
 
@@ -250,8 +422,13 @@ def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
     events: list[dict[str, Any]] = []
     for query in ("a", "b"):
         block = {"type": "tool_use", "id": query, "name": "search", "input": {}}
-        arguments = {"type": "input_json_delta", "partial_json": json.dumps({"query": query})}
-        events.append({"type": "content_block_start", "index": 0, "content_block": block})
+        arguments = {
+            "type": "input_json_delta",
+            "partial_json": json.dumps({"query": query}),
+        }
+        events.append(
+            {"type": "content_block_start", "index": 0, "content_block": block}
+        )
         events.append({"type": "content_block_delta", "index": 0, "delta": arguments})
         events += [{"type": "content_block_stop", "index": 0}] * stops
     end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}
@@ -259,7 +436,10 @@ def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
     asyncio.run(run_once(server, "anthropic", True))
     assert sorted(RAN) == ["a", "b"]
     sent = server.requests[-1].json["messages"][1]["content"]
-    assert [(block["id"], block["input"]) for block in sent] == [("a", {"query": "a"}), ("b", {"query": "b"})]
+    assert [(block["id"], block["input"]) for block in sent] == [
+        ("a", {"query": "a"}),
+        ("b", {"query": "b"}),
+    ]
 
 
 def test_a_container_is_not_named_to_another_server(server: Loopback) -> None:
@@ -279,16 +459,24 @@ def test_a_container_is_not_named_to_another_server(server: Loopback) -> None:
 
 
 @both_ways
-def test_a_turn_that_is_continued_names_its_container(server: Loopback, streaming: bool) -> None:
+def test_a_turn_that_is_continued_names_its_container(
+    server: Loopback, streaming: bool
+) -> None:
     """The request that continues a paused turn names the container of that turn."""
     pause = {"stop_reason": "pause_turn", "container": {"id": "container_1"}}
     events = [text_delta("Hel"), {"type": "message_delta", "delta": pause}]
     whole = json.dumps({"content": [{"type": "text", "text": "Hel"}], **pause})
-    last = json.dumps({"content": [{"type": "text", "text": "lo."}], "stop_reason": "end_turn"})
+    last = json.dumps(
+        {"content": [{"type": "text", "text": "lo."}], "stop_reason": "end_turn"}
+    )
     if streaming:
-        server.reply(anthropic_reply(*events), anthropic_reply(text_delta("lo."), CONTAINER))
+        server.reply(
+            anthropic_reply(*events), anthropic_reply(text_delta("lo."), CONTAINER)
+        )
     else:
-        server.reply(*(Reply(body, content_type="application/json") for body in (whole, last)))
+        server.reply(
+            *(Reply(body, content_type="application/json") for body in (whole, last))
+        )
     response = asyncio.run(run_once(server, "anthropic", streaming))
     assert response.content == "Hello."
     assert server.requests[1].json["container"] == "container_1"

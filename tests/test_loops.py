@@ -48,11 +48,20 @@ class Echo(Loopback):
         self.wire = wire
 
     def next_reply(self, request: Recorded) -> Reply:
-        send, streaming = self.wire.send, ":stream" in request.path or request.json.get("stream", False)
+        send, streaming = (
+            self.wire.send,
+            ":stream" in request.path or request.json.get("stream", False),
+        )
         if b"Look" in request.body and b"Found" not in request.body:
-            make, said = (send.tool_calls if streaming else send.plain_tool_calls), [("c1", "look", '{"query": "it"}')]
+            make, said = (
+                (send.tool_calls if streaming else send.plain_tool_calls),
+                [("c1", "look", '{"query": "it"}')],
+            )
         else:
-            make, said = (send.text if streaming else send.plain_text), [*mark_of(request)]
+            make, said = (
+                (send.text if streaming else send.plain_text),
+                [*mark_of(request)],
+            )
         return Reply(make(*said), content_type=self.wire.mime if streaming else JSON)
 
     def users(self) -> dict[int, set[str]]:
@@ -87,7 +96,11 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     gc.collect()
     records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
-    told = [record.getMessage() for record in records if record.name == "asyncio" and record.levelno >= logging.WARNING]
+    told = [
+        record.getMessage()
+        for record in records
+        if record.name == "asyncio" and record.levelno >= logging.WARNING
+    ]
     # The debug mode tells of each callback that was slow, and on a busy machine many are.
     assert [words for words in told if not words.startswith("Executing")] == []
 
@@ -121,9 +134,15 @@ async def say(agent: Agent, words: str, streaming: bool = True) -> str:
 
 async def busy(agent: Agent, mark: str) -> list[str]:
     """What an agent says in streams and plain runs, with and without a tool, one by one and then all at once."""
-    asked = [(f"{verb} <{mark}{verb}>", streaming) for streaming in (True, False) for verb in ("Say", "Look")]
+    asked = [
+        (f"{verb} <{mark}{verb}>", streaming)
+        for streaming in (True, False)
+        for verb in ("Say", "Look")
+    ]
     one_by_one = [await say(agent, *question) for question in asked[1:3]]
-    return one_by_one + await asyncio.gather(*[say(agent, *question) for question in asked])
+    return one_by_one + await asyncio.gather(
+        *[say(agent, *question) for question in asked]
+    )
 
 
 def all_of(mark: str) -> list[str]:
@@ -160,11 +179,15 @@ def test_one_loop_after_the_other(echo: Echo, wire: Wire, kind: str) -> None:
 
 def held_streams(wire: Wire) -> Reply:
     """An answer that falls silent after its first words."""
-    return Reply(wire.send.text("Hello", " again")[:-2], end="stall", content_type=wire.mime)
+    return Reply(
+        wire.send.text("Hello", " again")[:-2], end="stall", content_type=wire.mime
+    )
 
 
 @every_kind
-def test_a_loop_may_end_in_the_middle_of_a_stream(server: Loopback, wire: Wire, kind: str) -> None:
+def test_a_loop_may_end_in_the_middle_of_a_stream(
+    server: Loopback, wire: Wire, kind: str
+) -> None:
     """A stream that a task reads when its loop ends is closed with it, and keeps what it has."""
     server.reply(held_streams(wire))
     stream = wire.agent(server).run_stream("Go")
@@ -183,11 +206,16 @@ def test_a_loop_may_end_in_the_middle_of_a_stream(server: Loopback, wire: Wire, 
     with runner(kind) as loop:
         loop.run(run())
     assert server.requests[0].wait_disconnected(PROMPT)
-    assert stream.response.content.startswith("Hello") and stream.response.finish_reason is None
+    assert (
+        stream.response.content.startswith("Hello")
+        and stream.response.finish_reason is None
+    )
     assert left(server)
 
 
-def test_a_stream_is_made_outside_a_loop_and_read_in_one(echo: Echo, wire: Wire) -> None:
+def test_a_stream_is_made_outside_a_loop_and_read_in_one(
+    echo: Echo, wire: Wire
+) -> None:
     """An agent and a stream can be made where no loop runs; they open nothing before the first chunk is asked for."""
     agent = wire.agent(echo)
     stream, unread = agent.run_stream("Say <A>"), agent.run_stream("Say <B>")
@@ -218,8 +246,14 @@ def refusal(wire: Wire, status: int, **headers: str) -> Reply:
 def test_the_next_request_opens_no_connection(server: Loopback, wire: Wire) -> None:
     """After a stream, a tool's turn, a plain run, a retry or an error status the same connection is used again."""
     send, call = wire.send, ("c1", "look", '{"query": "it"}')
-    streamed, whole = Reply(send.text("Hi"), content_type=wire.mime), Reply(send.plain_text("Hi"), content_type=JSON)
-    asked = Reply(send.tool_calls(call), content_type=wire.mime), Reply(send.plain_tool_calls(call), content_type=JSON)
+    streamed, whole = (
+        Reply(send.text("Hi"), content_type=wire.mime),
+        Reply(send.plain_text("Hi"), content_type=JSON),
+    )
+    asked = (
+        Reply(send.tool_calls(call), content_type=wire.mime),
+        Reply(send.plain_tool_calls(call), content_type=JSON),
+    )
     again = refusal(wire, 503, **{"retry-after-ms": "1"})
     # Nobody waits for an hour, so that this is not asked again.
     page = Reply("<html>Bad gateway</html>", 502, "text/html", {"retry-after": "3600"})
@@ -258,14 +292,19 @@ def test_runs_at_the_same_time_share_a_client(echo: Echo, wire: Wire) -> None:
 
     async def run() -> list[list[str]]:
         async with wire.agent(echo) as agent:
-            return [await asyncio.gather(*[say(agent, f"Say <{n}>") for n in range(5)]) for _ in range(3)]
+            return [
+                await asyncio.gather(*[say(agent, f"Say <{n}>") for n in range(5)])
+                for _ in range(3)
+            ]
 
     assert asyncio.run(run()) == [["0", "1", "2", "3", "4"]] * 3
     assert len(echo.users()) <= 5
 
 
 @pytest.mark.parametrize("how", ["aclose", "block"])
-def test_closing_closes_at_once_and_is_not_the_end(echo: Echo, wire: Wire, how: str) -> None:
+def test_closing_closes_at_once_and_is_not_the_end(
+    echo: Echo, wire: Wire, how: str
+) -> None:
     """When an agent's `aclose()` or block ends its connections are closed, and a later run opens a new client."""
     agent = wire.agent(echo)
 
@@ -290,9 +329,13 @@ def test_closing_closes_at_once_and_is_not_the_end(echo: Echo, wire: Wire, how: 
     assert [request.connection for request in echo.requests] == [1, 2]
 
 
-def test_a_stream_whose_agent_is_closed_does_not_hang(server: Loopback, wire: Wire) -> None:
+def test_a_stream_whose_agent_is_closed_does_not_hang(
+    server: Loopback, wire: Wire
+) -> None:
     """Closing an agent in the middle of a stream ends that stream with an error of our family, and no other harm."""
-    server.reply(held_streams(wire), Reply(wire.send.text("Hi"), content_type=wire.mime))
+    server.reply(
+        held_streams(wire), Reply(wire.send.text("Hi"), content_type=wire.mime)
+    )
     agent = wire.agent(server)
 
     async def read(begun: asyncio.Event) -> None:
@@ -313,9 +356,13 @@ def test_a_stream_whose_agent_is_closed_does_not_hang(server: Loopback, wire: Wi
     assert left(server)
 
 
-def test_a_run_whose_agent_is_closed_goes_on_with_a_new_client(server: Loopback, wire: Wire) -> None:
+def test_a_run_whose_agent_is_closed_goes_on_with_a_new_client(
+    server: Loopback, wire: Wire
+) -> None:
     """An agent that is closed while a run's tool is at work opens a new client for that run's next question."""
-    server.reply(Reply(wire.send.tool_calls(("c1", "close", "{}")), content_type=wire.mime))
+    server.reply(
+        Reply(wire.send.tool_calls(("c1", "close", "{}")), content_type=wire.mime)
+    )
     server.reply(Reply(wire.send.text("Hi"), content_type=wire.mime))
 
     @tool
@@ -330,7 +377,9 @@ def test_a_run_whose_agent_is_closed_goes_on_with_a_new_client(server: Loopback,
     assert left(server)
 
 
-def test_an_agent_that_is_dropped_closes_its_connections(echo: Echo, wire: Wire) -> None:
+def test_an_agent_that_is_dropped_closes_its_connections(
+    echo: Echo, wire: Wire
+) -> None:
     """Nobody has to close an agent: when the last name for it goes its connections are closed, in the running loop."""
 
     async def run() -> bool:
@@ -364,10 +413,16 @@ def test_two_agents_never_share(echo: Echo, wire: Wire) -> None:
 
 
 @asynccontextmanager
-async def own_client(wire: Wire, url: str, seconds: float = 30, retries: int = 0) -> AsyncIterator[Any]:
+async def own_client(
+    wire: Wire, url: str, seconds: float = 30, retries: int = 0
+) -> AsyncIterator[Any]:
     """An SDK client as a user makes it, closed as a user closes it; it waits for so many seconds."""
     if wire.provider == "gemini":
-        options = {"base_url": url, "api_version": "v1beta", "timeout": int(seconds * 1000)}
+        options = {
+            "base_url": url,
+            "api_version": "v1beta",
+            "timeout": int(seconds * 1000),
+        }
         client = genai.Client(api_key="key", http_options=options)
         yield client
         client.close()
@@ -378,12 +433,18 @@ async def own_client(wire: Wire, url: str, seconds: float = 30, retries: int = 0
         yield plain
         await plain.close()  # type: ignore[no-untyped-call]
         return
-    settings: dict[str, Any] = {"api_key": "key", "timeout": seconds, "max_retries": retries}
+    settings: dict[str, Any] = {
+        "api_key": "key",
+        "timeout": seconds,
+        "max_retries": retries,
+    }
     makers: dict[str, Callable[[], Any]] = {
         "openai": lambda: openai.AsyncOpenAI(base_url=f"{url}/v1", **settings),
         "openai-chat": lambda: openai.AsyncOpenAI(base_url=f"{url}/v1", **settings),
         "azure": lambda: openai.AsyncOpenAI(base_url=f"{url}/openai/v1/", **settings),
-        "azure-chat": lambda: openai.AsyncAzureOpenAI(azure_endpoint=url, api_version="2025-04-01", **settings),
+        "azure-chat": lambda: openai.AsyncAzureOpenAI(
+            azure_endpoint=url, api_version="2025-04-01", **settings
+        ),
         "groq": lambda: groq.AsyncGroq(base_url=url, **settings),
         "anthropic": lambda: anthropic.AsyncAnthropic(base_url=url, **settings),
     }
@@ -397,11 +458,15 @@ def test_a_client_of_the_users_is_never_closed(echo: Echo, wire: Wire) -> None:
     async def run() -> None:
         async with own_client(wire, echo.url) as client:
             for streaming in (True, False):
-                async with Agent("a", Model(f"{wire.provider}:gpt-test", client=client)) as agent:
+                async with Agent(
+                    "a", Model(f"{wire.provider}:gpt-test", client=client)
+                ) as agent:
                     assert await say(agent, "Say <A>", streaming) == "A"
                     await agent.aclose()
                     assert await say(agent, "Say <A>", streaming) == "A"
-            assert {request.connection for request in echo.requests} == {1} and echo.open_connections == 1
+            assert {request.connection for request in echo.requests} == {
+                1
+            } and echo.open_connections == 1
 
     asyncio.run(run())
     assert left(echo)
@@ -453,7 +518,9 @@ def test_threads_that_begin_at_the_same_moment(echo: Echo, wire: Wire) -> None:
     assert left(echo)
 
 
-def test_a_stream_outlives_the_loop_of_another_thread(server: Loopback, wire: Wire) -> None:
+def test_a_stream_outlives_the_loop_of_another_thread(
+    server: Loopback, wire: Wire
+) -> None:
     """A stream in one thread goes on when another thread's loop, which used the same agent, ends."""
     events = wire.send.text(*["word "] * 10)
     server.reply(Reply(events, pause=0.02, content_type=wire.mime))
@@ -488,7 +555,9 @@ def test_closing_from_another_thread(echo: Echo, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["that ends", "that goes on"])
-def test_closing_while_the_other_loop_rests(echo: Echo, wire: Wire, again: bool) -> None:
+def test_closing_while_the_other_loop_rests(
+    echo: Echo, wire: Wire, again: bool
+) -> None:
     """An agent may be closed in one loop while another of its loops does not run, whatever becomes of that one."""
     agent = wire.agent(echo)
     with asyncio.Runner() as loop:
@@ -538,7 +607,9 @@ def background() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
 def test_a_loop_in_the_background(server: Loopback, wire: Wire) -> None:
     """Where one loop lives on, a stream may be read chunk by chunk from many calls, and the client stays the same."""
     server.reply(*[Reply(wire.send.text("Hel", "lo"), content_type=wire.mime)] * 2)
-    server.reply(held_streams(wire), Reply(wire.send.plain_text("Hi"), content_type=JSON))
+    server.reply(
+        held_streams(wire), Reply(wire.send.plain_text("Hi"), content_type=JSON)
+    )
     agent = wire.agent(server)
 
     async def next_of(stream: Any) -> str | None:
@@ -548,7 +619,11 @@ def test_a_loop_in_the_background(server: Loopback, wire: Wire) -> None:
     with background() as call:
         for _ in range(2):
             stream = agent.run_stream("Go")
-            assert list(iter(lambda stream=stream: call(next_of(stream)), None)) == ["Hel", "lo", ""]
+            assert list(iter(lambda stream=stream: call(next_of(stream)), None)) == [
+                "Hel",
+                "lo",
+                "",
+            ]
         assert [request.connection for request in server.requests] == [1, 1]
         stopped = agent.run_stream("Go")
         assert call(next_of(stopped)) == "Hello"
@@ -592,12 +667,16 @@ def test_a_process_pool(echo: Echo, wire: Wire, processes: ProcessPoolExecutor) 
 
     async def run() -> tuple[list[str], list[str]]:
         assert await say(agent, "Say <A>") == "A"
-        told = await asyncio.get_running_loop().run_in_executor(processes, elsewhere, agent, "B")
+        told = await asyncio.get_running_loop().run_in_executor(
+            processes, elsewhere, agent, "B"
+        )
         assert await say(agent, "Say <A>") == "A"
         return told
 
     assert asyncio.run(run()) == (all_of("B"), [])
     for request in echo.requests:
-        assert (f"from-{wire.variable}" in str(request.headers)) == (mark_of(request) != "A")
+        assert (f"from-{wire.variable}" in str(request.headers)) == (
+            mark_of(request) != "A"
+        )
     assert all(len(marks) == 1 for marks in echo.users().values())
     assert left(echo)

@@ -6,12 +6,27 @@ from typing import Any
 import pytest
 from conftest import Wire
 from support.loopback import Loopback
-from test_sent_back import ANTHROPIC, CHAT, GEMINI, OPENAI, STREAMED, calling, moved, read, run, saying, search, weather
+from test_sent_back import (
+    ANTHROPIC,
+    CHAT,
+    GEMINI,
+    OPENAI,
+    STREAMED,
+    calling,
+    moved,
+    read,
+    run,
+    saying,
+    search,
+    weather,
+)
 
 from cogent import Message, ToolCall
 
 Call = tuple[str, str, str]
-EACH_WITH_OWN_CALLS = pytest.mark.parametrize("wire", [OPENAI, CHAT, ANTHROPIC, GEMINI], ids=lambda w: w.name)
+EACH_WITH_OWN_CALLS = pytest.mark.parametrize(
+    "wire", [OPENAI, CHAT, ANTHROPIC, GEMINI], ids=lambda w: w.name
+)
 
 # Ids of a turn's calls, where the new id of one is the id with which another came.
 IDS = [
@@ -28,7 +43,10 @@ IDS = [
 
 def asking(ids: tuple[str, ...]) -> list[Call]:
     """Calls with these ids, each about another city."""
-    return [(id, "weather", json.dumps({"city": f"Town {place}"})) for place, id in enumerate(ids)]
+    return [
+        (id, "weather", json.dumps({"city": f"Town {place}"}))
+        for place, id in enumerate(ids)
+    ]
 
 
 def check_pairs(wire: Wire, body: Any, calls: int) -> None:
@@ -45,21 +63,33 @@ def check_pairs(wire: Wire, body: Any, calls: int) -> None:
 @STREAMED
 @EACH_WITH_OWN_CALLS
 @pytest.mark.parametrize("ids", IDS, ids=lambda ids: ascii([id[:10] for id in ids]))
-def test_a_new_id_that_another_call_came_with(server: Loopback, wire: Wire, stream: bool, ids: tuple[str, ...]) -> None:
+def test_a_new_id_that_another_call_came_with(
+    server: Loopback, wire: Wire, stream: bool, ids: tuple[str, ...]
+) -> None:
     """Each call goes back with the result of its own arguments, also where the new id of one is another's first id."""
     calls = asking(ids)
-    server.reply(*[calling(wire, stream, *calls, reasoning="Hm.")] * 2, saying(wire, stream))
+    server.reply(
+        *[calling(wire, stream, *calls, reasoning="Hm.")] * 2, saying(wire, stream)
+    )
     response = run(wire.agent(server, tools=[weather, search], stream=stream))
     for turn, request in enumerate(server.requests[1:], 1):
         check_pairs(wire, request.json, turn * len(ids))
-    check_pairs(wire, moved(server, wire, [message.to_dict() for message in response.messages]), 2 * len(ids))
+    check_pairs(
+        wire,
+        moved(server, wire, [message.to_dict() for message in response.messages]),
+        2 * len(ids),
+    )
 
 
-def test_results_without_a_name_and_an_id_are_read_as_they_were_written(server: Loopback, wire: Wire) -> None:
+def test_results_without_a_name_and_an_id_are_read_as_they_were_written(
+    server: Loopback, wire: Wire
+) -> None:
     """An empty name and no name are the same, so that a history that was stored gives the same request."""
     history = [
         Message("user", "Go"),
-        Message("assistant", tool_calls=[ToolCall("a", "weather", {}), ToolCall("", "", {})]),
+        Message(
+            "assistant", tool_calls=[ToolCall("a", "weather", {}), ToolCall("", "", {})]
+        ),
         Message("tool", "first", name=""),
         Message("tool", "second", tool_call_id="", name=""),
     ]
@@ -72,4 +102,8 @@ def test_results_without_a_name_and_an_id_are_read_as_they_were_written(server: 
 def test_a_text_of_the_assistant_says_that_it_is_a_message(server: Loopback) -> None:
     """Servers of the Responses API that are not OpenAI's tell items apart by their type alone."""
     body = moved(server, OPENAI, [Message("user", "Hi"), Message("assistant", "Hello")])
-    assert body["input"][1] == {"type": "message", "role": "assistant", "content": "Hello"}
+    assert body["input"][1] == {
+        "type": "message",
+        "role": "assistant",
+        "content": "Hello",
+    }

@@ -55,13 +55,17 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
         return await agent.run(message, **options)
 
 
-def run(server: Loopback, *replies: Reply, streaming: bool = True, **settings: Any) -> Response:
+def run(
+    server: Loopback, *replies: Reply, streaming: bool = True, **settings: Any
+) -> Response:
     """The response of a run against these replies."""
     server.reply(*replies)
     return asyncio.run(answer(OLLAMA.agent(server, stream=streaming, **settings)))
 
 
-def fail(server: Loopback, reply: Reply, streaming: bool = True, **settings: Any) -> ModelError:
+def fail(
+    server: Loopback, reply: Reply, streaming: bool = True, **settings: Any
+) -> ModelError:
     """The error of a run against this reply."""
     with pytest.raises(ModelError) as raised:
         run(server, reply, streaming=streaming, **settings)
@@ -70,7 +74,10 @@ def fail(server: Loopback, reply: Reply, streaming: bool = True, **settings: Any
 
 def refusal(status: int, error: Any, **headers: str) -> Reply:
     return Reply(
-        json.dumps({"error": error}), status, JSON, {name.replace("_", "-"): headers[name] for name in headers}
+        json.dumps({"error": error}),
+        status,
+        JSON,
+        {name.replace("_", "-"): headers[name] for name in headers},
     )
 
 
@@ -127,7 +134,10 @@ def test_a_rich_tool_reaches_the_server_whole(server: Loopback) -> None:
     run(server, Reply(ollama_chat.text("ok")), tools=[forecast])
     (sent,) = server.requests[0].json["tools"]
     parameters = sent["function"].pop("parameters")
-    assert sent == {"type": "function", "function": {"name": "forecast", "description": "Forecast the weather."}}
+    assert sent == {
+        "type": "function",
+        "function": {"name": "forecast", "description": "Forecast the weather."},
+    }
     assert parameters.keys() == {"type", "properties", "required"}
     assert (parameters["type"], parameters["required"]) == ("object", ["place", "unit"])
     place, unit, days, hour, detail, tags, stops = parameters["properties"].values()
@@ -140,14 +150,29 @@ def test_a_rich_tool_reaches_the_server_whole(server: Loopback) -> None:
         "title": "Place",
     }
     assert place["type"] == "object" and told(place) == ("The place. ", city)
-    assert unit == {"type": "string", "enum": ["celsius", "kelvin"], **told_title(unit, "Unit")}
-    assert days["type"] == "integer" and told(days) == ("How many days. ", {"default": 3, "maximum": 14, "minimum": 1})
+    assert unit == {
+        "type": "string",
+        "enum": ["celsius", "kelvin"],
+        **told_title(unit, "Unit"),
+    }
+    assert days["type"] == "integer" and told(days) == (
+        "How many days. ",
+        {"default": 3, "maximum": 14, "minimum": 1},
+    )
     assert hour == {"type": ["integer", "null"], "description": "The hour of the day."}
-    assert (detail["type"], detail["enum"], told(detail)) == ("string", ["low", "high"], ("", {"default": "low"}))
+    assert (detail["type"], detail["enum"], told(detail)) == (
+        "string",
+        ["low", "high"],
+        ("", {"default": "low"}),
+    )
     assert (tags["type"], tags["items"]) == ("array", {"type": "string"})
     assert told(tags) == ("Words to note. ", {"default": []})
     items = {"description": "Where to look.", "type": "object", **city}
-    assert stops["type"] == ["array", "null"] and "items" not in stops and told(stops) == ("", {"items": items})
+    assert (
+        stops["type"] == ["array", "null"]
+        and "items" not in stops
+        and told(stops) == ("", {"items": items})
+    )
 
 
 def told_title(parameter: dict[str, Any], title: str) -> dict[str, Any]:
@@ -160,28 +185,56 @@ def told_title(parameter: dict[str, Any], title: str) -> dict[str, Any]:
     ("parameter", "flat"),
     [
         ({}, {}),
-        ({"type": "string", "description": "A word."}, {"type": "string", "description": "A word."}),
-        ({"const": "a", "type": "string"}, {"type": "string", "enum": ["a"]}),
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}, {"type": ["integer", "null"]}),
-        ({"anyOf": [{"enum": ["a"], "type": "string"}, {"type": "null"}]}, {"type": ["string", "null"], "enum": ["a"]}),
         (
-            {"anyOf": [{"type": "integer"}, {"type": "string"}], "description": "Either."},
+            {"type": "string", "description": "A word."},
+            {"type": "string", "description": "A word."},
+        ),
+        ({"const": "a", "type": "string"}, {"type": "string", "enum": ["a"]}),
+        (
+            {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+            {"type": ["integer", "null"]},
+        ),
+        (
+            {"anyOf": [{"enum": ["a"], "type": "string"}, {"type": "null"}]},
+            {"type": ["string", "null"], "enum": ["a"]},
+        ),
+        (
+            {
+                "anyOf": [{"type": "integer"}, {"type": "string"}],
+                "description": "Either.",
+            },
             {
                 "type": ["integer", "string"],
                 "description": 'Either. JSON schema: {"anyOf": [{"type": "integer"}, {"type": "string"}]}',
             },
         ),
-        ({"type": "number", "minimum": 0}, {"type": "number", "description": 'JSON schema: {"minimum": 0}'}),
+        (
+            {"type": "number", "minimum": 0},
+            {"type": "number", "description": 'JSON schema: {"minimum": 0}'},
+        ),
         (
             {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
-            {"type": "array", "description": 'JSON schema: {"items": {"type": "array", "items": {"type": "integer"}}}'},
+            {
+                "type": "array",
+                "description": 'JSON schema: {"items": {"type": "array", "items": {"type": "integer"}}}',
+            },
         ),
     ],
 )
-def test_a_parameter_is_made_flat(parameter: dict[str, Any], flat: dict[str, Any]) -> None:
+def test_a_parameter_is_made_flat(
+    parameter: dict[str, Any], flat: dict[str, Any]
+) -> None:
     """What Ollama's own schema type has no field for is told in words, and nothing is told twice."""
-    given = {"type": "object", "properties": {"x": parameter}, "additionalProperties": False}
-    assert encode_schema(given) == {"type": "object", "properties": {"x": flat}, "required": []}
+    given = {
+        "type": "object",
+        "properties": {"x": parameter},
+        "additionalProperties": False,
+    }
+    assert encode_schema(given) == {
+        "type": "object",
+        "properties": {"x": flat},
+        "required": [],
+    }
 
 
 class Node(BaseModel):
@@ -199,7 +252,9 @@ def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
         return root.name
 
     run(server, Reply(ollama_chat.text("ok")), tools=[walk])
-    root = server.requests[0].json["tools"][0]["function"]["parameters"]["properties"]["root"]
+    root = server.requests[0].json["tools"][0]["function"]["parameters"]["properties"][
+        "root"
+    ]
     _, schema = told(root)
     assert (root["type"], schema["title"]) == ("object", "Node")
     assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
@@ -208,9 +263,21 @@ def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
 
 def test_settings_become_options(server: Loopback) -> None:
     """max_tokens and temperature join the user's options, which win, and the rest of `extra` goes as it is."""
-    extra = {"think": True, "keep_alive": "5m", "options": {"num_ctx": 8192, "temperature": 0.1}}
-    run(server, Reply(ollama_chat.text("ok")), model={"max_tokens": 9, "temperature": 0.5, "extra": extra})
-    run(server, Reply(ollama_chat.text("ok")), model={"max_tokens": 9, "extra": {"options": Options(num_ctx=8192)}})
+    extra = {
+        "think": True,
+        "keep_alive": "5m",
+        "options": {"num_ctx": 8192, "temperature": 0.1},
+    }
+    run(
+        server,
+        Reply(ollama_chat.text("ok")),
+        model={"max_tokens": 9, "temperature": 0.5, "extra": extra},
+    )
+    run(
+        server,
+        Reply(ollama_chat.text("ok")),
+        model={"max_tokens": 9, "extra": {"options": Options(num_ctx=8192)}},
+    )
     run(server, Reply(ollama_chat.text("ok")), streaming=True, instructions="Be brief.")
     full, typed, bare = (request.json for request in server.requests)
     assert (full["think"], full["keep_alive"]) == (True, "5m")
@@ -218,7 +285,10 @@ def test_settings_become_options(server: Loopback) -> None:
     assert typed["options"] == {"num_predict": 9, "num_ctx": 8192}
     assert bare == {
         "model": "gpt-test",
-        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Go"}],
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Go"},
+        ],
         "stream": True,
         "tools": [],  # the SDK's own
     }
@@ -226,8 +296,14 @@ def test_settings_become_options(server: Loopback) -> None:
 
 def test_a_value_that_json_cannot_hold(server: Loopback) -> None:
     """What the SDK cannot send or does not accept is the caller's mistake and is not tried again."""
-    for extra in ({"options": {"seed": object()}}, {"think": object()}, {"tools": [{"type": 3}]}):
-        error = fail(server, Reply(), model={"extra": extra, "max_retries": 2}, tools=[add])
+    for extra in (
+        {"options": {"seed": object()}},
+        {"think": object()},
+        {"tools": [{"type": 3}]},
+    ):
+        error = fail(
+            server, Reply(), model={"extra": extra, "max_retries": 2}, tools=[add]
+        )
         assert (type(error), error.retryable) == (BadRequest, False)
     assert server.requests == []
 
@@ -237,10 +313,17 @@ def test_a_value_that_json_cannot_hold(server: Loopback) -> None:
 
 def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
     """Thinking, text and calls go back as they came but without ids, and the results follow by name, in call order."""
-    calls = [("call_a", "add", '{"a": 1, "b": 2}'), ("call_b", "add", '{"a": 3, "b": 4}')]
+    calls = [
+        ("call_a", "add", '{"a": 1, "b": 2}'),
+        ("call_b", "add", '{"a": 3, "b": 4}'),
+    ]
     first = ollama_chat.tool_calls(*calls, text="Let me add.", reasoning="Two sums.")
     response = run(
-        server, Reply(first), Reply(ollama_chat.text("3 and 7")), tools=[add], model={"extra": {"think": True}}
+        server,
+        Reply(first),
+        Reply(ollama_chat.text("3 and 7")),
+        tools=[add],
+        model={"extra": {"think": True}},
     )
     expected = [
         {"role": "user", "content": "Go"},
@@ -257,20 +340,32 @@ def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
         {"role": "tool", "content": "7", "tool_name": "add"},
     ]
     assert server.requests[1].json["messages"] == expected
-    stored = json.loads(json.dumps([message.to_dict() for message in response.messages]))
+    stored = json.loads(
+        json.dumps([message.to_dict() for message in response.messages])
+    )
     server.reply(Reply(ollama_chat.text("Yes")))
     asyncio.run(answer(OLLAMA.agent(server, stream=True), "Sure?", history=stored))
-    last = [{"role": "assistant", "content": "3 and 7"}, {"role": "user", "content": "Sure?"}]
+    last = [
+        {"role": "assistant", "content": "3 and 7"},
+        {"role": "user", "content": "Sure?"},
+    ]
     assert server.requests[2].json["messages"] == expected + last
 
 
 def test_calls_without_ids_get_some(server: Loopback) -> None:
     """Calls of the same function, with the same arguments too, stay apart, and no two in a run share an id."""
     calls = [("", "add", '{"a": 1, "b": 2}')] * 2
-    replies = [*[Reply(ollama_chat.tool_calls(*calls))] * 2, Reply(ollama_chat.text("ok"))]
+    replies = [
+        *[Reply(ollama_chat.tool_calls(*calls))] * 2,
+        Reply(ollama_chat.text("ok")),
+    ]
     response = run(server, *replies, tools=[add])
-    assert len({call.id for call in response.tool_calls}) == 4 and all(call.id for call in response.tool_calls)
-    assert [call.result.content for call in response.tool_calls if call.result] == ["3"] * 4
+    assert len({call.id for call in response.tool_calls}) == 4 and all(
+        call.id for call in response.tool_calls
+    )
+    assert [call.result.content for call in response.tool_calls if call.result] == [
+        "3"
+    ] * 4
 
 
 def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
@@ -278,7 +373,13 @@ def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
     calls = [ToolCall("c1", "add", {"a": 1, "b": 2}), ToolCall("c2", "add", "{broken")]
     history = [
         Message("user", "Add"),
-        Message("assistant", tool_calls=calls, reasoning="secret", provider="openai-chat", items=[{"x": 1}]),
+        Message(
+            "assistant",
+            tool_calls=calls,
+            reasoning="secret",
+            provider="openai-chat",
+            items=[{"x": 1}],
+        ),
         Message("tool", "3", tool_call_id="c1", name="add"),
         Message("tool", "Not JSON.", tool_call_id="c2", name="add", is_error=True),
     ]
@@ -288,7 +389,9 @@ def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
     arguments = [{"a": 1, "b": 2}, {"INVALID_JSON": "{broken"}]
     assert assistant == {
         "role": "assistant",
-        "tool_calls": [{"function": {"name": "add", "arguments": given}} for given in arguments],
+        "tool_calls": [
+            {"function": {"name": "add", "arguments": given}} for given in arguments
+        ],
     }
     assert [result["content"] for result in results] == ["3", "Not JSON."]
 
@@ -297,13 +400,18 @@ def test_a_conversation_goes_to_another_provider(server: Loopback) -> None:
     """The ids that were made up tie each call to its result where a provider wants ids."""
     calls = [("", "add", '{"a": 1, "b": 2}'), ("", "add", '{"a": 3, "b": 4}')]
     history = run(
-        server, Reply(ollama_chat.tool_calls(*calls, reasoning="Hm.")), Reply(ollama_chat.text("ok")), tools=[add]
+        server,
+        Reply(ollama_chat.tool_calls(*calls, reasoning="Hm.")),
+        Reply(ollama_chat.text("ok")),
+        tools=[add],
     ).messages
     server.reply(Reply(chat_completions.text("ok")))
     asyncio.run(answer(CHAT.agent(server, stream=True), history=history))
     assistant, *results = server.requests[2].json["messages"][1:4]
     assert "thinking" not in json.dumps(server.requests[2].json)
-    assert [call["id"] for call in assistant["tool_calls"]] == [result["tool_call_id"] for result in results]
+    assert [call["id"] for call in assistant["tool_calls"]] == [
+        result["tool_call_id"] for result in results
+    ]
     assert [result["content"] for result in results] == ["3", "7"]
 
 
@@ -311,7 +419,14 @@ def test_a_conversation_goes_to_another_provider(server: Loopback) -> None:
 
 
 def line(message: dict[str, Any], **more: Any) -> ChatResponse:
-    return ChatResponse(**{"model": "m", "message": {"role": "assistant", **message}, "done": False, **more})
+    return ChatResponse(
+        **{
+            "model": "m",
+            "message": {"role": "assistant", **message},
+            "done": False,
+            **more,
+        }
+    )
 
 
 CALL = {"function": {"name": "f", "arguments": {"a": [1, None]}}}
@@ -324,16 +439,31 @@ SAID = TurnUpdate(model="m")
     [
         (line({"content": "a"}), [StreamChunk("a")]),
         (line({"content": "", "thinking": "t"}), [StreamChunk(reasoning="t")]),
-        (line({"content": "a", "thinking": "t"}), [StreamChunk(reasoning="t"), StreamChunk("a")]),
+        (
+            line({"content": "a", "thinking": "t"}),
+            [StreamChunk(reasoning="t"), StreamChunk("a")],
+        ),
         (line({"content": None, "tool_calls": None}), [SAID]),
         (line({"content": ""}), [SAID]),
         (line({"tool_calls": [CALL, {"id": "x", **CALL}]}), [ASKED, ASKED, SAID]),
         (line({"content": "a", "tool_calls": [CALL]}), [StreamChunk("a"), ASKED]),
-        (line({}, done=True, done_reason="length"), [TurnUpdate(model="m", finish="length")]),
-        (line({"content": "a"}, done=True), [StreamChunk("a"), TurnUpdate(model="m", finish="stop")]),
+        (
+            line({}, done=True, done_reason="length"),
+            [TurnUpdate(model="m", finish="length")],
+        ),
+        (
+            line({"content": "a"}, done=True),
+            [StreamChunk("a"), TurnUpdate(model="m", finish="stop")],
+        ),
         (
             line({}, done=True, done_reason="stop", prompt_eval_count=0, eval_count=7),
-            [TurnUpdate(model="m", finish="stop", usage={"input_tokens": 0, "output_tokens": 7})],
+            [
+                TurnUpdate(
+                    model="m",
+                    finish="stop",
+                    usage={"input_tokens": 0, "output_tokens": 7},
+                )
+            ],
         ),
         (line({}, done_reason="stop"), [SAID]),
     ],
@@ -346,28 +476,59 @@ def test_a_line_has_its_parts(event: ChatResponse, parts: list[Part]) -> None:
 @both_ways
 def test_the_counts_are_the_servers(server: Loopback, streaming: bool) -> None:
     """The counts of each turn are added up; where there are none, they are estimated and marked so."""
-    make = ollama_chat.text if streaming else lambda *deltas, **more: [ollama_chat.plain_text(*deltas, **more)]
-    counted = run(server, Reply(make("Hello", usage=(18, 64)), content_type=JSON), streaming=streaming)
-    assert {"input_tokens": 18, "output_tokens": 64, "total_tokens": 82}.items() <= counted.metadata["tokens"].items()
+    make = (
+        ollama_chat.text
+        if streaming
+        else lambda *deltas, **more: [ollama_chat.plain_text(*deltas, **more)]
+    )
+    counted = run(
+        server,
+        Reply(make("Hello", usage=(18, 64)), content_type=JSON),
+        streaming=streaming,
+    )
+    assert {
+        "input_tokens": 18,
+        "output_tokens": 64,
+        "total_tokens": 82,
+    }.items() <= counted.metadata["tokens"].items()
     assert "estimated" not in counted.metadata["tokens"]
-    unknown = run(server, Reply(make("Hello", usage=None), content_type=JSON), streaming=streaming)
-    assert unknown.metadata["tokens"]["estimated"] is True and unknown.metadata["tokens"]["output_tokens"] == 2
+    unknown = run(
+        server, Reply(make("Hello", usage=None), content_type=JSON), streaming=streaming
+    )
+    assert (
+        unknown.metadata["tokens"]["estimated"] is True
+        and unknown.metadata["tokens"]["output_tokens"] == 2
+    )
 
 
 def test_a_turn_that_was_cut_runs_nothing(server: Loopback) -> None:
     """Calls of an answer that ended with "length" are shown but not run."""
-    response = run(server, Reply(ollama_chat.tool_calls(("", "add", '{"a": 1, "b": 2}'), finish="length")), tools=[add])
-    assert response.finish_reason == "length" and response.metadata["raw_finish_reason"] == "length"
+    response = run(
+        server,
+        Reply(ollama_chat.tool_calls(("", "add", '{"a": 1, "b": 2}'), finish="length")),
+        tools=[add],
+    )
+    assert (
+        response.finish_reason == "length"
+        and response.metadata["raw_finish_reason"] == "length"
+    )
     assert [call["executed"] for call in response.metadata["tool_calls"]] == [False]
 
 
 @pytest.mark.parametrize("split", [None, 1, 2, 3])
 @both_ways
-def test_line_separators_of_other_alphabets_are_text(server: Loopback, streaming: bool, split: int | None) -> None:
+def test_line_separators_of_other_alphabets_are_text(
+    server: Loopback, streaming: bool, split: int | None
+) -> None:
     """NEL and the separators of lines and paragraphs arrive as they are, in whatever pieces the bytes come."""
     text = "one\x85two\u2028three\u2029four — é 🙂\v\f\x1c\r\n"
     body = ollama_chat.text(text) if streaming else ollama_chat.plain_text(text)
-    assert run(server, Reply(body, split=split, content_type=JSON), streaming=streaming).content == text
+    assert (
+        run(
+            server, Reply(body, split=split, content_type=JSON), streaming=streaming
+        ).content
+        == text
+    )
 
 
 def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
@@ -393,12 +554,18 @@ def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
 
 
 @both_ways
-def test_a_model_that_is_not_there_can_be_pulled(server: Loopback, streaming: bool) -> None:
+def test_a_model_that_is_not_there_can_be_pulled(
+    server: Loopback, streaming: bool
+) -> None:
     """A missing model is ModelNotFound and says how to get it, and a wrong path does not."""
     error = fail(server, refusal(404, "model 'gpt-test' not found"), streaming)
     assert (type(error), error.status, error.retryable) == (ModelNotFound, 404, False)
-    assert "model 'gpt-test' not found" in str(error) and "`ollama pull gpt-test`" in str(error)
-    assert "pull" not in str(fail(server, Reply("404 page not found", 404, "text/plain"), streaming))
+    assert "model 'gpt-test' not found" in str(
+        error
+    ) and "`ollama pull gpt-test`" in str(error)
+    assert "pull" not in str(
+        fail(server, Reply("404 page not found", 404, "text/plain"), streaming)
+    )
 
 
 @both_ways
@@ -407,7 +574,9 @@ def test_a_server_that_is_not_there_can_be_started(streaming: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = "http://{}:{}".format(*listener.getsockname())
     agent = Agent("a", Model("ollama:m", base_url=url, max_retries=0), stream=streaming)
-    with pytest.raises(ConnectionFailed, match=r"cannot reach the server.*`ollama serve`.*OLLAMA_HOST") as raised:
+    with pytest.raises(
+        ConnectionFailed, match=r"cannot reach the server.*`ollama serve`.*OLLAMA_HOST"
+    ) as raised:
         asyncio.run(answer(agent))
     assert raised.value.retryable and raised.value.__cause__ is not None
 
@@ -435,23 +604,40 @@ def test_an_error_has_its_class(
 
 
 @both_ways
-def test_the_wait_that_was_asked_for_is_known(server: Loopback, streaming: bool) -> None:
+def test_the_wait_that_was_asked_for_is_known(
+    server: Loopback, streaming: bool
+) -> None:
     """`retry-after` is told, though the SDK's error has no headers."""
-    assert fail(server, refusal(429, "slow down", retry_after="7"), streaming).retry_after == 7
+    assert (
+        fail(server, refusal(429, "slow down", retry_after="7"), streaming).retry_after
+        == 7
+    )
 
 
 def test_an_error_in_the_stream_keeps_the_text(server: Loopback) -> None:
     """An error line after text ends the run with the server's words and the text so far."""
-    error = fail(server, Reply(ollama_chat.error_event("unexpected EOF", None, "", after=("Hel", "lo"))))
-    assert (type(error), error.status) == (ServerError, 200) and "unexpected EOF" in str(error)
+    error = fail(
+        server,
+        Reply(ollama_chat.error_event("unexpected EOF", None, "", after=("Hel", "lo"))),
+    )
+    assert (type(error), error.status) == (
+        ServerError,
+        200,
+    ) and "unexpected EOF" in str(error)
     assert error.partial is not None and error.partial.content == "Hello"
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
-def test_a_stream_without_its_last_line_is_interrupted(server: Loopback, end: Any) -> None:
+def test_a_stream_without_its_last_line_is_interrupted(
+    server: Loopback, end: Any
+) -> None:
     """An answer that stops between two lines or within one is interrupted, never complete."""
     lines = ollama_chat.text("Hel", "lo")
-    for size in (len(lines[0] + lines[1]), len(lines[0] + lines[1]) + 20, sum(map(len, lines)) - 2):
+    for size in (
+        len(lines[0] + lines[1]),
+        len(lines[0] + lines[1]) + 20,
+        sum(map(len, lines)) - 2,
+    ):
         error = fail(server, Reply(lines, truncate=size, end=end))
         assert type(error) is StreamInterrupted and error.retryable
         assert error.partial is not None and error.partial.content == "Hello"
@@ -462,7 +648,9 @@ def test_every_part_of_a_line_is_known_as_one() -> None:
     message = {"role": "assistant", "content": 'a "q" \u2028 {}', "tool_calls": [CALL]}
     whole = json.dumps({"message": message, "n": [1.5e-3, True, None], "done": False})
     for size in range(1, len(whole)):
-        assert type(translate_error(decoding(whole[:size]), "m")) is StreamInterrupted, whole[:size]
+        assert (
+            type(translate_error(decoding(whole[:size]), "m")) is StreamInterrupted
+        ), whole[:size]
     for text in ("<html>", "", "oops", "{not json at all}", '{"a": 1} trailing words'):
         assert type(translate_error(decoding(text), "m")) is ServerError, text
 
@@ -474,37 +662,69 @@ def decoding(text: str) -> json.JSONDecodeError:
 
 
 @both_ways
-@pytest.mark.parametrize("body", ["[]", "42", "null", "{}", '{"message": "x"}', "<html>Log in</html>"])
-def test_what_is_no_answer_is_the_servers_fault(server: Loopback, streaming: bool, body: str) -> None:
+@pytest.mark.parametrize(
+    "body", ["[]", "42", "null", "{}", '{"message": "x"}', "<html>Log in</html>"]
+)
+def test_what_is_no_answer_is_the_servers_fault(
+    server: Loopback, streaming: bool, body: str
+) -> None:
     """JSON that is no object, an object without a message and a page are errors of the server."""
     assert type(fail(server, Reply(body, content_type=JSON), streaming)) is ServerError
 
 
 @both_ways
-def test_a_key_that_the_server_repeats_is_taken_out(server: Loopback, streaming: bool) -> None:
+def test_a_key_that_the_server_repeats_is_taken_out(
+    server: Loopback, streaming: bool
+) -> None:
     """A key in the server's message is not in the error."""
-    error = fail(server, refusal(401, "bad key sk-canary-0123"), streaming, model={"api_key": "sk-canary-0123"})
-    assert "bad key" in str(error) and "canary" not in f"{error}{error!r}{error.__cause__!r}"
+    error = fail(
+        server,
+        refusal(401, "bad key sk-canary-0123"),
+        streaming,
+        model={"api_key": "sk-canary-0123"},
+    )
+    assert (
+        "bad key" in str(error)
+        and "canary" not in f"{error}{error!r}{error.__cause__!r}"
+    )
 
 
 # The client
 
 
-def test_the_address_and_the_key_come_from_the_environment(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_and_the_key_come_from_the_environment(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """OLLAMA_HOST and OLLAMA_API_KEY hold where the model has no settings of its own, which go first."""
     server.reply(*[Reply(ollama_chat.text("ok"))] * 3)
-    asyncio.run(answer(Agent("a", Model("ollama:llama3.2:3b", base_url=server.url), stream=True)))
+    asyncio.run(
+        answer(
+            Agent("a", Model("ollama:llama3.2:3b", base_url=server.url), stream=True)
+        )
+    )
     monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
     monkeypatch.setenv("OLLAMA_API_KEY", "from-outside")
     asyncio.run(answer(Agent("a", "ollama:m", stream=True)))
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:1")
-    asyncio.run(answer(Agent("a", Model("ollama:m", base_url=f"{server.url}/at/", api_key="own"), stream=True)))
+    asyncio.run(
+        answer(
+            Agent(
+                "a",
+                Model("ollama:m", base_url=f"{server.url}/at/", api_key="own"),
+                stream=True,
+            )
+        )
+    )
     assert [request.headers.get("authorization") for request in server.requests] == [
         None,
         "Bearer from-outside",
         "Bearer own",
     ]
-    assert [request.path for request in server.requests] == ["/api/chat", "/api/chat", "/at/api/chat"]
+    assert [request.path for request in server.requests] == [
+        "/api/chat",
+        "/api/chat",
+        "/at/api/chat",
+    ]
     assert server.requests[0].json["model"] == "llama3.2:3b"
 
 

@@ -56,28 +56,44 @@ def script(server: Loopback, wire: Wire, streamed: bool) -> None:
     """The server asks for the weather, and then tells it."""
     calls = [("c1", "weather", ARGUMENTS), ("c2", "weather", ARGUMENTS)]
     if streamed:
-        made = [wire.send.tool_calls(*calls, text="Let me see.", reasoning="Hm."), wire.send.reasoning("So.", "Sunny.")]
+        made = [
+            wire.send.tool_calls(*calls, text="Let me see.", reasoning="Hm."),
+            wire.send.reasoning("So.", "Sunny."),
+        ]
     else:
         made = [
             wire.send.plain_tool_calls(*calls, text="Let me see.", reasoning="Hm."),
             wire.send.plain_reasoning("So.", "Sunny."),
         ]
-    server.reply(*[Reply(body, content_type=wire.mime if streamed else JSON) for body in made])
+    server.reply(
+        *[Reply(body, content_type=wire.mime if streamed else JSON) for body in made]
+    )
 
 
 def comparable(response: Response) -> Any:
     """A response without what time changes."""
-    told = json.dumps([m.to_dict() for m in response.messages]), repr(response.turns), response.content
-    calls = [(call.id, call.name, call.arguments, call.result and call.result.content) for call in response.tool_calls]
+    told = (
+        json.dumps([m.to_dict() for m in response.messages]),
+        repr(response.turns),
+        response.content,
+    )
+    calls = [
+        (call.id, call.name, call.arguments, call.result and call.result.content)
+        for call in response.tool_calls
+    ]
     metadata = {
-        key: value for key, value in response.metadata.items() if key not in ("duration", "time_to_first_token")
+        key: value
+        for key, value in response.metadata.items()
+        if key not in ("duration", "time_to_first_token")
     }
     for call in metadata["tool_calls"]:
         call.pop("duration", None)
     return told, calls, metadata
 
 
-def run_it(server: Loopback, wire: Wire, streamed: bool, spoiling: bool) -> tuple[Any, list[Any]]:
+def run_it(
+    server: Loopback, wire: Wire, streamed: bool, spoiling: bool
+) -> tuple[Any, list[Any]]:
     """The response, and what the server was asked, of a run whose reader changes all that it is given."""
 
     async def ask() -> Response:
@@ -111,7 +127,9 @@ def test_what_a_reader_changes_changes_nothing(server: Loopback, wire: Wire) -> 
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "plain"])
-def test_a_tool_that_changes_its_arguments_changes_no_history(server: Loopback, wire: Wire, streamed: bool) -> None:
+def test_a_tool_that_changes_its_arguments_changes_no_history(
+    server: Loopback, wire: Wire, streamed: bool
+) -> None:
     """The conversation keeps what the model asked for, whatever a tool does with it."""
     (told, calls, metadata), requests = run_it(server, wire, streamed, False)
     assert "spoilt" not in json.dumps([told, calls, metadata, requests])
@@ -130,7 +148,12 @@ def test_a_history_is_copied_when_a_run_begins(server: Loopback, wire: Wire) -> 
             spoil(first.messages)
             async for _ in stream:
                 pass
-            after = json.dumps([message.to_dict() for message in stream.response.messages[: len(first.messages) - 1]])
+            after = json.dumps(
+                [
+                    message.to_dict()
+                    for message in stream.response.messages[: len(first.messages) - 1]
+                ]
+            )
             assert after == before
             return first, stream.response
 
@@ -187,7 +210,14 @@ def test_a_copy_of_json_shares_nothing_at_any_depth() -> None:
 # Agents
 
 
-SETTINGS = {"name": "b", "model": "gpt-other", "instructions": "new", "tools": (), "stream": True, "max_steps": 3}
+SETTINGS = {
+    "name": "b",
+    "model": "gpt-other",
+    "instructions": "new",
+    "tools": (),
+    "stream": True,
+    "max_steps": 3,
+}
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, "timeout", "temperature"])
@@ -210,12 +240,26 @@ def test_the_tools_of_an_agent_are_read_only() -> None:
     assert (list(agent.tools), "weather" in agent.tools) == (["weather"], True)
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))])
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))]
+)
 def test_a_copy_of_an_agent_is_the_same_and_read_only(again: Any) -> None:
     """Copies and pickles keep the configuration and what it forbids."""
-    agent = Agent("a", "gpt-test", instructions="old", tools=[weather], stream=True, max_steps=3, timeout=5)
+    agent = Agent(
+        "a",
+        "gpt-test",
+        instructions="old",
+        tools=[weather],
+        stream=True,
+        max_steps=3,
+        timeout=5,
+    )
     other = again(agent)
-    assert all(getattr(other, name) == getattr(agent, name) for name in SETTINGS if name != "tools")
+    assert all(
+        getattr(other, name) == getattr(agent, name)
+        for name in SETTINGS
+        if name != "tools"
+    )
     assert (list(other.tools), other.timeout) == (["weather"], agent.timeout)
     with pytest.raises(AttributeError):
         other.instructions = "new"
@@ -257,14 +301,23 @@ def work(pieces: list[StreamChunk]) -> int:
     for piece in pieces:
         turn.add(piece)
         run.response()
-    return sum(len(texts) for texts in (turn._text, turn._thoughts, *(call.arguments for call in turn._calls.all)))
+    return sum(
+        len(texts)
+        for texts in (
+            turn._text,
+            turn._thoughts,
+            *(call.arguments for call in turn._calls.all),
+        )
+    )
 
 
 def call_piece(arguments: str) -> StreamChunk:
     return StreamChunk(tool_call=ToolCallDelta(0, "c1", "weather", arguments))
 
 
-@pytest.mark.parametrize("make", [StreamChunk, lambda text: StreamChunk(reasoning=text), call_piece])
+@pytest.mark.parametrize(
+    "make", [StreamChunk, lambda text: StreamChunk(reasoning=text), call_piece]
+)
 def test_reading_the_response_keeps_no_pieces(make: Any) -> None:
     """However many pieces came, a response is made of one text each: reading it after each piece stays cheap."""
     assert work([make("ab") for _ in range(500)]) == 1
@@ -285,7 +338,19 @@ def test_the_arguments_of_a_call_are_parsed_once() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": "x"}', '{"a": "\\\\"}', '{"a": "\\""}', " {} ", "[]", '{"a"', "", "{}}", '{"a": "}"}', "null", '"{"'],
+    [
+        '{"a": "x"}',
+        '{"a": "\\\\"}',
+        '{"a": "\\""}',
+        " {} ",
+        "[]",
+        '{"a"',
+        "",
+        "{}}",
+        '{"a": "}"}',
+        "null",
+        '"{"',
+    ],
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_arguments_are_an_object_or_not(text: str, size: int) -> None:
@@ -314,12 +379,29 @@ def test_an_item_is_handed_out_as_a_copy() -> None:
 
 def test_a_copy_has_every_field() -> None:
     """A message and its calls are copied with all that they hold, and share no list, dict or result."""
-    call = ToolCall("c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call")
-    message = Message("assistant", "text", [call], "id", "name", True, "Hm.", "openai", [{"a": [1]}], "http://x")
-    empty = {field.name for field in fields(message) if not getattr(message, field.name)}
+    call = ToolCall(
+        "c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call"
+    )
+    message = Message(
+        "assistant",
+        "text",
+        [call],
+        "id",
+        "name",
+        True,
+        "Hm.",
+        "openai",
+        [{"a": [1]}],
+        "http://x",
+    )
+    empty = {
+        field.name for field in fields(message) if not getattr(message, field.name)
+    }
     assert not empty, "each field has a value here, so that none can be forgotten"
     copied = copy_message(message)
     assert copied == message
     spoil(copied)
     assert message.tool_calls == [call] and message.items == [{"a": [1]}]
-    assert call == ToolCall("c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call")
+    assert call == ToolCall(
+        "c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call"
+    )

@@ -41,13 +41,24 @@ def test_a_plain_request_asks_for_no_stream(wire: Wire, server: Loopback) -> Non
         assert request.json["stream"] is False
 
 
-@pytest.mark.parametrize("mime", ["text/event-stream", "application/json", "text/plain"])
-def test_a_stream_that_nobody_asked_for_is_the_answer(wire: Wire, server: Loopback, mime: str) -> None:
+@pytest.mark.parametrize(
+    "mime", ["text/event-stream", "application/json", "text/plain"]
+)
+def test_a_stream_that_nobody_asked_for_is_the_answer(
+    wire: Wire, server: Loopback, mime: str
+) -> None:
     """The events are read like those of a stream that was asked for, with one request for each turn."""
     if wire.provider == "gemini":
         pytest.skip("its paths differ, so that no server takes one for the other")
-    streams = [wire.send.tool_calls(("call_1", "add", '{"a": 1, "b": 2}')), wire.send.text("It ", "is 3.")]
-    response = ask(wire, server, *[Reply(b"".join(stream), content_type=mime) for stream in streams])
+    streams = [
+        wire.send.tool_calls(("call_1", "add", '{"a": 1, "b": 2}')),
+        wire.send.text("It ", "is 3."),
+    ]
+    response = ask(
+        wire,
+        server,
+        *[Reply(b"".join(stream), content_type=mime) for stream in streams],
+    )
     assert response.content == "It is 3."
     assert [call.result.content for call in response.tool_calls if call.result] == ["3"]
     assert response.turns[-1].usage.input_tokens == 11

@@ -47,29 +47,48 @@ def test_no_stream_lies_about_its_end(url: str) -> None:
     """Of two hundred streams each is complete and exact, or an error after a fault with a true beginning."""
     report = asyncio.run(soak.soak(url, 200, 20))
     assert report.wrong == []
-    assert {name for name, ends in report.ends.items() if ends[soak.COMPLETE]} == {wire.name for wire in WIRES}
+    assert {name for name, ends in report.ends.items() if ends[soak.COMPLETE]} == {
+        wire.name for wire in WIRES
+    }
     assert {fault for fault, _ in report.faults} == set(FAULTS)
     assert {end for fault, end in report.faults if fault == "status"} == {soak.COMPLETE}
 
 
 def test_a_soak_sees_a_lie(url: str) -> None:
     """A run that ends well is wrong where more text, other arguments or an error were to be expected of it."""
-    order = next(order for number in range(200, 300) if len(planned(order := Order("soak", number)).turns) == 2)
+    order = next(
+        order
+        for number in range(200, 300)
+        if len(planned(order := Order("soak", number)).turns) == 2
+    )
     plan = planned(order)
     [asks, says] = plan.turns
 
     async def run() -> soak.Outcome:
-        async with storm.agents(url, WIRES[:1], tools=[soak.echo, soak.echo_in_thread]) as [agent]:
+        async with storm.agents(
+            url, WIRES[:1], tools=[soak.echo, soak.echo_in_thread]
+        ) as [agent]:
             return await soak.outcome(agent, order)
 
     seen = asyncio.run(run())
     assert soak.problem(plan, seen) == ""
     longer = replace(plan, turns=(asks, replace(says, deltas=(*says.deltas, "More."))))
     assert soak.problem(longer, seen) == "the text"
-    assert soak.problem(replace(plan, turns=(replace(asks, calls=asks.calls[1:]), says)), seen) == "the tools that ran"
-    assert soak.problem(plan, replace(seen, chunks=seen.chunks[:-1])) == "the final chunk"
-    assert soak.problem(plan, replace(seen, chunks=seen.chunks[1:])).startswith("the text, the response")
-    assert soak.problem(plan, replace(seen, error=TimeoutError())).startswith("the error, the partial response")
+    assert (
+        soak.problem(
+            replace(plan, turns=(replace(asks, calls=asks.calls[1:]), says)), seen
+        )
+        == "the tools that ran"
+    )
+    assert (
+        soak.problem(plan, replace(seen, chunks=seen.chunks[:-1])) == "the final chunk"
+    )
+    assert soak.problem(plan, replace(seen, chunks=seen.chunks[1:])).startswith(
+        "the text, the response"
+    )
+    assert soak.problem(plan, replace(seen, error=TimeoutError())).startswith(
+        "the error, the partial response"
+    )
 
 
 @each_sdk

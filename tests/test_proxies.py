@@ -10,7 +10,9 @@ from support.loopback import Loopback, Reply
 from cogent import Agent, Model
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+both_ways = pytest.mark.parametrize(
+    "streaming", [True, False], ids=["streamed", "plain"]
+)
 
 
 @pytest.fixture
@@ -34,10 +36,17 @@ def reply(wire: Wire, streaming: bool) -> Reply:
 
 def answer(wire: Wire, address: str, streaming: bool) -> str:
     """What an agent of this provider answers that asks this address."""
-    settings = {"base_url": address + wire.suffix, "api_key": "key", "max_retries": 0, **wire.settings}
+    settings = {
+        "base_url": address + wire.suffix,
+        "api_key": "key",
+        "max_retries": 0,
+        **wire.settings,
+    }
 
     async def main() -> str:
-        async with Agent("a", Model(f"{wire.provider}:gpt-test", **settings), stream=streaming) as agent:
+        async with Agent(
+            "a", Model(f"{wire.provider}:gpt-test", **settings), stream=streaming
+        ) as agent:
             return (await agent.run("Go")).content
 
     return asyncio.run(main())
@@ -51,7 +60,9 @@ def test_no_proxy_is_asked_for_a_server_of_this_machine(
     """A request to a loopback address goes straight there, whatever the environment says."""
     server.reply(reply(wire, streaming))
     address = server.url.replace("127.0.0.1", host)
-    if host == "127.0.0.2":  # nobody listens there, which is what the error says, unless the proxy was asked
+    if (
+        host == "127.0.0.2"
+    ):  # nobody listens there, which is what the error says, unless the proxy was asked
         with pytest.raises(Exception, match="cannot reach the server"):
             answer(wire, address, streaming)
     else:
@@ -60,11 +71,15 @@ def test_no_proxy_is_asked_for_a_server_of_this_machine(
 
 
 @both_ways
-def test_a_proxy_is_asked_for_other_hosts(proxy: Loopback, wire: Wire, streaming: bool) -> None:
+def test_a_proxy_is_asked_for_other_hosts(
+    proxy: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A request to another host goes through the proxy of the environment, as ever."""
     proxy.reply(reply(wire, streaming))
     assert answer(wire, "http://models.example", streaming) == "Done"
-    assert [request.path.startswith("http://models.example") for request in proxy.requests] == [True]
+    assert [
+        request.path.startswith("http://models.example") for request in proxy.requests
+    ] == [True]
 
 
 @both_ways
@@ -98,14 +113,19 @@ def test_an_address_of_this_machine_in_the_environment(
     variable, suffix = VARIABLES[wire.name]
     monkeypatch.setenv(variable, f"http://127.1.2.3:9{suffix}")
     settings = AZURE_CHAT if wire.name == "azure-chat" else {}
-    agent = Agent("a", Model(f"{wire.provider}:gpt-test", api_key="key", max_retries=0, **settings))
+    agent = Agent(
+        "a",
+        Model(f"{wire.provider}:gpt-test", api_key="key", max_retries=0, **settings),
+    )
     with pytest.raises(Exception, match="cannot reach the server"):
         asyncio.run(agent.run("Go"))
     assert proxy.requests == []
 
 
 @both_ways
-def test_the_model_inside_the_process_is_asked_without_a_proxy(proxy: Loopback, streaming: bool) -> None:
+def test_the_model_inside_the_process_is_asked_without_a_proxy(
+    proxy: Loopback, streaming: bool
+) -> None:
     """The prompt of `local` stays in the process."""
     agent = Agent("a", Model("local", max_tokens=2, max_retries=0), stream=streaming)
     assert asyncio.run(agent.run("Hi")).finish_reason in ("stop", "length")

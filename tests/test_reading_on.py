@@ -143,7 +143,10 @@ WAYS = [
 
 @pytest.mark.parametrize("leave", WAYS, ids=lambda leave: leave.__name__)
 def test_leaving_a_loop_stops_a_stream_with_a_name(
-    server: Loopback, wire: Wire, held: AgentStream, leave: Callable[[AgentStream], Awaitable[Any]]
+    server: Loopback,
+    wire: Wire,
+    held: AgentStream,
+    leave: Callable[[AgentStream], Awaitable[Any]],
 ) -> None:
     """Although the stream is still held the server sees it, a second loop just ends, and the response has what came."""
 
@@ -157,7 +160,10 @@ def test_leaving_a_loop_stops_a_stream_with_a_name(
         assert await contents(held) == []
         assert await contents(held) == []
         assert await anext(held, None) is None
-        assert held.response.content.startswith("Hello") and held.response.finish_reason is None
+        assert (
+            held.response.content.startswith("Hello")
+            and held.response.finish_reason is None
+        )
 
     asyncio.run(main())
     sys.last_value = None
@@ -181,7 +187,12 @@ def test_leaving_a_loop_cancels_its_tools(server: Loopback, wire: Wire) -> None:
         """Answer."""
         return "done"
 
-    server.reply(Reply(wire.send.tool_calls(("c1", "hang", "{}"), ("c2", "quick", "{}")), content_type=wire.mime))
+    server.reply(
+        Reply(
+            wire.send.tool_calls(("c1", "hang", "{}"), ("c2", "quick", "{}")),
+            content_type=wire.mime,
+        )
+    )
 
     async def main() -> None:
         stream = wire.agent(server, tools=[hang, quick]).run_stream("Go")
@@ -189,7 +200,9 @@ def test_leaving_a_loop_cancels_its_tools(server: Loopback, wire: Wire) -> None:
             if chunk.tool_result:
                 break
         await asyncio.wait_for(ended.wait(), PATIENCE)
-        assert [call["executed"] for call in stream.response.metadata["tool_calls"]] == [False, True]
+        assert [
+            call["executed"] for call in stream.response.metadata["tool_calls"]
+        ] == [False, True]
 
     asyncio.run(main())
 
@@ -219,7 +232,9 @@ async def aiter_next(stream: AgentStream) -> StreamChunk:
         await asyncio.sleep(0)
 
 
-def test_a_loop_goes_on_after_chunks_that_were_read_by_hand(server: Loopback, one: Wire) -> None:
+def test_a_loop_goes_on_after_chunks_that_were_read_by_hand(
+    server: Loopback, one: Wire
+) -> None:
     """The first chunk by `anext`, the others in a loop."""
     stream = whole(server, one, "a", "b", "c")
 
@@ -230,7 +245,9 @@ def test_a_loop_goes_on_after_chunks_that_were_read_by_hand(server: Loopback, on
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_an_iterator_that_gave_no_chunk_stops_nothing(server: Loopback, one: Wire, begun: bool) -> None:
+def test_an_iterator_that_gave_no_chunk_stops_nothing(
+    server: Loopback, one: Wire, begun: bool
+) -> None:
     """Asking for an iterator and dropping it is no loop, before the first chunk and between two."""
     stream = whole(server, one, "a", "b")
 
@@ -273,7 +290,9 @@ def test_a_stream_that_ended_is_freed_at_once(server: Loopback, wire: Wire) -> N
             for how in (to_the_end, by_break, by_exception, to_an_error):
                 events = wire.send.text("Hello", " again")
                 cut = len(b"".join(events)) // 2 if how is to_an_error else None
-                server.reply(Reply(b"".join(events), truncate=cut, content_type=wire.mime))
+                server.reply(
+                    Reply(b"".join(events), truncate=cut, content_type=wire.mime)
+                )
                 agent = wire.agent(server)
                 stream = agent.run_stream("Go")
                 known = weakref.ref(stream)
@@ -304,8 +323,16 @@ async def error_of(awaitable: Awaitable[Any]) -> CogentError:
 def is_again(error: CogentError, former: CogentError) -> bool:
     """Whether this is the former error, or equal to it."""
     details = {**former.__dict__, "partial": None}
-    same = type(error) is type(former) and str(error) == str(former) and error.__cause__ is former.__cause__
-    return same and {**error.__dict__, "partial": None} == details and error.partial.content == former.partial.content
+    same = (
+        type(error) is type(former)
+        and str(error) == str(former)
+        and error.__cause__ is former.__cause__
+    )
+    return (
+        same
+        and {**error.__dict__, "partial": None} == details
+        and error.partial.content == former.partial.content
+    )
 
 
 def failing(server: Loopback, wire: Wire, how: str) -> AgentStream:
@@ -321,7 +348,11 @@ def failing(server: Loopback, wire: Wire, how: str) -> AgentStream:
     if how == "cut":
         server.reply(Reply(body, truncate=len(body) // 2, content_type=wire.mime))
     elif how == "status":
-        server.reply(Reply(wire.send.error_body("No.", None, "some_error"), 400, "application/json"))
+        server.reply(
+            Reply(
+                wire.send.error_body("No.", None, "some_error"), 400, "application/json"
+            )
+        )
     elif how in ("tool", "steps"):
         server.reply(call)
     elif how == "stall":
@@ -331,7 +362,9 @@ def failing(server: Loopback, wire: Wire, how: str) -> AgentStream:
 
 
 @pytest.mark.parametrize("how", ["cut", "status", "tool", "steps", "stall"])
-def test_after_an_error_reading_on_raises_it_again(server: Loopback, wire: Wire, how: str) -> None:
+def test_after_an_error_reading_on_raises_it_again(
+    server: Loopback, wire: Wire, how: str
+) -> None:
     """However often and in whatever way it is read on, and after closing it too: never a clean end."""
     stream = failing(server, wire, how)
 
@@ -349,12 +382,16 @@ def test_after_an_error_reading_on_raises_it_again(server: Loopback, wire: Wire,
     assert len(server.requests) == 1
 
     async def elsewhere() -> None:
-        assert isinstance(await error_of(anext(stream)), ModelError | ToolError | CogentError)
+        assert isinstance(
+            await error_of(anext(stream)), ModelError | ToolError | CogentError
+        )
 
     asyncio.run(elsewhere())
 
 
-def test_the_error_of_a_stream_that_was_held_too_long_comes_again(server: Loopback, one: Wire) -> None:
+def test_the_error_of_a_stream_that_was_held_too_long_comes_again(
+    server: Loopback, one: Wire
+) -> None:
     """The idle limit is told to whoever reads on, each time."""
     stream = hold(server, one, timeout=Timeout(idle=0.05))
 
@@ -363,7 +400,10 @@ def test_the_error_of_a_stream_that_was_held_too_long_comes_again(server: Loopba
         with pytest.warns(RuntimeWarning, match="nobody read on"):
             assert await left(server)
             errors = [await error_of(anext(stream)) for _ in range(2)]
-        assert [error.kind for error in errors if isinstance(error, ModelTimeout)] == ["idle", "idle"]
+        assert [error.kind for error in errors if isinstance(error, ModelTimeout)] == [
+            "idle",
+            "idle",
+        ]
 
     asyncio.run(main())
 
@@ -450,24 +490,36 @@ CANCELLATIONS = [
 
 @pytest.mark.parametrize("cancel", CANCELLATIONS, ids=lambda cancel: cancel.__name__)
 def test_after_a_cancellation_reading_on_is_no_end(
-    server: Loopback, wire: Wire, held: AgentStream, cancel: Callable[[AgentStream], Awaitable[None]]
+    server: Loopback,
+    wire: Wire,
+    held: AgentStream,
+    cancel: Callable[[AgentStream], Awaitable[None]],
 ) -> None:
     """Half an answer does not look whole: StreamInterrupted with the partial, in whatever way it is read on."""
 
     async def main() -> None:
         await cancel(held)
         for _ in range(2):
-            for read in (contents, anext, lambda stream: asyncio.wait_for(anext(stream), PATIENCE)):
+            for read in (
+                contents,
+                anext,
+                lambda stream: asyncio.wait_for(anext(stream), PATIENCE),
+            ):
                 error = await error_of(read(held))
                 assert isinstance(error, StreamInterrupted)
                 assert error.provider == wire.provider
-                assert error.partial.content.startswith("Hello") and error.partial.finish_reason is None
+                assert (
+                    error.partial.content.startswith("Hello")
+                    and error.partial.finish_reason is None
+                )
         assert await left(server)
 
     asyncio.run(main())
 
 
-def test_a_stream_that_its_event_loop_left_behind_is_no_end(server: Loopback, one: Wire) -> None:
+def test_a_stream_that_its_event_loop_left_behind_is_no_end(
+    server: Loopback, one: Wire
+) -> None:
     """Reading on in a new event loop after the old one ended in the middle raises StreamInterrupted."""
     stream = hold(server, one)
 
@@ -480,9 +532,13 @@ def test_a_stream_that_its_event_loop_left_behind_is_no_end(server: Loopback, on
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("stop", ["aclose", "cancel"])
-def test_what_was_stopped_on_purpose_just_ends(server: Loopback, wire: Wire, stop: str, when: str) -> None:
+def test_what_was_stopped_on_purpose_just_ends(
+    server: Loopback, wire: Wire, stop: str, when: str
+) -> None:
     """After `aclose()` or `cancel()`, before the first chunk or later, reading on ends, in another event loop too."""
-    stream = hold(server, wire) if when == "after" else wire.agent(server).run_stream("Go")
+    stream = (
+        hold(server, wire) if when == "after" else wire.agent(server).run_stream("Go")
+    )
 
     async def main() -> None:
         if when == "after":
@@ -498,7 +554,9 @@ def test_what_was_stopped_on_purpose_just_ends(server: Loopback, wire: Wire, sto
     assert asyncio.run(contents(stream)) == []
 
 
-def test_a_cancellation_after_the_end_changes_nothing(server: Loopback, one: Wire) -> None:
+def test_a_cancellation_after_the_end_changes_nothing(
+    server: Loopback, one: Wire
+) -> None:
     """A stream whose final chunk came is complete, whatever becomes of the task that read it."""
     stream = whole(server, one, "a")
     ended = asyncio.Event()
@@ -522,21 +580,29 @@ def test_a_cancellation_after_the_end_changes_nothing(server: Loopback, one: Wir
 # Who may read
 
 
-@pytest.mark.parametrize("get", [lambda stream: stream, aiter], ids=["stream", "iterator"])
+@pytest.mark.parametrize(
+    "get", [lambda stream: stream, aiter], ids=["stream", "iterator"]
+)
 @pytest.mark.parametrize("begun", [False, True], ids=["first", "later"])
 def test_a_second_reader_is_refused_and_disturbs_nobody(
     server: Loopback, wire: Wire, get: Callable[[AgentStream], Any], begun: bool
 ) -> None:
     """Of readers at the same time one gets the chunk, the others a ConfigurationError, and then all chunks come."""
-    server.reply(Reply(wire.send.text("a", "b", "c"), pause=0.02, content_type=wire.mime))
+    server.reply(
+        Reply(wire.send.text("a", "b", "c"), pause=0.02, content_type=wire.mime)
+    )
     stream = wire.agent(server).run_stream("Go")
 
     async def main() -> list[str]:
         seen = [(await anext(stream)).content] if begun else []
         readers = [get(stream) for _ in range(3)]
         results = await asyncio.gather(*map(anext, readers), return_exceptions=True)
-        refused = [result for result in results if isinstance(result, ConfigurationError)]
-        given = [result.content for result in results if isinstance(result, StreamChunk)]
+        refused = [
+            result for result in results if isinstance(result, ConfigurationError)
+        ]
+        given = [
+            result.content for result in results if isinstance(result, StreamChunk)
+        ]
         assert len(refused) + len(given) == 3
         assert refused
         assert all("one reader" in str(error) for error in refused)
@@ -546,7 +612,9 @@ def test_a_second_reader_is_refused_and_disturbs_nobody(
     assert asyncio.run(main()) == ["a", "b", "c", ""]
 
 
-def test_a_second_loop_at_the_same_time_is_refused(server: Loopback, wire: Wire) -> None:
+def test_a_second_loop_at_the_same_time_is_refused(
+    server: Loopback, wire: Wire
+) -> None:
     """A loop that is refused is left, which does not stop the first."""
     stream = hold(server, wire)
 
@@ -586,7 +654,9 @@ def other_loop(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest.mark.parametrize("waiting", [False, True], ids=["at rest", "waiting"])
-def test_another_event_loop_is_refused_and_the_owner_undisturbed(server: Loopback, wire: Wire, waiting: bool) -> None:
+def test_another_event_loop_is_refused_and_the_owner_undisturbed(
+    server: Loopback, wire: Wire, waiting: bool
+) -> None:
     """Reading and closing a stream elsewhere than where it was begun is a ConfigurationError, and nothing else."""
     stream = hold(server, wire)
 
@@ -599,7 +669,12 @@ def test_another_event_loop_is_refused_and_the_owner_undisturbed(server: Loopbac
         if waiting:
             first = asyncio.create_task(contents(stream))
             await asyncio.sleep(0.05)
-        for attempt in (lambda: anext(stream), lambda: contents(stream), lambda: stream.aclose(), use_it):
+        for attempt in (
+            lambda: anext(stream),
+            lambda: contents(stream),
+            lambda: stream.aclose(),
+            use_it,
+        ):
             error = await asyncio.to_thread(other_loop, attempt)
             assert isinstance(error, ConfigurationError), error
             assert "another event loop" in str(error)
@@ -633,7 +708,9 @@ def drive(awaitable: Any) -> None:
     awaitable.send(None)
 
 
-def test_without_asyncio_the_error_says_what_is_needed(server: Loopback, wire: Wire) -> None:
+def test_without_asyncio_the_error_says_what_is_needed(
+    server: Loopback, wire: Wire
+) -> None:
     """A stream and a run under another kind of event loop name asyncio, ask nothing, and can be closed."""
     agent = wire.agent(server)
     stream = agent.run_stream("Go")

@@ -21,14 +21,33 @@ from support.wire import chat_completions, openai_responses
 from cogent import Agent, Response
 
 README = Path(__file__).parents[1] / "README.md"
-FENCED = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*(.*?)\n(.*?)^[ \t]*\1", re.MULTILINE | re.DOTALL)
-ARGUMENTS = {"string": "Rome", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
-TOOL_FAILED = re.compile(rb"The tool '\w+' (failed|did not end)|The arguments (do not fit|are not)")
+FENCED = re.compile(
+    r"^[ \t]*(```+|~~~+)[ \t]*(.*?)\n(.*?)^[ \t]*\1", re.MULTILINE | re.DOTALL
+)
+ARGUMENTS = {
+    "string": "Rome",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
+TOOL_FAILED = re.compile(
+    rb"The tool '\w+' (failed|did not end)|The arguments (do not fit|are not)"
+)
 
 
-def execute(source: str, names: dict[str, Any], file: str = "<sample>", line: int = 1) -> None:
+def execute(
+    source: str, names: dict[str, Any], file: str = "<sample>", line: int = 1
+) -> None:
     """Execute code as a notebook does, where `await` and `async for` may stand at the top."""
-    code = compile("\n" * (line - 1) + source, file, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(
+        "\n" * (line - 1) + source,
+        file,
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,
+    )
     _finish(eval(code, names))
 
 
@@ -54,7 +73,10 @@ def _finish(value: object) -> None:
 def _uncalled(tree: ast.Module) -> Iterator[str]:
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
+        if (
+            not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            or node.decorator_list
+        ):
             continue
         if node.name not in used and not any(vars(node.args).values()):
             yield node.name
@@ -68,23 +90,36 @@ class AnyModel(Loopback):
         responses = request.path.endswith("/responses")
         wire = openai_responses if responses else chat_completions
         said = asked["input" if responses else "messages"]
-        answered = any("call_id" in entry or entry.get("role") == "tool" for entry in said)
+        answered = any(
+            "call_id" in entry or entry.get("role") == "tool" for entry in said
+        )
         prefix = "" if asked.get("stream") else "plain_"
         if "tools" in asked and not answered:
             body = getattr(wire, f"{prefix}tool_calls")(*map(_call, asked["tools"]))
         else:
             body = getattr(wire, f"{prefix}text")("A short ", "answer.")
-        return Reply(body, content_type="text/event-stream" if asked.get("stream") else "application/json")
+        return Reply(
+            body,
+            content_type="text/event-stream"
+            if asked.get("stream")
+            else "application/json",
+        )
 
 
 def _call(tool: dict[str, Any]) -> tuple[str, str, str]:
     function = tool.get("function", tool)
     kinds = function["parameters"].get("properties", {})
-    arguments = {name: ARGUMENTS[kinds[name]["type"]] for name in function["parameters"].get("required", ())}
+    arguments = {
+        name: ARGUMENTS[kinds[name]["type"]]
+        for name in function["parameters"].get("required", ())
+    }
     return f"call_{function['name']}", function["name"], json.dumps(arguments)
 
 
-@pytest.fixture(params=[wire for wire in WIRES if wire.provider.startswith("openai")], ids=lambda wire: wire.name)
+@pytest.fixture(
+    params=[wire for wire in WIRES if wire.provider.startswith("openai")],
+    ids=lambda wire: wire.name,
+)
 def wire(request: pytest.FixtureRequest) -> Wire:
     """The providers whose server OPENAI_BASE_URL names."""
     return request.param
@@ -114,10 +149,16 @@ def sample(source: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-def test_a_researcher_with_a_tool(wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_researcher_with_a_tool(
+    wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first sample prints the text around the tool call in one stream, and `run` gives a response."""
     server.reply(
-        Reply(wire.send.tool_calls(("call_1", "search", '{"query": "AI news"}'), text="Let me look.")),
+        Reply(
+            wire.send.tool_calls(
+                ("call_1", "search", '{"query": "AI news"}'), text="Let me look."
+            )
+        ),
         Reply(wire.send.text("Much ", "happened.")),
         Reply(wire.send.plain_text("Nothing new."), content_type="application/json"),
     )
@@ -178,12 +219,20 @@ def test_reading_the_final_metadata(
     name, tokens = capsys.readouterr().out.splitlines()
     assert name == "gpt-test"
     counts = ast.literal_eval(tokens)
-    assert (counts["input_tokens"], counts["output_tokens"], counts["total_tokens"]) == (12, 3, 15)
+    assert (
+        counts["input_tokens"],
+        counts["output_tokens"],
+        counts["total_tokens"],
+    ) == (12, 3, 15)
 
 
 @pytest.mark.parametrize("finish", ["stop", "length"])
 def test_noticing_an_answer_that_was_too_long(
-    wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str], finish: Any
+    wire: Wire,
+    server: Loopback,
+    agent: Agent,
+    capsys: pytest.CaptureFixture[str],
+    finish: Any,
 ) -> None:
     """An answer cut by the token limit ends with "length", and a whole one does not."""
     server.reply(Reply(wire.send.text("Once ", "upon", finish=finish)))
@@ -196,12 +245,19 @@ def test_noticing_an_answer_that_was_too_long(
         """,
         agent=agent,
     )
-    assert capsys.readouterr().out == ("Once upon[cut off]\n" if finish == "length" else "Once upon")
+    assert capsys.readouterr().out == (
+        "Once upon[cut off]\n" if finish == "length" else "Once upon"
+    )
 
 
-def test_noticing_tool_calls(wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_noticing_tool_calls(
+    wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each turn that asks for tools is announced once, before its tools start."""
-    calls = [(f"call_{city}", "visit", json.dumps({"city": city})) for city in ("Rome", "Oslo")]
+    calls = [
+        (f"call_{city}", "visit", json.dumps({"city": city}))
+        for city in ("Rome", "Oslo")
+    ]
     server.reply(
         Reply(wire.send.tool_calls(*calls)),
         Reply(wire.send.tool_calls(("call_Bonn", "visit", '{"city": "Bonn"}'))),
@@ -243,7 +299,13 @@ def test_catching_an_error_in_the_middle(
     wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """When the model fails midway the text so far is printed, and the error is caught around the loop."""
-    server.reply(Reply(wire.send.error_event("it broke", "server_error", "server_error", after=("Once ", "upon"))))
+    server.reply(
+        Reply(
+            wire.send.error_event(
+                "it broke", "server_error", "server_error", after=("Once ", "upon")
+            )
+        )
+    )
     sample(CATCHING, agent=agent)
     text, error = capsys.readouterr().out.splitlines()
     assert text == "Once upon"
@@ -254,7 +316,11 @@ def test_catching_an_error_at_the_start(
     wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A refused key is caught around the loop too, and the message never holds the key."""
-    refused = wire.send.error_body("Incorrect API key provided: test-key.", "invalid_api_key", "invalid_request_error")
+    refused = wire.send.error_body(
+        "Incorrect API key provided: test-key.",
+        "invalid_api_key",
+        "invalid_request_error",
+    )
     server.reply(Reply(refused, 401, "application/json"))
     sample(CATCHING, agent=agent)
     text, error = capsys.readouterr().out.splitlines()
@@ -265,7 +331,11 @@ def test_catching_an_error_at_the_start(
 
 @pytest.mark.parametrize("end", ["close", "clean"])
 def test_catching_a_stream_that_is_cut(
-    wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str], end: Any
+    wire: Wire,
+    server: Loopback,
+    agent: Agent,
+    capsys: pytest.CaptureFixture[str],
+    end: Any,
 ) -> None:
     """A stream that breaks off midway, even in good order, is an error and not the end of the story."""
     begun = wire.send.error_event("", None, "", after=("Once ", "upon"))[:-1]
@@ -278,8 +348,12 @@ def test_catching_a_stream_that_is_cut(
 
 def test_one_response(wire: Wire, server: Loopback, agent: Agent) -> None:
     """`await agent.run(...)` gives the content, why it ended and what it cost."""
-    server.reply(Reply(wire.send.plain_text("Paris", "."), content_type="application/json"))
-    names = sample('response = await agent.run("What is the capital of France?")', agent=agent)
+    server.reply(
+        Reply(wire.send.plain_text("Paris", "."), content_type="application/json")
+    )
+    names = sample(
+        'response = await agent.run("What is the capital of France?")', agent=agent
+    )
     response = names["response"]
     assert (response.content, response.finish_reason) == ("Paris.", "stop")
     assert response.metadata["tokens"]["output_tokens"] == 7
@@ -296,7 +370,11 @@ def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
         use(server, monkeypatch)
         for line, source in found:
             execute_block(source, vars(main), line)
-        assert not [request.body for request in server.requests if TOOL_FAILED.search(request.body)]
+        assert not [
+            request.body
+            for request in server.requests
+            if TOOL_FAILED.search(request.body)
+        ]
 
 
 MARKDOWN = """# A README

@@ -39,11 +39,24 @@ from cogent import (
 
 KEY = "sk-canary/7Q2x+9Zk=4Lm8Rt6Vb1Nc3Wd5"  # with characters that an address has in another form
 CONTEXT = {"ctx-canary-name-3Fg6Ty1Uw": "ctx-canary-value-8Hj2Kp5Sq9"}
-PARTS = {KEY[start : start + 10] for start in range(len(KEY) - 9)}  # a part of a key is a secret too
+PARTS = {
+    KEY[start : start + 10] for start in range(len(KEY) - 9)
+}  # a part of a key is a secret too
 JSON = "application/json"
 SDK_LOGGERS = ("openai", "anthropic", "groq", "google", "ollama", "httpx", "httpcore")
-VARIABLES = {"OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "GROQ_API_KEY", "ANTHROPIC_API_KEY"}
-VARIABLES |= {"ANTHROPIC_AUTH_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY", "OLLAMA_API_KEY"}
+VARIABLES = {
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_AD_TOKEN",
+    "GROQ_API_KEY",
+    "ANTHROPIC_API_KEY",
+}
+VARIABLES |= {
+    "ANTHROPIC_AUTH_TOKEN",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "OLLAMA_API_KEY",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +80,11 @@ class Seen:
     @property
     def reached(self) -> Response:
         """The response as far as it came."""
-        response = self.response or self.error.partial or (self.stream and self.stream.response)
+        response = (
+            self.response
+            or self.error.partial
+            or (self.stream and self.stream.response)
+        )
         assert isinstance(response, Response)
         return response
 
@@ -83,7 +100,10 @@ class Seen:
             yield from shown("response", self.reached)
             yield "response, its fields", json.dumps(asdict(self.reached), default=str)
             yield "response.metadata", json.dumps(self.reached.metadata)
-            yield "messages", json.dumps([message.to_dict() for message in self.reached.messages])
+            yield (
+                "messages",
+                json.dumps([message.to_dict() for message in self.reached.messages]),
+            )
             yield "messages, pickled", pickled(self.reached.messages)
         if self.error is not None:
             yield from told(self.error)
@@ -114,13 +134,20 @@ def told(error: BaseException) -> Iterator[tuple[str, str]]:
             name = f"error ({type(one).__name__})"
             yield f"str({name})", str(one)
             yield f"repr({name})", f"{one!r} {one.args!r}"
-            yield f"vars({name})", repr(vars(one)) if isinstance(one, CogentError) else ""
+            yield (
+                f"vars({name})",
+                repr(vars(one)) if isinstance(one, CogentError) else "",
+            )
             behind += [e for e in (one.__cause__, one.__context__) if e not in behind]
 
 
 def leaks(texts: Iterator[tuple[str, str]]) -> list[str]:
     """The places where a secret shows."""
-    return [place for place, text in texts if any(part in text for part in (*PARTS, *CONTEXT, *CONTEXT.values()))]
+    return [
+        place
+        for place, text in texts
+        if any(part in text for part in (*PARTS, *CONTEXT, *CONTEXT.values()))
+    ]
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[tuple[str, str]]:
@@ -155,14 +182,20 @@ async def closing(agent: Agent, streaming: bool = True) -> Seen:
         return await attempt(agent, streaming)
 
 
-def keyed(wire: Wire, server: Loopback, model: dict[str, Any] | None = None, **settings: Any) -> Agent:
+def keyed(
+    wire: Wire, server: Loopback, model: dict[str, Any] | None = None, **settings: Any
+) -> Agent:
     """An agent of this provider with the canary for its key."""
     return wire.agent(server, model={"api_key": KEY, **(model or {})}, **settings)
 
 
 def carried(server: Loopback) -> bool:
     """Whether the key was sent: a test that never used it proves nothing."""
-    return any(KEY in value for request in server.requests for value in request.headers.values())
+    return any(
+        KEY in value
+        for request in server.requests
+        for value in request.headers.values()
+    )
 
 
 # A run that goes well
@@ -181,13 +214,24 @@ CALL = ("c1", "look", '{"place": "home"}')
 def replies(wire: Wire, streaming: bool) -> list[Reply]:
     """A turn with reasoning, text and a call, and one that ends the run."""
     if streaming:
-        answers = wire.send.tool_calls(CALL, reasoning="Hm.", text="Well."), wire.send.text("Do", "ne")
-        return [Reply(answer, content_type=wire.mime, headers={"x-request-id": "req_1"}) for answer in answers]
-    answers = wire.send.plain_tool_calls(CALL, reasoning="Hm.", text="Well."), wire.send.plain_text("Done")
+        answers = (
+            wire.send.tool_calls(CALL, reasoning="Hm.", text="Well."),
+            wire.send.text("Do", "ne"),
+        )
+        return [
+            Reply(answer, content_type=wire.mime, headers={"x-request-id": "req_1"})
+            for answer in answers
+        ]
+    answers = (
+        wire.send.plain_tool_calls(CALL, reasoning="Hm.", text="Well."),
+        wire.send.plain_text("Done"),
+    )
     return [Reply(answer, content_type=JSON) for answer in answers]
 
 
-def test_a_run_shows_neither_key_nor_context(server: Loopback, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_shows_neither_key_nor_context(
+    server: Loopback, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing that a run gives, keeps or has logged, the SDK's own debug log included, holds the key or the context."""
     caplog.set_level(logging.DEBUG)
 
@@ -197,7 +241,11 @@ def test_a_run_shows_neither_key_nor_context(server: Loopback, wire: Wire, caplo
 
     server.reply(*replies(wire, True), *replies(wire, False))
     for seen in asyncio.run(main()):
-        assert seen.error is None and seen.reached.content == "Well.Done" and leaks(seen.texts()) == []
+        assert (
+            seen.error is None
+            and seen.reached.content == "Well.Done"
+            and leaks(seen.texts()) == []
+        )
     assert carried(server) and caplog.records and leaks(logged(caplog)) == []
 
 
@@ -208,10 +256,14 @@ def test_the_context_is_sent_nowhere(server: Loopback, wire: Wire) -> None:
     assert len(server.requests) == 2
     for request in server.requests:
         sent = f"{request.path} {request.headers} {request.body.decode()}"
-        assert not any(word in sent for word in (*CONTEXT, *CONTEXT.values(), "context"))
+        assert not any(
+            word in sent for word in (*CONTEXT, *CONTEXT.values(), "context")
+        )
 
 
-def test_a_failing_tool_tells_the_model_nothing_of_this_machine(server: Loopback, wire: Wire) -> None:
+def test_a_failing_tool_tells_the_model_nothing_of_this_machine(
+    server: Loopback, wire: Wire
+) -> None:
     """A tool's exception reaches the provider without traceback, folders, notes and the exception behind it."""
 
     @tool
@@ -219,16 +271,27 @@ def test_a_failing_tool_tells_the_model_nothing_of_this_machine(server: Loopback
         try:
             raise KeyError(*context)
         except KeyError as error:
-            failure = FileNotFoundError(2, "No such file", "/srv/secret-folder/plan.txt")
+            failure = FileNotFoundError(
+                2, "No such file", "/srv/secret-folder/plan.txt"
+            )
             failure.add_note("secret note")
             raise failure from error
 
     call, end = wire.send.tool_calls(("c1", "read", "{}")), wire.send.text("Done")
-    server.reply(Reply(call, content_type=wire.mime), Reply(end, content_type=wire.mime))
+    server.reply(
+        Reply(call, content_type=wire.mime), Reply(end, content_type=wire.mime)
+    )
     seen = asyncio.run(closing(keyed(wire, server, tools=[read])))
     sent = server.requests[1].body.decode()
-    assert seen.reached.content == "Done" and "FileNotFoundError" in sent and "plan.txt" in sent
-    assert not any(word in sent for word in ("secret", "/srv", "Traceback", "KeyError", ".py", "canary"))
+    assert (
+        seen.reached.content == "Done"
+        and "FileNotFoundError" in sent
+        and "plan.txt" in sent
+    )
+    assert not any(
+        word in sent
+        for word in ("secret", "/srv", "Traceback", "KeyError", ".py", "canary")
+    )
     assert leaks(seen.texts()) == []
 
 
@@ -239,17 +302,41 @@ WORDS = ("invalid_api_key", "authentication_error")  # the code and the type of 
 Replies = Callable[[Wire, bool], list[Reply]]
 
 
-def refused(wire: Wire, streaming: bool, status: int = 401, echo: str = ECHO, **headers: str) -> list[Reply]:
-    body = wire.send.error_body(echo, *(WORDS if status == 401 else (None, "server_error")))
-    return [Reply(body, status, JSON, {name.replace("_", "-"): value for name, value in headers.items()})]
+def refused(
+    wire: Wire, streaming: bool, status: int = 401, echo: str = ECHO, **headers: str
+) -> list[Reply]:
+    body = wire.send.error_body(
+        echo, *(WORDS if status == 401 else (None, "server_error"))
+    )
+    return [
+        Reply(
+            body,
+            status,
+            JSON,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+        )
+    ]
 
 
 def everywhere(wire: Wire, streaming: bool) -> list[Reply]:
-    return [Reply(wire.send.error_body(ECHO, KEY, KEY), 401, JSON, {"x-request-id": KEY, "request-id": KEY})]
+    return [
+        Reply(
+            wire.send.error_body(ECHO, KEY, KEY),
+            401,
+            JSON,
+            {"x-request-id": KEY, "request-id": KEY},
+        )
+    ]
 
 
 def page(wire: Wire, streaming: bool, status: int = 401) -> list[Reply]:
-    return [Reply(f"<html><p>{quote(KEY, safe='')}</p><p>{KEY}</p></html>", status, "text/html")]
+    return [
+        Reply(
+            f"<html><p>{quote(KEY, safe='')}</p><p>{KEY}</p></html>",
+            status,
+            "text/html",
+        )
+    ]
 
 
 def inside(wire: Wire, streaming: bool) -> list[Reply]:
@@ -261,21 +348,37 @@ def inside(wire: Wire, streaming: bool) -> list[Reply]:
 
 def garbage(wire: Wire, streaming: bool) -> list[Reply]:
     line = f'data: {{"{KEY}\n\n' if wire.mime == "text/event-stream" else f'{{"{KEY}\n'
-    return [Reply(line if streaming else f'{{"{KEY}', content_type=wire.mime if streaming else JSON)]
+    return [
+        Reply(
+            line if streaming else f'{{"{KEY}',
+            content_type=wire.mime if streaming else JSON,
+        )
+    ]
 
 
 def cut(wire: Wire, streaming: bool) -> list[Reply]:
     events = wire.send.text("Hello") if streaming else [wire.send.plain_text("Hello")]
-    return [Reply(events, content_type=wire.mime if streaming else JSON, truncate=40, end="reset")]
+    return [
+        Reply(
+            events,
+            content_type=wire.mime if streaming else JSON,
+            truncate=40,
+            end="reset",
+        )
+    ]
 
 
 def again_and_again(wire: Wire, streaming: bool) -> list[Reply]:
-    return 3 * refused(wire, streaming, status=500, **{"retry_after_ms": "10", "retry_after": "0.01"})
+    return 3 * refused(
+        wire, streaming, status=500, **{"retry_after_ms": "10", "retry_after": "0.01"}
+    )
 
 
 FAILURES: dict[str, Replies] = {
     "repeated": refused,
-    "repeated as in an address": partial(refused, echo=ECHO.replace(KEY, quote(KEY, safe=""))),
+    "repeated as in an address": partial(
+        refused, echo=ECHO.replace(KEY, quote(KEY, safe=""))
+    ),
     "cut off within the key": partial(refused, echo="x" * 985 + KEY),
     "repeated everywhere": everywhere,
     "a page": page,
@@ -287,7 +390,9 @@ FAILURES: dict[str, Replies] = {
 }
 
 
-def both_ways(server: Loopback, agent: Agent, answers: Replies, wire: Wire) -> list[Seen]:
+def both_ways(
+    server: Loopback, agent: Agent, answers: Replies, wire: Wire
+) -> list[Seen]:
     """What is seen of a streamed and of a plain run against these answers."""
 
     async def main() -> list[Seen]:
@@ -310,10 +415,14 @@ def test_a_failed_run_shows_neither_key_nor_context(
     agent = keyed(wire, server, {"max_retries": 2 if "retries" in failure else 0})
     for seen in both_ways(server, agent, FAILURES[failure], wire):
         assert isinstance(seen.error, ModelError) and leaks(seen.texts()) == []
-    assert carried(server) and len(server.requests) == (6 if "retries" in failure else 2)
+    assert carried(server) and len(server.requests) == (
+        6 if "retries" in failure else 2
+    )
     # The SDKs and their HTTP clients write the headers of an answer in their debug logs as they are.
     apart = () if failure == "repeated everywhere" else SDK_LOGGERS
-    assert [name for name in leaks(logged(caplog)) if name.startswith(("cogent", *apart))] == []
+    assert [
+        name for name in leaks(logged(caplog)) if name.startswith(("cogent", *apart))
+    ] == []
 
 
 def test_a_refused_connection_shows_no_secret(server: Loopback, wire: Wire) -> None:
@@ -324,7 +433,11 @@ def test_a_refused_connection_shows_no_secret(server: Loopback, wire: Wire) -> N
         assert isinstance(seen.error, ConnectionFailed) and leaks(seen.texts()) == []
 
 
-BAD_KEYS = {"a line break": f"{KEY}\n", "another header": f"{KEY}\r\nx: y", "an umlaut": f"{KEY}ü"}
+BAD_KEYS = {
+    "a line break": f"{KEY}\n",
+    "another header": f"{KEY}\r\nx: y",
+    "an umlaut": f"{KEY}ü",
+}
 
 
 @pytest.mark.parametrize("kind", BAD_KEYS)
@@ -334,8 +447,12 @@ def test_a_key_that_no_header_takes_is_not_shown(
     """A key that cannot be sent as it is, as one read with its line break, is an error that shows nothing of it."""
     caplog.set_level(logging.DEBUG)
     repeated = partial(refused, echo=ECHO.replace(KEY, BAD_KEYS[kind].strip()))
-    for seen in both_ways(server, keyed(wire, server, {"api_key": BAD_KEYS[kind]}), repeated, wire):
-        assert isinstance(seen.error, CogentError) and not getattr(seen.error, "retryable", False)
+    for seen in both_ways(
+        server, keyed(wire, server, {"api_key": BAD_KEYS[kind]}), repeated, wire
+    ):
+        assert isinstance(seen.error, CogentError) and not getattr(
+            seen.error, "retryable", False
+        )
         assert leaks(seen.texts()) == []
     assert all("x" not in request.headers for request in server.requests)
     # httpcore, groq and anthropic write the header that they cannot send in their debug logs.
@@ -348,22 +465,38 @@ def fail() -> None:
     raise LookupError("nothing there")
 
 
-@pytest.mark.parametrize("kind", [ToolError, MaxStepsExceeded], ids=lambda kind: kind.__name__)
-def test_a_run_that_its_tools_end_shows_no_secret(server: Loopback, wire: Wire, kind: type[CogentError]) -> None:
+@pytest.mark.parametrize(
+    "kind", [ToolError, MaxStepsExceeded], ids=lambda kind: kind.__name__
+)
+def test_a_run_that_its_tools_end_shows_no_secret(
+    server: Loopback, wire: Wire, kind: type[CogentError]
+) -> None:
     """A ToolError and a MaxStepsExceeded, with all that was done until then, show neither key nor context."""
 
     def answers(wire: Wire, streaming: bool) -> list[Reply]:
-        return [replies(wire, streaming)[0]] if kind is MaxStepsExceeded else [failing(wire, streaming)]
+        return (
+            [replies(wire, streaming)[0]]
+            if kind is MaxStepsExceeded
+            else [failing(wire, streaming)]
+        )
 
-    for seen in both_ways(server, keyed(wire, server, tools=[look, fail], max_steps=1), answers, wire):
-        assert type(seen.error) is kind and seen.reached.tool_calls and leaks(seen.texts()) == []
+    for seen in both_ways(
+        server, keyed(wire, server, tools=[look, fail], max_steps=1), answers, wire
+    ):
+        assert (
+            type(seen.error) is kind
+            and seen.reached.tool_calls
+            and leaks(seen.texts()) == []
+        )
     assert carried(server)
 
 
 def failing(wire: Wire, streaming: bool) -> Reply:
     """A turn that calls the tool that fails."""
     build = wire.send.tool_calls if streaming else wire.send.plain_tool_calls
-    return Reply(build(("c1", "fail", "{}")), content_type=wire.mime if streaming else JSON)
+    return Reply(
+        build(("c1", "fail", "{}")), content_type=wire.mime if streaming else JSON
+    )
 
 
 # However the key is given
@@ -384,11 +517,15 @@ def clients(url: str) -> dict[str, Callable[[], Any]]:
         "openai-chat": lambda: AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1"),
         "azure": lambda: AsyncOpenAI(api_key=give_token, base_url=f"{url}/openai/v1"),
         "azure-chat": lambda: AsyncAzureOpenAI(
-            azure_ad_token_provider=give_token, azure_endpoint=url, api_version="2025-04-01-preview"
+            azure_ad_token_provider=give_token,
+            azure_endpoint=url,
+            api_version="2025-04-01-preview",
         ),
         "groq": lambda: AsyncGroq(api_key=KEY, base_url=url),
         "anthropic": lambda: AsyncAnthropic(auth_token=KEY, base_url=url),
-        "gemini": lambda: genai.Client(api_key=KEY, http_options=HttpOptions(base_url=url)),
+        "gemini": lambda: genai.Client(
+            api_key=KEY, http_options=HttpOptions(base_url=url)
+        ),
         "ollama": lambda: AsyncClient(url, headers={"authorization": f"Bearer {KEY}"}),
     }
 
@@ -405,7 +542,9 @@ def assert_hidden(server: Loopback, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("give", [give_key, give_token])
-def test_a_key_from_a_function_is_not_shown(server: Loopback, wire: Wire, give: Callable[[], Any]) -> None:
+def test_a_key_from_a_function_is_not_shown(
+    server: Loopback, wire: Wire, give: Callable[[], Any]
+) -> None:
     """A key or token that a function gives is taken out of what the server repeats; some SDKs take no function."""
     seen = asyncio.run(repeated_to(server, wire, api_key=give))
     if wire.provider in ("groq", "gemini", "ollama"):
@@ -415,11 +554,21 @@ def test_a_key_from_a_function_is_not_shown(server: Loopback, wire: Wire, give: 
 
 
 IN_ENVIRONMENT = [(wire, wire.variable) for wire in WIRES]
-MORE = {"azure": "AZURE_OPENAI_AD_TOKEN", "anthropic": "ANTHROPIC_AUTH_TOKEN", "gemini": "GOOGLE_API_KEY"}
-IN_ENVIRONMENT += [(wire, MORE[wire.provider]) for wire in WIRES if wire.provider in MORE]
+MORE = {
+    "azure": "AZURE_OPENAI_AD_TOKEN",
+    "anthropic": "ANTHROPIC_AUTH_TOKEN",
+    "gemini": "GOOGLE_API_KEY",
+}
+IN_ENVIRONMENT += [
+    (wire, MORE[wire.provider]) for wire in WIRES if wire.provider in MORE
+]
 
 
-@pytest.mark.parametrize(("wire", "name"), IN_ENVIRONMENT, ids=[f"{wire.name}-{name}" for wire, name in IN_ENVIRONMENT])
+@pytest.mark.parametrize(
+    ("wire", "name"),
+    IN_ENVIRONMENT,
+    ids=[f"{wire.name}-{name}" for wire, name in IN_ENVIRONMENT],
+)
 def test_a_key_from_the_environment_is_not_shown(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, wire: Wire, name: str
 ) -> None:
@@ -428,7 +577,9 @@ def test_a_key_from_the_environment_is_not_shown(
     assert_hidden(server, asyncio.run(repeated_to(server, wire)))
 
 
-def test_a_key_of_the_users_own_client_is_not_shown(server: Loopback, wire: Wire) -> None:
+def test_a_key_of_the_users_own_client_is_not_shown(
+    server: Loopback, wire: Wire
+) -> None:
     """A key or token that only the user's client knows is taken out of what the server repeats."""
 
     async def main() -> Seen:
@@ -463,7 +614,9 @@ def other() -> Iterator[Loopback]:
 REDIRECTS = [301, 302, 303, 307, 308]
 
 
-def redirected(server: Loopback, wire: Wire, target: str, *more: Callable[[Wire, bool], Reply]) -> list[Seen]:
+def redirected(
+    server: Loopback, wire: Wire, target: str, *more: Callable[[Wire, bool], Reply]
+) -> list[Seen]:
     """What is seen of runs, streamed and plain, that each kind of redirect sends to the target."""
 
     async def main() -> list[Seen]:
@@ -491,21 +644,29 @@ def test_a_redirect_to_another_server_is_not_followed(
     server: Loopback, other: Loopback, wire: Wire, target: str
 ) -> None:
     """Neither key nor question reach another server; the error says what happened, and nothing is asked again."""
-    own_port, other_port = (running.url.rpartition(":")[2] for running in (server, other))
-    for seen in redirected(server, wire, TARGETS[target].format(own=own_port, other=other_port)):
+    own_port, other_port = (
+        running.url.rpartition(":")[2] for running in (server, other)
+    )
+    for seen in redirected(
+        server, wire, TARGETS[target].format(own=own_port, other=other_port)
+    ):
         assert isinstance(seen.error, ModelError) and not seen.error.retryable
         assert "redirect" in str(seen.error) and leaks(seen.texts()) == []
     assert carried(server) and len(server.requests) == 2 * len(REDIRECTS)
     assert other.requests == [] and other.open_connections == 0
 
 
-def test_a_redirect_to_the_same_server_works_or_is_an_error(server: Loopback, wire: Wire) -> None:
+def test_a_redirect_to_the_same_server_works_or_is_an_error(
+    server: Loopback, wire: Wire
+) -> None:
     """A question that is sent on within one server is answered or is an error of ours."""
     for seen in redirected(server, wire, "/elsewhere", answer):
         assert seen.error is None or isinstance(seen.error, ModelError)
         assert seen.error or seen.reached.content == "Done"
         assert leaks(seen.texts()) == []
-    answered = [r for r in server.requests if r.path == "/elsewhere" and b"Go" in r.body]
+    answered = [
+        r for r in server.requests if r.path == "/elsewhere" and b"Go" in r.body
+    ]
     assert len(answered) >= 4, "307 and 308 keep the question"
 
 

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 
 from cogent import Agent, Message, Model, Response, ToolCall, tool
 from cogent.run.history import fit_history, server_address
@@ -20,14 +26,23 @@ Json = dict[str, Any]
 
 OPENAI, CHAT, AZURE, AZURE_CHAT, GROQ, ANTHROPIC, GEMINI, OLLAMA = WIRES
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
-EACH_WITH_TEXT = pytest.mark.parametrize("wire", [OPENAI, CHAT, AZURE_CHAT, GROQ], ids=lambda w: w.name)
-EACH_WITH_IDS = pytest.mark.parametrize("wire", [OPENAI, CHAT, GROQ, ANTHROPIC, GEMINI], ids=lambda w: w.name)
-FORMS = pytest.mark.parametrize("form", [list, lambda h: [m.to_dict() for m in h]], ids=["messages", "dicts"])
+EACH_WITH_TEXT = pytest.mark.parametrize(
+    "wire", [OPENAI, CHAT, AZURE_CHAT, GROQ], ids=lambda w: w.name
+)
+EACH_WITH_IDS = pytest.mark.parametrize(
+    "wire", [OPENAI, CHAT, GROQ, ANTHROPIC, GEMINI], ids=lambda w: w.name
+)
+FORMS = pytest.mark.parametrize(
+    "form", [list, lambda h: [m.to_dict() for m in h]], ids=["messages", "dicts"]
+)
 
 # What the model wrote, and the object that it becomes in the next request.
 ARGUMENTS: list[tuple[str, Json]] = [
     ('{"city": "Os', {"INVALID_JSON": '{"city": "Os'}),
-    ('{"city": "Oslo"}{"city": "Oslo"}', {"INVALID_JSON": '{"city": "Oslo"}{"city": "Oslo"}'}),
+    (
+        '{"city": "Oslo"}{"city": "Oslo"}',
+        {"INVALID_JSON": '{"city": "Oslo"}{"city": "Oslo"}'},
+    ),
     ("", {}),
     (" \n", {}),
     ("null", {}),
@@ -38,7 +53,15 @@ ARGUMENTS: list[tuple[str, Json]] = [
     ('{"city": NaN}', {"INVALID_JSON": '{"city": NaN}'}),
     ('{"city":  "Oslo"}', {"city": "Oslo"}),
 ]
-NAMES = ["functions.search", "weather<|channel|>commentary", "", "x" * 100_000, "søk", "a b", "search\n"]
+NAMES = [
+    "functions.search",
+    "weather<|channel|>commentary",
+    "",
+    "x" * 100_000,
+    "søk",
+    "a b",
+    "search\n",
+]
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -74,7 +97,10 @@ def read(wire: Wire, body: Json) -> Sent:
         else:
             assert not +waiting, f"calls without a result before {entry!r}"
     assert not any(waiting.values()), f"calls and results do not go together: {entries}"
-    return Sent([e for kind, e in entries if kind == "call"], [e for kind, e in entries if kind == "result"])
+    return Sent(
+        [e for kind, e in entries if kind == "call"],
+        [e for kind, e in entries if kind == "result"],
+    )
 
 
 def _entries(wire: Wire, body: Json) -> Any:
@@ -105,7 +131,14 @@ def _read_chat(body: Json) -> Any:
             continue
         yield "text", message["content"]
         for call in message.get("tool_calls", ()):
-            yield "call", (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+            yield (
+                "call",
+                (
+                    call["id"],
+                    call["function"]["name"],
+                    json.loads(call["function"]["arguments"]),
+                ),
+            )
 
 
 def _read_anthropic(body: Json) -> Any:
@@ -139,7 +172,10 @@ def _read_ollama(body: Json) -> Any:
             continue
         yield "text", message.get("content")
         for call in message.get("tool_calls", ()):
-            yield "call", (None, call["function"]["name"], call["function"]["arguments"])
+            yield (
+                "call",
+                (None, call["function"]["name"], call["function"]["arguments"]),
+            )
 
 
 def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
@@ -152,11 +188,15 @@ def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
     return asyncio.run(running())
 
 
-def calling(wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any) -> Reply:
+def calling(
+    wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any
+) -> Reply:
     """An answer with these calls, streamed or plain."""
     if stream:
         return Reply(wire.send.tool_calls(*calls, **more), content_type=wire.mime)
-    return Reply(wire.send.plain_tool_calls(*calls, **more), content_type="application/json")
+    return Reply(
+        wire.send.plain_tool_calls(*calls, **more), content_type="application/json"
+    )
 
 
 def saying(wire: Wire, stream: bool, text: str = "ok") -> Reply:
@@ -166,7 +206,13 @@ def saying(wire: Wire, stream: bool, text: str = "ok") -> Reply:
     return Reply(wire.send.plain_text(text), content_type="application/json")
 
 
-def two_turns(server: Loopback, wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any) -> Response:
+def two_turns(
+    server: Loopback,
+    wire: Wire,
+    stream: bool,
+    *calls: tuple[str, str, str],
+    **more: Any,
+) -> Response:
     """A run in which the model asks for these calls, and then ends."""
     server.reply(calling(wire, stream, *calls, **more), saying(wire, stream))
     return run(wire.agent(server, tools=[weather, search], stream=stream))
@@ -175,7 +221,11 @@ def two_turns(server: Loopback, wire: Wire, stream: bool, *calls: tuple[str, str
 def moved(server: Loopback, wire: Wire, history: Sequence[Message | Json]) -> Json:
     """The request that goes on with this history."""
     server.reply(saying(wire, True))
-    run(wire.agent(server, tools=[weather, search], stream=True), "Go on", history=history)
+    run(
+        wire.agent(server, tools=[weather, search], stream=True),
+        "Go on",
+        history=history,
+    )
     return server.requests[-1].json
 
 
@@ -184,40 +234,72 @@ def moved(server: Loopback, wire: Wire, history: Sequence[Message | Json]) -> Js
 
 @STREAMED
 @EACH_WITH_TEXT
-def test_arguments_go_back_as_an_object(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_arguments_go_back_as_an_object(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """Arguments that are no JSON object are one in the next request; the user sees what the model wrote."""
-    calls = [(f"call_{place}", "weather", written) for place, (written, _) in enumerate(ARGUMENTS)]
+    calls = [
+        (f"call_{place}", "weather", written)
+        for place, (written, _) in enumerate(ARGUMENTS)
+    ]
     response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
     found = read(wire, server.requests[1].json)
-    assert [arguments for _, _, arguments in found.calls] == [sent for _, sent in ARGUMENTS]
-    assert [call.arguments for call in response.tool_calls[:-1]] == [written for written, _ in ARGUMENTS[:-1]]
+    assert [arguments for _, _, arguments in found.calls] == [
+        sent for _, sent in ARGUMENTS
+    ]
+    assert [call.arguments for call in response.tool_calls[:-1]] == [
+        written for written, _ in ARGUMENTS[:-1]
+    ]
     assert response.tool_calls[-1].arguments == {"city": "Oslo"}
 
 
-def test_good_arguments_in_a_kept_item_stay_as_they_were_written(server: Loopback) -> None:
+def test_good_arguments_in_a_kept_item_stay_as_they_were_written(
+    server: Loopback,
+) -> None:
     """An item that needs no mending goes back with every blank that the model wrote."""
     two_turns(server, OPENAI, True, ("call_1", "weather", '{"city":  "Oslo"}'))
     assert server.requests[1].json["input"][1]["arguments"] == '{"city":  "Oslo"}'
 
 
 @STREAMED
-def test_an_input_that_is_no_object_goes_back_as_one(server: Loopback, stream: bool) -> None:
+def test_an_input_that_is_no_object_goes_back_as_one(
+    server: Loopback, stream: bool
+) -> None:
     """A block of a compatible server whose input is no object is mended in the kept item too."""
     block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": None}
     server.reply(anthropic_answer(stream, block), saying(ANTHROPIC, stream))
     run(ANTHROPIC.agent(server, tools=[weather], stream=stream))
-    assert read(ANTHROPIC, server.requests[1].json).calls == [("toolu_1", "weather", {})]
+    assert read(ANTHROPIC, server.requests[1].json).calls == [
+        ("toolu_1", "weather", {})
+    ]
 
 
 @FORMS
-def test_arguments_in_a_history_go_as_an_object(server: Loopback, wire: Wire, form: Any) -> None:
+def test_arguments_in_a_history_go_as_an_object(
+    server: Loopback, wire: Wire, form: Any
+) -> None:
     """The same holds for a history of the user's own, on every provider."""
-    calls = [ToolCall(f"call_{place}", "weather", written) for place, (written, _) in enumerate(ARGUMENTS)]
-    found = read(wire, moved(server, wire, form([Message("user", "Go"), Message("assistant", tool_calls=calls)])))
-    assert [arguments for _, _, arguments in found.calls] == [sent for _, sent in ARGUMENTS]
+    calls = [
+        ToolCall(f"call_{place}", "weather", written)
+        for place, (written, _) in enumerate(ARGUMENTS)
+    ]
+    found = read(
+        wire,
+        moved(
+            server,
+            wire,
+            form([Message("user", "Go"), Message("assistant", tool_calls=calls)]),
+        ),
+    )
+    assert [arguments for _, _, arguments in found.calls] == [
+        sent for _, sent in ARGUMENTS
+    ]
 
 
-@pytest.mark.parametrize(("given", "sent"), [(None, {}), ([1], {"INVALID_JSON": "[1]"}), (5, {"INVALID_JSON": "5"})])
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [(None, {}), ([1], {"INVALID_JSON": "[1]"}), (5, {"INVALID_JSON": "5"})],
+)
 def test_arguments_of_another_type_become_an_object(given: Any, sent: Json) -> None:
     """What a user's history holds instead of a string or a dict is taken as the JSON that it is."""
     history = [Message("assistant", tool_calls=[ToolCall("c", "weather", given)])]
@@ -228,13 +310,17 @@ def test_arguments_of_another_type_become_an_object(given: Any, sent: Json) -> N
 
 
 @STREAMED
-def test_names_go_back_as_the_api_takes_them(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_names_go_back_as_the_api_takes_them(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """A name that no function can have is mapped in the next request; the user sees the model's own."""
     # With arguments, as a call of Ollama's that has neither these nor a name is none.
     calls = [(f"call_{place}", name, '{"q": "x"}') for place, name in enumerate(NAMES)]
     response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
     assert [call.name for call in response.tool_calls] == NAMES
-    assert all(call.result is not None and call.result.is_error for call in response.tool_calls)
+    assert all(
+        call.result is not None and call.result.is_error for call in response.tool_calls
+    )
     body = server.requests[1].json
     found = read(wire, body)
     mapped = [name for _, name, _ in found.calls]
@@ -242,27 +328,44 @@ def test_names_go_back_as_the_api_takes_them(server: Loopback, wire: Wire, strea
     for name, (_, text) in zip(mapped, found.results, strict=True):
         assert f"'{name}'" in text and len(text) < 300
     if wire is GEMINI:
-        assert [part["functionResponse"]["name"] for part in body["contents"][2]["parts"]] == mapped
+        assert [
+            part["functionResponse"]["name"] for part in body["contents"][2]["parts"]
+        ] == mapped
     if wire is OLLAMA:
         assert [message["tool_name"] for message in body["messages"][2:]] == mapped
 
 
 @FORMS
-def test_names_in_a_history_go_as_the_api_takes_them(server: Loopback, wire: Wire, form: Any) -> None:
+def test_names_in_a_history_go_as_the_api_takes_them(
+    server: Loopback, wire: Wire, form: Any
+) -> None:
     """Names in a user's history are mapped too, and a name of any length is short where it is repeated."""
-    history = [Message("user", "Go"), Message("assistant", tool_calls=[ToolCall(n[:9], n, {}) for n in NAMES])]
-    history += [Message("tool", "No.", tool_call_id=name[:9], name=name) for name in NAMES]
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=[ToolCall(n[:9], n, {}) for n in NAMES]),
+    ]
+    history += [
+        Message("tool", "No.", tool_call_id=name[:9], name=name) for name in NAMES
+    ]
     body = moved(server, wire, form(history))
     assert all(NAME.fullmatch(name) for _, name, _ in read(wire, body).calls)
     assert len(json.dumps(body)) < 9_000
 
 
-def test_two_names_that_map_to_one_keep_their_results(server: Loopback, wire: Wire) -> None:
+def test_two_names_that_map_to_one_keep_their_results(
+    server: Loopback, wire: Wire
+) -> None:
     """Calls whose names become the same are still told apart, each with its own result."""
     long = "x" * 64
     history = [
         Message("user", "Go"),
-        Message("assistant", tool_calls=[ToolCall("c1", long + "a", {"n": 1}), ToolCall("c2", long + "b", {"n": 2})]),
+        Message(
+            "assistant",
+            tool_calls=[
+                ToolCall("c1", long + "a", {"n": 1}),
+                ToolCall("c2", long + "b", {"n": 2}),
+            ],
+        ),
         Message("tool", "two", tool_call_id="c2", name=long + "b"),
         Message("tool", "one", tool_call_id="c1", name=long + "a"),
     ]
@@ -276,25 +379,50 @@ def test_two_names_that_map_to_one_keep_their_results(server: Loopback, wire: Wi
 
 def anthropic_answer(stream: bool, *blocks: Json) -> Reply:
     """A Messages answer of these content blocks, each with its whole input at its start."""
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {}}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "usage": {},
+    }
     end = {"stop_reason": "tool_use", "stop_sequence": None}
     if not stream:
-        return Reply(json.dumps({**message, **end, "content": blocks}), content_type="application/json")
+        return Reply(
+            json.dumps({**message, **end, "content": blocks}),
+            content_type="application/json",
+        )
     events: list[Json] = [{"type": "message_start", "message": message}]
     for index, block in enumerate(blocks):
-        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events.append(
+            {"type": "content_block_start", "index": index, "content_block": block}
+        )
         events.append({"type": "content_block_stop", "index": index})
-    events += [{"type": "message_delta", "delta": end, "usage": {}}, {"type": "message_stop"}]
-    return Reply([f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events])
+    events += [
+        {"type": "message_delta", "delta": end, "usage": {}},
+        {"type": "message_stop"},
+    ]
+    return Reply(
+        [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
+    )
 
 
 @STREAMED
 @EACH_WITH_IDS
-def test_two_calls_with_one_id_both_run(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_two_calls_with_one_id_both_run(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """Calls that come with one id are two calls, and each has its own id and result from then on."""
-    calls = [("grep:3", "weather", '{"city": "Oslo"}'), ("grep:3", "weather", '{"city": "Rome"}')]
+    calls = [
+        ("grep:3", "weather", '{"city": "Oslo"}'),
+        ("grep:3", "weather", '{"city": "Rome"}'),
+    ]
     response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
-    assert [call.result and call.result.content for call in response.tool_calls] == ["Rain in Oslo", "Rain in Rome"]
+    assert [call.result and call.result.content for call in response.tool_calls] == [
+        "Rain in Oslo",
+        "Rain in Rome",
+    ]
     found = read(wire, server.requests[1].json)
     assert [arguments["city"] for _, _, arguments in found.calls] == ["Oslo", "Rome"]
     assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
@@ -307,9 +435,13 @@ def test_two_calls_with_one_id_both_run(server: Loopback, wire: Wire, stream: bo
 
 @STREAMED
 @EACH_WITH_IDS
-def test_two_calls_without_arguments_with_one_id_both_run(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_two_calls_without_arguments_with_one_id_both_run(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """The same with calls that have no arguments, where only the place tells them apart."""
-    response = two_turns(server, wire, stream, ("c", "weather", "{}"), ("c", "search", "{}"))
+    response = two_turns(
+        server, wire, stream, ("c", "weather", "{}"), ("c", "search", "{}")
+    )
     assert [call.name for call in response.tool_calls] == ["weather", "search"]
     found = read(wire, server.requests[1].json)
     assert [name for _, name, _ in found.calls] == ["weather", "search"]
@@ -318,25 +450,38 @@ def test_two_calls_without_arguments_with_one_id_both_run(server: Loopback, wire
 
 @STREAMED
 @EACH_WITH_IDS
-def test_ids_that_come_again_in_a_later_turn_are_new(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_ids_that_come_again_in_a_later_turn_are_new(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """A server that counts its calls anew in each turn gets ids that differ, the same in each later request."""
-    calls = [("call_0", "weather", '{"city": "Oslo"}'), ("call_1", "search", '{"q": "a"}')]
-    server.reply(*[calling(wire, stream, *calls, reasoning="Hm.")] * 3, saying(wire, stream))
+    calls = [
+        ("call_0", "weather", '{"city": "Oslo"}'),
+        ("call_1", "search", '{"q": "a"}'),
+    ]
+    server.reply(
+        *[calling(wire, stream, *calls, reasoning="Hm.")] * 3, saying(wire, stream)
+    )
     response = run(wire.agent(server, tools=[weather, search], stream=stream))
     found = [read(wire, request.json) for request in server.requests[1:]]
     ids = [id for id, _, _ in found[2].calls]
     assert ids == [id for id, _ in found[2].results] and len(set(ids)) == 6
     assert found[2].calls[:4] == found[1].calls and found[1].calls[:2] == found[0].calls
     assert [call.id for call in response.tool_calls] == ids
-    again = read(wire, moved(server, wire, [message.to_dict() for message in response.messages]))
+    again = read(
+        wire, moved(server, wire, [message.to_dict() for message in response.messages])
+    )
     assert again == found[2]
 
 
 @pytest.mark.parametrize("target", WIRES, ids=lambda w: f"to-{w.name}")
 @EACH_WITH_IDS
-def test_ids_that_came_again_move_to_another_provider(server: Loopback, wire: Wire, target: Wire) -> None:
+def test_ids_that_came_again_move_to_another_provider(
+    server: Loopback, wire: Wire, target: Wire
+) -> None:
     """After a change of provider every call still has its own result."""
-    rounds = [[("call_0", "weather", json.dumps({"city": city}))] for city in ("Oslo", "Rome")]
+    rounds = [
+        [("call_0", "weather", json.dumps({"city": city}))] for city in ("Oslo", "Rome")
+    ]
     server.reply(*[calling(wire, True, *calls) for calls in rounds], saying(wire, True))
     response = run(wire.agent(server, tools=[weather], stream=True))
     found = read(target, moved(server, target, response.messages))
@@ -344,26 +489,50 @@ def test_ids_that_came_again_move_to_another_provider(server: Loopback, wire: Wi
     assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
 
 
-def test_ids_that_repeat_in_a_history_are_told_apart(server: Loopback, wire: Wire) -> None:
+def test_ids_that_repeat_in_a_history_are_told_apart(
+    server: Loopback, wire: Wire
+) -> None:
     """A history in which ids repeat, within a turn and between turns, has different ones when it is sent."""
     history = [Message("user", "Go")]
     for turn in range(2):
         cities = [f"{turn}{number}" for number in range(2)]
-        history.append(Message("assistant", tool_calls=[ToolCall("call_0", "weather", {"city": c}) for c in cities]))
-        history += [Message("tool", f"Rain in {city}", tool_call_id="call_0") for city in cities]
+        history.append(
+            Message(
+                "assistant",
+                tool_calls=[ToolCall("call_0", "weather", {"city": c}) for c in cities],
+            )
+        )
+        history += [
+            Message("tool", f"Rain in {city}", tool_call_id="call_0") for city in cities
+        ]
     found = read(wire, moved(server, wire, history))
-    assert [f"Rain in {arguments['city']}" for _, _, arguments in found.calls] == [text for _, text in found.results]
+    assert [f"Rain in {arguments['city']}" for _, _, arguments in found.calls] == [
+        text for _, text in found.results
+    ]
     assert wire.bare or len({id for id, _ in found.results}) == 4
-    longer = [*history, Message("assistant", tool_calls=[ToolCall("call_0_2", "weather", {})])]
+    longer = [
+        *history,
+        Message("assistant", tool_calls=[ToolCall("call_0_2", "weather", {})]),
+    ]
     assert read(wire, moved(server, wire, longer)).calls[:4] == found.calls
 
 
-@pytest.mark.parametrize("id", ["functions.search:0", "x" * 500, "", "ü b", "\n"], ids=ascii)
-def test_strange_ids_in_a_history_are_mapped(server: Loopback, wire: Wire, id: str) -> None:
+@pytest.mark.parametrize(
+    "id", ["functions.search:0", "x" * 500, "", "ü b", "\n"], ids=ascii
+)
+def test_strange_ids_in_a_history_are_mapped(
+    server: Loopback, wire: Wire, id: str
+) -> None:
     """Ids that another server gave are mapped to what every API takes, two that map to one still being two."""
     history = [
         Message("user", "Go"),
-        Message("assistant", tool_calls=[ToolCall(id, "weather", {"n": 1}), ToolCall(id + "y", "weather", {"n": 2})]),
+        Message(
+            "assistant",
+            tool_calls=[
+                ToolCall(id, "weather", {"n": 1}),
+                ToolCall(id + "y", "weather", {"n": 2}),
+            ],
+        ),
         Message("tool", "two", tool_call_id=id + "y"),
         Message("tool", "one", tool_call_id=id),
     ]
@@ -376,8 +545,16 @@ def test_strange_ids_in_a_history_are_mapped(server: Loopback, wire: Wire, id: s
 def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
     """A call of a Responses server that has no id goes back with the one that its result names."""
     call = {"type": "function_call", "name": "weather", "arguments": "{}"}
-    body = {"id": "r", "object": "response", "status": "completed", "model": "m", "output": [call]}
-    server.reply(Reply(json.dumps(body), content_type="application/json"), saying(OPENAI, False))
+    body = {
+        "id": "r",
+        "object": "response",
+        "status": "completed",
+        "model": "m",
+        "output": [call],
+    }
+    server.reply(
+        Reply(json.dumps(body), content_type="application/json"), saying(OPENAI, False)
+    )
     run(OPENAI.agent(server, tools=[weather]))
     found = read(OPENAI, server.requests[1].json)
     assert found.calls[0][0] == found.results[0][0] and found.calls[0][0]
@@ -386,32 +563,57 @@ def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
 @STREAMED
 def test_item_ids_that_repeat_go_back_once(server: Loopback, stream: bool) -> None:
     """An item's own id, which the Responses API refuses when it comes twice, is left out where it comes again."""
-    server.reply(*[calling(OPENAI, stream, ("call_1", "weather", "{}"), reasoning="Hm.")] * 2, saying(OPENAI, stream))
+    server.reply(
+        *[calling(OPENAI, stream, ("call_1", "weather", "{}"), reasoning="Hm.")] * 2,
+        saying(OPENAI, stream),
+    )
     run(OPENAI.agent(server, tools=[weather], stream=stream))
     items = server.requests[2].json["input"]
     ids = [item["id"] for item in items if "id" in item]
     assert len(ids) == len(set(ids)) == 2
-    assert [item["type"] for item in items[1:]] == ["reasoning", "function_call", "function_call_output"] * 2
+    assert [item["type"] for item in items[1:]] == [
+        "reasoning",
+        "function_call",
+        "function_call_output",
+    ] * 2
 
 
 @pytest.mark.parametrize("place", [{}, {"index": None}], ids=["no index", "index null"])
-def test_calls_without_an_index_and_with_one_id_both_run(server: Loopback, place: Json) -> None:
+def test_calls_without_an_index_and_with_one_id_both_run(
+    server: Loopback, place: Json
+) -> None:
     """Calls that come whole in one delta are told apart by their place in it."""
-    calls = [{**place, "id": "c", "function": {"name": name, "arguments": ""}} for name in ("weather", "weather")]
+    calls = [
+        {**place, "id": "c", "function": {"name": name, "arguments": ""}}
+        for name in ("weather", "weather")
+    ]
     choice = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
-    server.reply(Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"), saying(CHAT, True))
+    server.reply(
+        Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
+        saying(CHAT, True),
+    )
     run(CHAT.agent(server, tools=[weather], stream=True))
-    assert [text for _, text in read(CHAT, server.requests[1].json).results] == ["Rain in Bergen"] * 2
+    assert [text for _, text in read(CHAT, server.requests[1].json).results] == [
+        "Rain in Bergen"
+    ] * 2
 
 
 def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> None:
     """What else a chat call carried goes back on that call, also where two calls came with one id."""
     calls = [
-        {"index": index, "id": "c", "function": {"name": "weather", "arguments": "{}"}, "extra_content": {"n": index}}
+        {
+            "index": index,
+            "id": "c",
+            "function": {"name": "weather", "arguments": "{}"},
+            "extra_content": {"n": index},
+        }
         for index in range(2)
     ]
     choice = {"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}
-    server.reply(Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"), saying(CHAT, True))
+    server.reply(
+        Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
+        saying(CHAT, True),
+    )
     run(CHAT.agent(server, tools=[weather], stream=True))
     again = server.requests[1].json["messages"][1]["tool_calls"]
     assert [call["extra_content"] for call in again] == [{"n": 0}, {"n": 1}]
@@ -421,18 +623,29 @@ def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> No
 # Own items
 
 
-def test_own_items_go_only_to_the_server_that_made_them(server: Loopback, wire: Wire) -> None:
+def test_own_items_go_only_to_the_server_that_made_them(
+    server: Loopback, wire: Wire
+) -> None:
     """Another server of the same provider gets the text and the calls, and nothing that only the first can read."""
-    server.reply(calling(wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"), saying(wire, True))
+    server.reply(
+        calling(wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"),
+        saying(wire, True),
+    )
     response = run(wire.agent(server, tools=[weather], stream=True))
     assert "SECRET" in json.dumps(server.requests[1].json)
-    stored = json.loads(json.dumps([message.to_dict() for message in response.messages]))
+    stored = json.loads(
+        json.dumps([message.to_dict() for message in response.messages])
+    )
     with Loopback() as other:
         other.reply(saying(wire, True))
         run(wire.agent(other, tools=[weather], stream=True), "Go on", history=stored)
         body = json.dumps(other.requests[0].json)
         assert read(wire, other.requests[0].json).calls[0][1:] == ("weather", {})
-        assert "SECRET" not in body and '"encrypted_content"' not in body and "Rain in Bergen" in body
+        assert (
+            "SECRET" not in body
+            and '"encrypted_content"' not in body
+            and "Rain in Bergen" in body
+        )
     assert "SECRET" in json.dumps(moved(server, wire, stored))
 
 
@@ -442,13 +655,20 @@ def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> Non
     response = run(wire.agent(server, stream=True))
     [user, assistant] = response.messages
     assert user.address is None and assistant.address is not None
-    assert assistant.address.startswith(server.url) and assistant.to_dict()["address"] == assistant.address
+    assert (
+        assistant.address.startswith(server.url)
+        and assistant.to_dict()["address"] == assistant.address
+    )
     assert Message.from_dict(assistant.to_dict()) == assistant
 
 
-def test_items_that_were_saved_without_an_address_go_to_their_provider(server: Loopback, wire: Wire) -> None:
+def test_items_that_were_saved_without_an_address_go_to_their_provider(
+    server: Loopback, wire: Wire
+) -> None:
     """What an earlier version saved goes back to the same provider, wherever that is."""
-    response = two_turns(server, wire, True, ("call_1", "weather", "{}"), reasoning="SECRET")
+    response = two_turns(
+        server, wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"
+    )
     stored = [message.to_dict() for message in response.messages]
     for message in stored:
         message.pop("address", None)
@@ -463,13 +683,17 @@ def test_the_address_of_a_client_of_the_users_own_counts(server: Loopback) -> No
     from openai import AsyncOpenAI
 
     async def asked(address: str, history: Sequence[Message]) -> Response:
-        async with AsyncOpenAI(api_key="k", base_url=f"{address}/v1?key=secret") as client:
+        async with AsyncOpenAI(
+            api_key="k", base_url=f"{address}/v1?key=secret"
+        ) as client:
             model = Model("openai-chat:m", client=client)
             return await Agent("a", model, stream=True).run("Go", history=history)
 
     server.reply(Reply(chat_completions.reasoning("SECRET", "Yes.")))
     first = asyncio.run(asked(server.url, []))
-    assert str(first.messages[-1].address).startswith(server.url) and "secret" not in str(first.messages[-1].address)
+    assert str(first.messages[-1].address).startswith(
+        server.url
+    ) and "secret" not in str(first.messages[-1].address)
     with Loopback() as other:
         other.reply(saying(CHAT, True))
         asyncio.run(asked(other.url, first.messages))
@@ -487,7 +711,9 @@ def test_the_address_of_a_client_of_the_users_own_counts(server: Loopback) -> No
         (None, None),
     ],
 )
-def test_an_address_is_scheme_host_port_and_path(url: str | None, address: str | None) -> None:
+def test_an_address_is_scheme_host_port_and_path(
+    url: str | None, address: str | None
+) -> None:
     """One server has one address, and credentials and queries are no part of it."""
     assert server_address(url) == address
 
@@ -503,18 +729,25 @@ def reasoning_only(wire: Wire, stream: bool) -> Reply:
 
 
 @STREAMED
-def test_a_turn_of_reasoning_alone_is_left_out(server: Loopback, wire: Wire, stream: bool) -> None:
+def test_a_turn_of_reasoning_alone_is_left_out(
+    server: Loopback, wire: Wire, stream: bool
+) -> None:
     """An answer that was only reasoning stays in the history and is not sent, so that no empty message is."""
     server.reply(reasoning_only(wire, stream), saying(wire, stream))
     agent = wire.agent(server, stream=stream)
     first = run(agent, "One")
     run(agent, "Two", history=first.messages)
     body = server.requests[1].json
-    assert [text for kind, text in _entries(wire, body) if kind == "text"] == ["One", "Two"]
+    assert [text for kind, text in _entries(wire, body) if kind == "text"] == [
+        "One",
+        "Two",
+    ]
     assert "Hm." not in json.dumps(body) and '"assistant"' not in json.dumps(body)
 
 
-def test_an_empty_answer_of_the_assistant_is_left_out(server: Loopback, wire: Wire) -> None:
+def test_an_empty_answer_of_the_assistant_is_left_out(
+    server: Loopback, wire: Wire
+) -> None:
     """A message of the assistant without anything in it is not sent."""
     history = [Message("user", "One"), Message("assistant", ""), Message("user", "Two")]
     texts = [entry for _, entry in _entries(wire, moved(server, wire, history))]
@@ -524,9 +757,13 @@ def test_an_empty_answer_of_the_assistant_is_left_out(server: Loopback, wire: Wi
 def chat_stream(*deltas: Json) -> Reply:
     """A chat stream of these deltas that asks for a tool at its end."""
     call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}
-    choices = [{"index": 0, "delta": delta} for delta in [*deltas, {"tool_calls": [call]}]]
+    choices = [
+        {"index": 0, "delta": delta} for delta in [*deltas, {"tool_calls": [call]}]
+    ]
     choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
-    return Reply([f"data: {json.dumps({'choices': [choice]})}\n\n" for choice in choices])
+    return Reply(
+        [f"data: {json.dumps({'choices': [choice]})}\n\n" for choice in choices]
+    )
 
 
 DETAILS = [{"type": "reasoning.text", "index": 0, "text": "Hm."}]
@@ -546,26 +783,44 @@ DETAILS = [{"type": "reasoning.text", "index": 0, "text": "Hm."}]
         {"reasoning": "Hm.", "reasoning_details": DETAILS},
         {"reasoning_details": DETAILS},
     ],
-    ids=lambda fields: "+".join(f"{name}={bool(value)}" for name, value in fields.items()),
+    ids=lambda fields: "+".join(
+        f"{name}={bool(value)}" for name, value in fields.items()
+    ),
 )
-def test_reasoning_fields_go_back_as_they_came(server: Loopback, wire: Wire, stream: bool, fields: Json) -> None:
+def test_reasoning_fields_go_back_as_they_came(
+    server: Loopback, wire: Wire, stream: bool, fields: Json
+) -> None:
     """Every field of reasoning that the server sent goes back, also an empty one, and one beside another."""
     if stream:
         server.reply(chat_stream({"role": "assistant", **fields}))
     else:
-        call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        call = {
+            "id": "c1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": "{}"},
+        }
         message = {"role": "assistant", "content": None, "tool_calls": [call], **fields}
         choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
-        server.reply(Reply(json.dumps({"choices": choices}), content_type="application/json"))
+        server.reply(
+            Reply(json.dumps({"choices": choices}), content_type="application/json")
+        )
     server.reply(saying(wire, stream))
     run(wire.agent(server, tools=[weather], stream=stream))
     again = server.requests[1].json["messages"][1]
-    assert {name: value for name, value in again.items() if "reasoning" in name} == fields
+    assert {
+        name: value for name, value in again.items() if "reasoning" in name
+    } == fields
 
 
 def test_a_field_that_begins_empty_goes_back_with_its_text(server: Loopback) -> None:
     """An empty first piece of reasoning does not hide the text that follows."""
-    server.reply(chat_stream({"reasoning_content": ""}, {"reasoning_content": "Hm."}, {"reasoning_content": ""}))
+    server.reply(
+        chat_stream(
+            {"reasoning_content": ""},
+            {"reasoning_content": "Hm."},
+            {"reasoning_content": ""},
+        )
+    )
     server.reply(saying(CHAT, True))
     run(CHAT.agent(server, tools=[weather], stream=True))
     assert server.requests[1].json["messages"][1]["reasoning_content"] == "Hm."
@@ -584,12 +839,17 @@ def test_a_call_without_a_result_is_given_one(server: Loopback, wire: Wire) -> N
         Message("user", "And?"),
     ]
     found = read(wire, moved(server, wire, history))
-    assert found.results[0][1].startswith("Not executed") and found.results[1][1] == "two"
+    assert (
+        found.results[0][1].startswith("Not executed") and found.results[1][1] == "two"
+    )
 
 
 def test_a_result_without_a_call_is_left_out(server: Loopback, wire: Wire) -> None:
     """A result whose call is not in the history, as after cutting its beginning off, is not sent."""
-    history = [Message("tool", "lost", tool_call_id="c9", name="weather"), Message("user", "Go")]
+    history = [
+        Message("tool", "lost", tool_call_id="c9", name="weather"),
+        Message("user", "Go"),
+    ]
     assert read(wire, moved(server, wire, history)) == Sent([], [])
 
 
@@ -603,12 +863,21 @@ def test_results_are_put_after_their_calls(server: Loopback, wire: Wire) -> None
         Message("tool", "two", tool_call_id="c2"),
         Message("tool", "one", tool_call_id="c1"),
     ]
-    assert [text for _, text in read(wire, moved(server, wire, history)).results] == ["one", "two"]
+    assert [text for _, text in read(wire, moved(server, wire, history)).results] == [
+        "one",
+        "two",
+    ]
 
 
-def test_results_without_an_id_go_to_the_calls_in_their_order(server: Loopback, wire: Wire) -> None:
+def test_results_without_an_id_go_to_the_calls_in_their_order(
+    server: Loopback, wire: Wire
+) -> None:
     """In a history of a server without ids a result belongs to the next call, or to that of its name."""
-    calls = [ToolCall("", "weather", {}), ToolCall("", "search", {}), ToolCall("", "weather", {})]
+    calls = [
+        ToolCall("", "weather", {}),
+        ToolCall("", "search", {}),
+        ToolCall("", "weather", {}),
+    ]
     history = [
         Message("user", "Go"),
         Message("assistant", tool_calls=calls),
@@ -616,21 +885,40 @@ def test_results_without_an_id_go_to_the_calls_in_their_order(server: Loopback, 
         Message("tool", "one"),
         Message("tool", "three", name="weather"),
     ]
-    assert [text for _, text in read(wire, moved(server, wire, history)).results] == ["one", "two", "three"]
+    assert [text for _, text in read(wire, moved(server, wire, history)).results] == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
-def test_items_that_do_not_fit_their_message_are_left_out(server: Loopback, wire: Wire) -> None:
+def test_items_that_do_not_fit_their_message_are_left_out(
+    server: Loopback, wire: Wire
+) -> None:
     """A message whose calls the user took out goes without them, in its items too."""
-    response = two_turns(server, wire, True, ("c1", "weather", "{}"), ("c2", "search", "{}"), reasoning="Hm.")
+    response = two_turns(
+        server,
+        wire,
+        True,
+        ("c1", "weather", "{}"),
+        ("c2", "search", "{}"),
+        reasoning="Hm.",
+    )
     history = [message for message in response.messages if message.tool_call_id != "c2"]
     history[1].tool_calls.pop()
-    assert [name for _, name, _ in read(wire, moved(server, wire, history)).calls] == ["weather"]
+    assert [name for _, name, _ in read(wire, moved(server, wire, history)).calls] == [
+        "weather"
+    ]
 
 
 def test_the_history_itself_is_left_alone(server: Loopback, wire: Wire) -> None:
     """What is mended is mended in the request only."""
     calls = [ToolCall("a.b", "x.y", "[1]"), ToolCall("a.b", "x.y", "")]
-    history = [Message("user", "Go"), Message("assistant", tool_calls=calls), Message("tool", "1", tool_call_id="a.b")]
+    history = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=calls),
+        Message("tool", "1", tool_call_id="a.b"),
+    ]
     before = json.dumps([message.to_dict() for message in history])
     moved(server, wire, history)
     assert json.dumps([message.to_dict() for message in history]) == before

@@ -22,7 +22,9 @@ def stage() -> Iterator[stop.Stage]:
 
 @each_sdk
 @pytest.mark.parametrize(("way", "moment"), stop.PAIRS, ids=map(" - ".join, stop.PAIRS))
-def test_a_stop_reaches_the_server_and_leaves_nothing(stage: stop.Stage, wire: Wire, way: str, moment: str) -> None:
+def test_a_stop_reaches_the_server_and_leaves_nothing(
+    stage: stop.Stage, wire: Wire, way: str, moment: str
+) -> None:
     """The server sees it, tools are cancelled, the response has what came, and no task, socket or warning is left."""
     assert stage.play(wire, way, moment).faults == []
 
@@ -51,10 +53,15 @@ async def hold(stream: AgentStream) -> None:
     HELD[:] = [stream]
 
 
-@pytest.mark.parametrize("leave", [leave_block, drop, lose, hold], ids=lambda leave: leave.__name__)
+@pytest.mark.parametrize(
+    "leave", [leave_block, drop, lose, hold], ids=lambda leave: leave.__name__
+)
 @pytest.mark.parametrize("reply", [stop.silence, stop.flood], ids=["silence", "text"])
 def test_a_stop_may_be_the_last_thing_in_a_loop(
-    stage: stop.Stage, wire: Wire, reply: stop.Answer, leave: Callable[[AgentStream], Awaitable[None]]
+    stage: stop.Stage,
+    wire: Wire,
+    reply: stop.Answer,
+    leave: Callable[[AgentStream], Awaitable[None]],
 ) -> None:
     """A run that is left, or still held, when its loop ends is closed like any other, without a complaint."""
     stage.server.begin(reply(wire))
@@ -65,7 +72,9 @@ def test_a_stop_may_be_the_last_thing_in_a_loop(
     assert told == []
 
 
-def test_a_stream_that_is_lost_in_a_circle_is_closed_by_the_garbage_collector(stage: stop.Stage, wire: Wire) -> None:
+def test_a_stream_that_is_lost_in_a_circle_is_closed_by_the_garbage_collector(
+    stage: stop.Stage, wire: Wire
+) -> None:
     """A stream that only a circle of references holds is closed when that is collected, without a complaint."""
     stage.server.begin(stop.silence(wire))
 

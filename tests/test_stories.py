@@ -37,7 +37,9 @@ def add(a: int, b: int) -> int:
 class Outcome:
     """What a user saw of a run: its chunks, its response, and what was raised."""
 
-    def __init__(self, chunks: list[StreamChunk], response: Response, error: CogentError | None) -> None:
+    def __init__(
+        self, chunks: list[StreamChunk], response: Response, error: CogentError | None
+    ) -> None:
         self.chunks, self.response, self.error = chunks, response, error
 
     @property
@@ -53,12 +55,20 @@ class Outcome:
 
 def tell(server: Loopback, wire: Wire, *replies: Any, **settings: Any) -> Outcome:
     """Run an agent with the tool `add` against these replies."""
-    server.reply(*[reply if isinstance(reply, Reply) else Reply(reply, content_type=wire.mime) for reply in replies])
+    server.reply(
+        *[
+            reply if isinstance(reply, Reply) else Reply(reply, content_type=wire.mime)
+            for reply in replies
+        ]
+    )
 
     async def run() -> Outcome:
         chunks: list[StreamChunk] = []
         error = None
-        async with wire.agent(server, tools=[add], **settings) as agent, agent.run_stream("Go") as stream:
+        async with (
+            wire.agent(server, tools=[add], **settings) as agent,
+            agent.run_stream("Go") as stream,
+        ):
             try:
                 async for chunk in stream:
                     chunks.append(chunk)
@@ -74,10 +84,21 @@ SUM = ("call_1", "add", '{"a": 1, "b": 2}')
 
 def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> None:
     """Every call of a turn runs, and the next request has the results in call order."""
-    calls = [SUM, ("call_2", "add", '{"a": 3, "b": 4}'), ("call_3", "add", '{"a": 5, "b": 6}')]
-    outcome = tell(server, wire, wire.send.tool_calls(*calls), wire.send.text("3, 7 and 11"))
-    assert outcome.ends == ["tool_calls", "stop"] and outcome.response.content == "3, 7 and 11"
-    results = [call.result.content for call in outcome.response.tool_calls if call.result]
+    calls = [
+        SUM,
+        ("call_2", "add", '{"a": 3, "b": 4}'),
+        ("call_3", "add", '{"a": 5, "b": 6}'),
+    ]
+    outcome = tell(
+        server, wire, wire.send.tool_calls(*calls), wire.send.text("3, 7 and 11")
+    )
+    assert (
+        outcome.ends == ["tool_calls", "stop"]
+        and outcome.response.content == "3, 7 and 11"
+    )
+    results = [
+        call.result.content for call in outcome.response.tool_calls if call.result
+    ]
     assert results == ["3", "7", "11"]
     body = json.dumps(server.requests[1].json)
     assert body.index('"3"') < body.index('"7"') < body.index('"11"')
@@ -85,35 +106,67 @@ def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> None:
 
 def test_reasoning_then_a_tool(server: Loopback, wire: Wire) -> None:
     """Reasoning before a call is reasoning, and the conversation goes on after it."""
-    outcome = tell(server, wire, wire.send.tool_calls(SUM, reasoning="I must add."), wire.send.text("3"))
+    outcome = tell(
+        server,
+        wire,
+        wire.send.tool_calls(SUM, reasoning="I must add."),
+        wire.send.text("3"),
+    )
     assert "".join(chunk.reasoning for chunk in outcome.chunks) == "I must add."
     assert outcome.ends == ["tool_calls", "stop"] and outcome.response.content == "3"
 
 
 def test_an_unknown_tool_is_told_to_the_model(server: Loopback, wire: Wire) -> None:
     """A call of a tool that does not exist is an error result that names those that do, and the run goes on."""
-    outcome = tell(server, wire, wire.send.tool_calls(("c1", "subtract", "{}")), wire.send.text("Sorry."))
+    outcome = tell(
+        server,
+        wire,
+        wire.send.tool_calls(("c1", "subtract", "{}")),
+        wire.send.text("Sorry."),
+    )
     result = outcome.response.tool_calls[0].result
     assert result is not None and result.is_error and "add" in result.content
-    assert outcome.ends[-1] == "stop" and "no tool" in json.dumps(server.requests[1].json)
+    assert outcome.ends[-1] == "stop" and "no tool" in json.dumps(
+        server.requests[1].json
+    )
 
 
-def test_arguments_that_do_not_fit_are_told_to_the_model(server: Loopback, wire: Wire) -> None:
+def test_arguments_that_do_not_fit_are_told_to_the_model(
+    server: Loopback, wire: Wire
+) -> None:
     """A missing argument is an error result, and the run goes on."""
-    outcome = tell(server, wire, wire.send.tool_calls(("c1", "add", '{"a": 1}')), wire.send.text("Sorry."))
+    outcome = tell(
+        server,
+        wire,
+        wire.send.tool_calls(("c1", "add", '{"a": 1}')),
+        wire.send.text("Sorry."),
+    )
     result = outcome.response.tool_calls[0].result
-    assert result is not None and result.is_error and "b: Field required" in result.content
+    assert (
+        result is not None and result.is_error and "b: Field required" in result.content
+    )
     assert outcome.ends[-1] == "stop"
 
 
 def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
     """The final chunk counts both turns, and the response tells them apart."""
     outcome = tell(
-        server, wire, wire.send.tool_calls(SUM, usage=(11, 7)), wire.send.text("3", usage=(20, 1)), stream=True
+        server,
+        wire,
+        wire.send.tool_calls(SUM, usage=(11, 7)),
+        wire.send.text("3", usage=(20, 1)),
+        stream=True,
     )
     tokens = outcome.response.metadata["tokens"]
-    assert (tokens["input_tokens"], tokens["output_tokens"], tokens["total_tokens"]) == (31, 8, 39)
-    assert [(turn.usage.input_tokens, turn.usage.output_tokens) for turn in outcome.response.turns] == [
+    assert (
+        tokens["input_tokens"],
+        tokens["output_tokens"],
+        tokens["total_tokens"],
+    ) == (31, 8, 39)
+    assert [
+        (turn.usage.input_tokens, turn.usage.output_tokens)
+        for turn in outcome.response.turns
+    ] == [
         (11, 7),
         (20, 1),
     ]
@@ -121,32 +174,50 @@ def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(server: Loopback, wire: Wire, reason: str) -> None:
+def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(
+    server: Loopback, wire: Wire, reason: str
+) -> None:
     """A turn that ended by its limit or a filter runs nothing, however complete its calls look."""
     outcome = tell(server, wire, wire.send.tool_calls(SUM, finish=reason))
     assert outcome.ends == [reason] and len(server.requests) == 1
-    assert [call["executed"] for call in outcome.response.metadata["tool_calls"]] == [False]
+    assert [call["executed"] for call in outcome.response.metadata["tool_calls"]] == [
+        False
+    ]
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
 @pytest.mark.parametrize("calls", [False, True], ids=["text", "calls"])
-def test_a_cut_is_never_a_success(server: Loopback, wire: Wire, end: Any, calls: bool) -> None:
+def test_a_cut_is_never_a_success(
+    server: Loopback, wire: Wire, end: Any, calls: bool
+) -> None:
     """An answer that breaks off before the provider's last word is an error with the partial, and runs no tool."""
-    events = wire.send.tool_calls(SUM, text="Well") if calls else wire.send.text("Well", " then", " so")
+    events = (
+        wire.send.tool_calls(SUM, text="Well")
+        if calls
+        else wire.send.text("Well", " then", " so")
+    )
     body = b"".join(events)
     for part in (0.1, 0.25, 0.4, 0.5):
         cut = int(len(body) * part)
-        outcome = tell(server, wire, Reply(body, truncate=cut, end=end, content_type=wire.mime))
+        outcome = tell(
+            server, wire, Reply(body, truncate=cut, end=end, content_type=wire.mime)
+        )
         assert isinstance(outcome.error, ModelError) and not outcome.final, cut
-        assert outcome.error.partial is not None and outcome.response.finish_reason is None
-        assert outcome.error.partial.content == "".join(chunk.content for chunk in outcome.chunks)
+        assert (
+            outcome.error.partial is not None and outcome.response.finish_reason is None
+        )
+        assert outcome.error.partial.content == "".join(
+            chunk.content for chunk in outcome.chunks
+        )
         assert not any(chunk.tool_result for chunk in outcome.chunks)
 
 
 def test_an_empty_answer_is_no_answer(server: Loopback, wire: Wire) -> None:
     """A 200 without a body is an interrupted stream."""
     outcome = tell(server, wire, Reply(b"", content_type=wire.mime))
-    assert isinstance(outcome.error, StreamInterrupted | ServerError) and not outcome.final
+    assert (
+        isinstance(outcome.error, StreamInterrupted | ServerError) and not outcome.final
+    )
 
 
 STATUSES = {
@@ -162,9 +233,17 @@ STATUSES = {
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_each_status_has_its_error(server: Loopback, wire: Wire, status: int, streaming: bool) -> None:
+def test_each_status_has_its_error(
+    server: Loopback, wire: Wire, status: int, streaming: bool
+) -> None:
     """The same status is the same error on every provider and both transports, with its fields filled in."""
-    server.reply(Reply(wire.send.error_body("Something is wrong.", None, "some_error"), status, "application/json"))
+    server.reply(
+        Reply(
+            wire.send.error_body("Something is wrong.", None, "some_error"),
+            status,
+            "application/json",
+        )
+    )
 
     async def run() -> None:
         async with wire.agent(server, stream=streaming) as agent:
@@ -174,30 +253,54 @@ def test_each_status_has_its_error(server: Loopback, wire: Wire, status: int, st
         asyncio.run(run())
     error = raised.value
     assert type(error) is STATUSES[status] and "Something is wrong." in str(error)
-    assert (error.status, error.provider, error.model) == (status, wire.provider, "gpt-test")
-    assert error.retryable == (status in (429, 500, 503)) and error.__cause__ is not None
+    assert (error.status, error.provider, error.model) == (
+        status,
+        wire.provider,
+        "gpt-test",
+    )
+    assert (
+        error.retryable == (status in (429, 500, 503)) and error.__cause__ is not None
+    )
 
 
 def test_an_error_inside_the_stream_is_raised(server: Loopback, wire: Wire) -> None:
     """An error that comes after text, inside a 200, ends the run with that text as the partial."""
     outcome = tell(
-        server, wire, wire.send.error_event("It broke.", "server_error", "server_error", after=["Hel", "lo"])
+        server,
+        wire,
+        wire.send.error_event(
+            "It broke.", "server_error", "server_error", after=["Hel", "lo"]
+        ),
     )
-    assert isinstance(outcome.error, ModelError) and "It broke." in str(outcome.error) and not outcome.final
+    assert (
+        isinstance(outcome.error, ModelError)
+        and "It broke." in str(outcome.error)
+        and not outcome.final
+    )
     assert outcome.response.content == "Hello"
 
 
 def test_a_page_instead_of_a_stream_is_an_error(server: Loopback, wire: Wire) -> None:
     """HTML with a 200, as a proxy or a wrong base_url gives, is an error of ours."""
-    outcome = tell(server, wire, Reply("<html><body>Welcome</body></html>", content_type="text/html"))
+    outcome = tell(
+        server,
+        wire,
+        Reply("<html><body>Welcome</body></html>", content_type="text/html"),
+    )
     assert isinstance(outcome.error, ModelError) and not outcome.final
 
 
-def test_an_error_instead_of_a_stream_is_that_error(server: Loopback, wire: Wire) -> None:
+def test_an_error_instead_of_a_stream_is_that_error(
+    server: Loopback, wire: Wire
+) -> None:
     """A plain JSON error with a 200, where a stream was asked for, is raised in the server's own words."""
-    body = wire.send.error_body("You have no more quota.", "insufficient_quota", "insufficient_quota")
+    body = wire.send.error_body(
+        "You have no more quota.", "insufficient_quota", "insufficient_quota"
+    )
     outcome = tell(server, wire, Reply(body, content_type="application/json"))
-    assert isinstance(outcome.error, ModelError) and "You have no more quota." in str(outcome.error)
+    assert isinstance(outcome.error, ModelError) and "You have no more quota." in str(
+        outcome.error
+    )
 
 
 def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
@@ -216,7 +319,13 @@ def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
 
 def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
     """Two cancels while a chunk is awaited just end the iteration; the waiting task is not cancelled itself."""
-    server.reply(Reply(wire.send.text("Hello", " again")[:-2] or b" ", end="stall", content_type=wire.mime))
+    server.reply(
+        Reply(
+            wire.send.text("Hello", " again")[:-2] or b" ",
+            end="stall",
+            content_type=wire.mime,
+        )
+    )
 
     async def run() -> str:
         async with wire.agent(server) as agent:
@@ -226,12 +335,16 @@ def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
                 async for chunk in stream:
                     seen.append(chunk.content)
                     begun.set()
-                await asyncio.sleep(0)  # where a cancellation that was left over would strike
+                await asyncio.sleep(
+                    0
+                )  # where a cancellation that was left over would strike
                 return "".join(seen)
 
             task = asyncio.create_task(consume())
             await begun.wait()
-            await asyncio.sleep(0.05)  # until all has come that will, and the next chunk is awaited
+            await asyncio.sleep(
+                0.05
+            )  # until all has come that will, and the next chunk is awaited
             stream.cancel()
             stream.cancel()
             await stream.aclose()
@@ -243,7 +356,13 @@ def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
 @pytest.mark.parametrize("how", ["break", "block", "aclose", "cancel"])
 def test_leaving_reaches_the_server(server: Loopback, wire: Wire, how: str) -> None:
     """However a run is left, the model's server sees the connection close at once and the partial is kept."""
-    server.reply(Reply(wire.send.text("Hello", " again")[:-2] or b" ", end="stall", content_type=wire.mime))
+    server.reply(
+        Reply(
+            wire.send.text("Hello", " again")[:-2] or b" ",
+            end="stall",
+            content_type=wire.mime,
+        )
+    )
     server.reply(Reply(wire.send.text("Hello")))
 
     async def run() -> Response:

@@ -25,10 +25,25 @@ from conftest import WIRES, Wire
 from google import genai
 from support.loopback import Loopback, Recorded, Reply
 from support.pace import pace
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 from support.wire.common import Json, encode, event
 
-from cogent import Agent, ConfigurationError, Model, ModelError, ModelTimeout, ServerError, Timeout, tool
+from cogent import (
+    Agent,
+    ConfigurationError,
+    Model,
+    ModelError,
+    ModelTimeout,
+    ServerError,
+    Timeout,
+    tool,
+)
 from cogent.stream import AgentStream
 
 T = TypeVar("T")
@@ -84,9 +99,20 @@ class Stage(Loopback):
         self.asked.clear()
 
     def next_reply(self, request: Recorded) -> Reply:
-        name = next((name for name in self.waiting if encode_text(prompt(name)) in request.body), "")
+        name = next(
+            (
+                name
+                for name in self.waiting
+                if encode_text(prompt(name)) in request.body
+            ),
+            "",
+        )
         self.asked[name].append(request)
-        return self.waiting[name].pop(0) if self.waiting.get(name) else super().next_reply(request)
+        return (
+            self.waiting[name].pop(0)
+            if self.waiting.get(name)
+            else super().next_reply(request)
+        )
 
 
 @pytest.fixture
@@ -107,22 +133,33 @@ def wire(wire: Wire) -> Wire:
 def warm_up(name: str) -> None:
     wire = next(wire for wire in WIRES if wire.name == name)
     with Stage() as stage:
-        said, whole = Reply(wire.send.text("Hello")), Reply(wire.send.plain_text("Hello"), content_type=JSON)
-        play(stage, wire, {"stream": Scene([said]), "plain": Scene([whole], streaming=False)})
+        said, whole = (
+            Reply(wire.send.text("Hello")),
+            Reply(wire.send.plain_text("Hello"), content_type=JSON),
+        )
+        play(
+            stage,
+            wire,
+            {"stream": Scene([said]), "plain": Scene([whole], streaming=False)},
+        )
 
 
 def in_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run it in a loop of its own, which must find nothing to complain about."""
     faults: list[Any] = []
     with asyncio.Runner() as runner:
-        runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
+        runner.get_loop().set_exception_handler(
+            lambda _, context: faults.append(context)
+        )
         pace.watch(runner.get_loop())
         result = runner.run(main)
     assert faults == []
     return result
 
 
-def play(stage: Stage, wire: Wire, scenes: Mapping[str, Scene], **settings: Any) -> dict[str, Seen]:
+def play(
+    stage: Stage, wire: Wire, scenes: Mapping[str, Scene], **settings: Any
+) -> dict[str, Seen]:
     """Run all scenes at once and check how each ended.
 
     A run that failed has the text so far on its error and closed its connection, and no task is left.
@@ -143,7 +180,9 @@ def play(stage: Stage, wire: Wire, scenes: Mapping[str, Scene], **settings: Any)
             for name, run in seen.items():
                 if run.error is not None:
                     check(run, wire)
-                    for request in () if scenes[name].answered else stage.asked[name][-1:]:
+                    for request in (
+                        () if scenes[name].answered else stage.asked[name][-1:]
+                    ):
                         assert await left(request), f"{name}: the server was not told"
             assert any(stage.asked.values())
             return seen
@@ -178,7 +217,11 @@ def check(run: Seen, wire: Wire) -> None:
     """A limit's error tells whose it is, may be retried, and holds what came before it and no more."""
     error = run.error
     assert isinstance(error, ModelTimeout), error
-    assert (error.provider, error.model, error.retryable) == (wire.provider, "gpt-test", True)
+    assert (error.provider, error.model, error.retryable) == (
+        wire.provider,
+        "gpt-test",
+        True,
+    )
     assert (error.partial.content, error.partial.finish_reason) == (run.text, None)
 
 
@@ -211,7 +254,9 @@ def complaints() -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield told
-    told += [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
+    told += [
+        str(warning.message) for warning in caught if warning.category is RuntimeWarning
+    ]
 
 
 # What a wire sends
@@ -245,19 +290,34 @@ def delta(wire: Wire, text: str) -> bytes:
 
 
 def chat_line(**message: Any) -> bytes:
-    return encode({"model": "gpt-test", "message": {"role": "assistant", **message}, "done": False}) + b"\n"
+    return (
+        encode(
+            {
+                "model": "gpt-test",
+                "message": {"role": "assistant", **message},
+                "done": False,
+            }
+        )
+        + b"\n"
+    )
 
 
 def choice(**delta: Any) -> bytes:
-    return event({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]})
+    return event(
+        {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta}]}
+    )
 
 
 # What keeps a connection alive and is no content, for each format.
 NOISE: dict[Any, dict[str, bytes]] = {
     openai_responses: {
         "comments": b": ping\n\n",
-        "keepalives": event({"type": "keepalive", "sequence_number": 9}, name="keepalive"),
-        "progress": event({"type": "response.in_progress", "response": {"status": "in_progress"}}),
+        "keepalives": event(
+            {"type": "keepalive", "sequence_number": 9}, name="keepalive"
+        ),
+        "progress": event(
+            {"type": "response.in_progress", "response": {"status": "in_progress"}}
+        ),
     },
     chat_completions: {
         "comments": b": PROCESSING\n\n",
@@ -270,9 +330,13 @@ NOISE: dict[Any, dict[str, bytes]] = {
         "pings": event({"type": "ping"}, name="ping"),
     },
     gemini_generate: {
-        "no parts": event({"candidates": [{"index": 0, "content": {"role": "model", "parts": []}}]}),
+        "no parts": event(
+            {"candidates": [{"index": 0, "content": {"role": "model", "parts": []}}]}
+        ),
         "no content": event({"candidates": [{"index": 0}]}),
-        "no candidates": event({"usageMetadata": {"promptTokenCount": 11}, "modelVersion": "gpt-test"}),
+        "no candidates": event(
+            {"usageMetadata": {"promptTokenCount": 11}, "modelVersion": "gpt-test"}
+        ),
     },
     ollama_chat: {
         "no content": chat_line(),
@@ -284,8 +348,13 @@ NOISE: dict[Any, dict[str, bytes]] = {
 def silences(wire: Wire, *said: str) -> dict[str, Scene]:
     """Answers that say this and then nothing, or nothing but what is no content."""
     start = begun(wire, *said)
-    noise = {**NOISE[wire.send], "empty deltas": delta(wire, "xyz").replace(b"xyz", b"")}
-    scenes = {name: Scene([Reply([start, one], forever=True)]) for name, one in noise.items()}
+    noise = {
+        **NOISE[wire.send],
+        "empty deltas": delta(wire, "xyz").replace(b"xyz", b""),
+    }
+    scenes = {
+        name: Scene([Reply([start, one], forever=True)]) for name, one in noise.items()
+    }
     return {"silence": Scene([Reply(start, end="stall")]), **scenes}
 
 
@@ -321,12 +390,19 @@ def test_silence_is_no_first_content(stage: Stage, wire: Wire) -> None:
 @pace.attempts
 def test_half_a_plain_answer_is_no_first_content(stage: Stage, wire: Wire) -> None:
     """Without streaming `first` is the limit of each request, whatever arrives of its answer before the whole."""
-    body, calls = wire.send.plain_text("Hello"), wire.send.plain_tool_calls(("c1", "look", "{}"))
+    body, calls = (
+        wire.send.plain_text("Hello"),
+        wire.send.plain_tool_calls(("c1", "look", "{}")),
+    )
     scenes = {
         "deafness": Scene([plain(b"", delay=FOREVER)], streaming=False),
         "blanks": Scene([plain(b" ", forever=True)], streaming=False),
-        "half": Scene([plain(body, truncate=len(body) // 2, end="stall")], streaming=False),
-        "silence after tools": Scene([plain(calls), plain(b"", delay=FOREVER)], streaming=False),
+        "half": Scene(
+            [plain(body, truncate=len(body) // 2, end="stall")], streaming=False
+        ),
+        "silence after tools": Scene(
+            [plain(calls), plain(b"", delay=FOREVER)], streaming=False
+        ),
     }
     seen = play(stage, wire, scenes, timeout=Timeout(first=pace(FIRST)), tools=[look])
     assert ends(seen) == dict.fromkeys(scenes, ("first", ""))
@@ -335,14 +411,24 @@ def test_half_a_plain_answer_is_no_first_content(stage: Stage, wire: Wire) -> No
 @pace.attempts
 def test_each_request_has_a_first_limit_of_its_own(stage: Stage, wire: Wire) -> None:
     """An attempt that failed and the wait after it do not count for the next attempt, which has `first` anew."""
-    limit, late, wait = pace(0.4), pace(0.05), pace(0.4)  # an attempt and the wait after it take longer than the limit
+    limit, late, wait = (
+        pace(0.4),
+        pace(0.05),
+        pace(0.4),
+    )  # an attempt and the wait after it take longer than the limit
     body = wire.send.error_body("Come back.", None, "overloaded_error")
     busy = Reply(body, 503, JSON, {"retry-after-ms": f"{wait * 1000:g}"}, delay=late)
     scenes = {
-        "an answer": Scene([busy, Reply(b"".join(wire.send.text("Hello")), delay=late)]),
-        "silence": Scene([Reply(body, 503, JSON, {"retry-after-ms": "1"}), Reply(end="stall")]),
+        "an answer": Scene(
+            [busy, Reply(b"".join(wire.send.text("Hello")), delay=late)]
+        ),
+        "silence": Scene(
+            [Reply(body, 503, JSON, {"retry-after-ms": "1"}), Reply(end="stall")]
+        ),
     }
-    seen = play(stage, wire, scenes, timeout=Timeout(first=limit), model={"max_retries": 1})
+    seen = play(
+        stage, wire, scenes, timeout=Timeout(first=limit), model={"max_retries": 1}
+    )
     assert ends(seen) == {"an answer": (None, "Hello"), "silence": ("first", "")}
     assert [len(stage.asked[name]) for name in scenes] == [2, 2]
 
@@ -354,9 +440,14 @@ def test_each_request_has_a_first_limit_of_its_own(stage: Stage, wire: Wire) -> 
 def test_silence_is_a_stall(stage: Stage, wire: Wire) -> None:
     """`stall` is reached though comments, pings and empty deltas keep coming, and only after a first content."""
     scenes = silences(wire, "Hel", "lo")
-    scenes["a slow consumer"] = Scene([Reply(begun(wire, "Hello"), end="stall")], pause=pace(1.5 * SHORT))
+    scenes["a slow consumer"] = Scene(
+        [Reply(begun(wire, "Hello"), end="stall")], pause=pace(1.5 * SHORT)
+    )
     scenes["a late answer to tools"] = Scene(
-        [tool_turn(wire, "look", text="Hel"), Reply(begun(wire, "lo"), delay=pace(1.5 * SHORT), end="stall")]
+        [
+            tool_turn(wire, "look", text="Hel"),
+            Reply(begun(wire, "lo"), delay=pace(1.5 * SHORT), end="stall"),
+        ]
     )
     seen = play(stage, wire, scenes, timeout=Timeout(stall=pace(SHORT)), tools=[look])
     assert ends(seen) == dict.fromkeys(scenes, ("stall", "Hello"))
@@ -385,14 +476,32 @@ def test_only_waiting_for_the_model_counts(stage: Stage, wire: Wire) -> None:
     calling = wire.send.tool_calls(("c1", "look", arguments), pieces=len(written))
     said = Reply(b"".join(wire.send.text("Hello")))
     scenes = {
-        "text": Scene([Reply(paced(wire.send.text(*letters, "Hello"), *letters), pause=step)]),
-        "reasoning": Scene([Reply(paced(wire.send.reasoning(letters, "Hello", pieces=8), *letters), pause=step)]),
+        "text": Scene(
+            [Reply(paced(wire.send.text(*letters, "Hello"), *letters), pause=step)]
+        ),
+        "reasoning": Scene(
+            [
+                Reply(
+                    paced(wire.send.reasoning(letters, "Hello", pieces=8), *letters),
+                    pause=step,
+                )
+            ]
+        ),
         "arguments": Scene([Reply(paced(calling, *written), pause=step), said]),
         "a slow consumer": Scene([said], pause=longer),
         "slow tools": Scene([tool_turn(wire, "rest", "doze"), said]),
     }
-    seen = play(stage, wire, scenes, timeout=Timeout(first=limit, stall=limit), tools=[look, rest, doze])
-    assert ends(seen) == {**dict.fromkeys(scenes, (None, "Hello")), "text": (None, f"{letters}Hello")}
+    seen = play(
+        stage,
+        wire,
+        scenes,
+        timeout=Timeout(first=limit, stall=limit),
+        tools=[look, rest, doze],
+    )
+    assert ends(seen) == {
+        **dict.fromkeys(scenes, (None, "Hello")),
+        "text": (None, f"{letters}Hello"),
+    }
 
 
 # Reasoning that is not shown
@@ -401,31 +510,57 @@ HIDDEN: dict[Any, list[Json]] = {
     openai_responses: [
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {"type": "web_search_call", "id": "ws_1", "status": "in_progress"},
-        {"type": "mcp_call", "id": "mcp_1", "name": "look", "arguments": "", "server_label": "eyes"},
+        {
+            "type": "mcp_call",
+            "id": "mcp_1",
+            "name": "look",
+            "arguments": "",
+            "server_label": "eyes",
+        },
     ],
     anthropic_messages: [
         {"type": "thinking", "thinking": "", "signature": ""},
         {"type": "redacted_thinking", "data": "secret"},
-        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
+        {
+            "type": "server_tool_use",
+            "id": "srvtoolu_1",
+            "name": "web_search",
+            "input": {},
+        },
     ],
 }
-hiding = pytest.mark.parametrize("wire", [wire for wire in WIRES if wire.send in HIDDEN], ids=lambda wire: wire.name)
+hiding = pytest.mark.parametrize(
+    "wire", [wire for wire in WIRES if wire.send in HIDDEN], ids=lambda wire: wire.name
+)
 
 
 def hidden(wire: Wire, item: Json) -> tuple[bytes, bytes]:
     """The events that open and close an item without content, after a first one."""
     if wire.send is anthropic_messages:
-        kinds, place, name = ("content_block_start", "content_block_stop"), "index", "content_block"
+        kinds, place, name = (
+            ("content_block_start", "content_block_stop"),
+            "index",
+            "content_block",
+        )
     else:
-        kinds, place, name = ("response.output_item.added", "response.output_item.done"), "output_index", "item"
-    opened, closed = (event({"type": kind, place: 1, name: item}, name=kind) for kind in kinds)
+        kinds, place, name = (
+            ("response.output_item.added", "response.output_item.done"),
+            "output_index",
+            "item",
+        )
+    opened, closed = (
+        event({"type": kind, place: 1, name: item}, name=kind) for kind in kinds
+    )
     return opened, closed
 
 
 def at_place(wire: Wire, events: Iterable[bytes], place: int) -> list[bytes]:
     """The events of an answer whose only item is the first, as those of an item further on."""
     name = "index" if wire.send is anthropic_messages else "output_index"
-    return [one.replace(f'"{name}":0'.encode(), f'"{name}":{place}'.encode()) for one in events]
+    return [
+        one.replace(f'"{name}":0'.encode(), f'"{name}":{place}'.encode())
+        for one in events
+    ]
 
 
 @hiding
@@ -434,17 +569,28 @@ def test_hidden_work_has_the_limit_of_a_first_content(stage: Stage, wire: Wire) 
     """From the start of unseen work to the next content `first` holds, and `stall` before and after that."""
     warm_up(wire.name)
     ending = 2 if wire.send is anthropic_messages else 1  # events after the last item
-    before, after = b"".join(wire.send.text("Hel")[:-ending]), at_place(wire, wire.send.text("lo")[2:], 2)
-    scenes = {"nothing hidden": Scene([Reply([before, b"".join(after)], pause=pace(3 * SHORT))])}
+    before, after = (
+        b"".join(wire.send.text("Hel")[:-ending]),
+        at_place(wire, wire.send.text("lo")[2:], 2),
+    )
+    scenes = {
+        "nothing hidden": Scene(
+            [Reply([before, b"".join(after)], pause=pace(3 * SHORT))]
+        )
+    }
     expected: dict[str, Any] = {"nothing hidden": ("stall", "Hel")}
     for item in HIDDEN[wire.send]:
         kind = item["type"]
         opened, closed = hidden(wire, item)
         start, go_on = before + opened, closed + paced(after, "lo")[0]
         scenes |= {
-            f"{kind}, an end": Scene([Reply([start, closed + b"".join(after)], pause=pace(2 * SHORT))]),
+            f"{kind}, an end": Scene(
+                [Reply([start, closed + b"".join(after)], pause=pace(2 * SHORT))]
+            ),
             f"{kind}, silence": Scene([Reply(start, end="stall")]),
-            f"{kind}, a stall": Scene([Reply([start, go_on], pause=pace(2 * SHORT), end="stall")]),
+            f"{kind}, a stall": Scene(
+                [Reply([start, go_on], pause=pace(2 * SHORT), end="stall")]
+            ),
         }
         expected |= {
             f"{kind}, an end": (None, "Hello"),
@@ -453,11 +599,17 @@ def test_hidden_work_has_the_limit_of_a_first_content(stage: Stage, wire: Wire) 
         }
     if wire.send is openai_responses:
         events = wire.send.reasoning("First.\n\nThen.", "Hello")
-        place = next(place for place, one in enumerate(events, 1) if b"summary_part.done" in one)
+        place = next(
+            place for place, one in enumerate(events, 1) if b"summary_part.done" in one
+        )
         parts = [b"".join(events[:place]), b"".join(events[place:])]
-        scenes["between two parts of a summary"] = Scene([Reply(parts, pause=pace(2 * SHORT))])
+        scenes["between two parts of a summary"] = Scene(
+            [Reply(parts, pause=pace(2 * SHORT))]
+        )
         expected["between two parts of a summary"] = (None, "Hello")
-    seen = play(stage, wire, scenes, timeout=Timeout(first=pace(4 * SHORT), stall=pace(SHORT)))
+    seen = play(
+        stage, wire, scenes, timeout=Timeout(first=pace(4 * SHORT), stall=pace(SHORT))
+    )
     assert ends(seen) == expected
 
 
@@ -493,7 +645,9 @@ def test_the_whole_may_take_too_long(stage: Stage, wire: Wire) -> None:
         "tools": Scene([tool_turn(wire, "wait", text="Wait.")], answered=True),
     }
     seen = play(stage, wire, scenes, timeout=pace(TOTAL), tools=[endless.wait])
-    assert {name: run.error.kind for name, run in seen.items()} == dict.fromkeys(scenes, "total")
+    assert {name: run.error.kind for name, run in seen.items()} == dict.fromkeys(
+        scenes, "total"
+    )
     assert seen["text"].text.startswith("Hello") and seen["silence"].text == "Hel"
 
 
@@ -513,15 +667,22 @@ def test_a_held_stream_is_closed_by_its_limit(server: Loopback, wire: Wire) -> N
 
     async def run() -> list[tuple[str, Any]]:
         limits = (Timeout(idle=pace(SHORT)), Timeout(total=pace(TOTAL)))
-        streams = [wire.agent(server, timeout=timeout).run_stream("Go") for timeout in limits]
+        streams = [
+            wire.agent(server, timeout=timeout).run_stream("Go") for timeout in limits
+        ]
         assert [(await anext(stream)).content for stream in streams] == ["Hel", "Hel"]
-        assert [await left(request) for request in server.requests] == [True, True], "the server was not told"
+        assert [await left(request) for request in server.requests] == [True, True], (
+            "the server was not told"
+        )
         await no_task_is_left()
         return [await asked_again(wire, stream) for stream in streams]
 
     with complaints() as told:
         asked = in_loop(run())
-    assert [(kind, partial.content) for kind, partial in asked] == [("idle", "Hel"), ("total", "Hel")]
+    assert [(kind, partial.content) for kind, partial in asked] == [
+        ("idle", "Hel"),
+        ("total", "Hel"),
+    ]
     assert len(told) == 1
 
 
@@ -533,7 +694,9 @@ def test_a_held_stream_cancels_its_tools(server: Loopback, wire: Wire) -> None:
     endless = Endless()
 
     async def run() -> tuple[str, Any]:
-        async with wire.agent(server, tools=[look, endless.wait], timeout=Timeout(idle=pace(SHORT))) as agent:
+        async with wire.agent(
+            server, tools=[look, endless.wait], timeout=Timeout(idle=pace(SHORT))
+        ) as agent:
             stream = agent.run_stream("Go")
             await to_a_result(stream)
             await until(lambda: endless.cancelled == 1)
@@ -543,8 +706,16 @@ def test_a_held_stream_cancels_its_tools(server: Loopback, wire: Wire) -> None:
     with complaints() as told:
         kind, partial = in_loop(run())
     assert (kind, len(told)) == ("idle", 1)
-    assert [call["executed"] for call in partial.metadata["tool_calls"]] == [True, False]
-    assert [message.role for message in partial.messages] == ["user", "assistant", "tool", "tool"]
+    assert [call["executed"] for call in partial.metadata["tool_calls"]] == [
+        True,
+        False,
+    ]
+    assert [message.role for message in partial.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+    ]
 
 
 async def to_a_result(stream: AgentStream) -> None:
@@ -554,7 +725,9 @@ async def to_a_result(stream: AgentStream) -> None:
 
 
 @pace.attempts
-def test_a_consumer_that_comes_back_in_time_sees_everything(stage: Stage, wire: Wire) -> None:
+def test_a_consumer_that_comes_back_in_time_sees_everything(
+    stage: Stage, wire: Wire
+) -> None:
     """`idle` counts from one chunk to the next request for one: not a slow server, nor many short pauses, nor tools."""
     letters, limit = "abcd", pace(0.3)
 
@@ -567,7 +740,9 @@ def test_a_consumer_that_comes_back_in_time_sees_everything(stage: Stage, wire: 
     said = Reply(b"".join(wire.send.text(*letters)))
     scenes = {
         "a slow consumer": Scene([said], pause=limit / 2.5),
-        "a slow server": Scene([Reply(paced(wire.send.text(*letters), "c"), pause=1.5 * limit)]),
+        "a slow server": Scene(
+            [Reply(paced(wire.send.text(*letters), "c"), pause=1.5 * limit)]
+        ),
         "a slow tool": Scene([tool_turn(wire, "rest"), said]),
     }
     with complaints() as told:
@@ -604,9 +779,14 @@ async def not_at_all(stream: AgentStream) -> None:
 @pace.attempts
 def test_a_stream_that_is_over_is_not_idle(stage: Stage, wire: Wire) -> None:
     """After its end, whichever it was, and before its beginning a stream may be held for as long as one likes."""
-    said, failed = Reply(wire.send.text("Hello")), Reply(wire.send.error_body("No.", None, "api_error"), 500, JSON)
+    said, failed = (
+        Reply(wire.send.text("Hello")),
+        Reply(wire.send.error_body("No.", None, "api_error"), 500, JSON),
+    )
     ways = (to_the_end, to_the_error, to_a_cancel, to_a_close, not_at_all)
-    stage.waiting = {way.__name__: [failed if way is to_the_error else said] for way in ways}
+    stage.waiting = {
+        way.__name__: [failed if way is to_the_error else said] for way in ways
+    }
 
     stage.watched_by(pace.watch)
 
@@ -617,10 +797,18 @@ def test_a_stream_that_is_over_is_not_idle(stage: Stage, wire: Wire) -> None:
             await asyncio.sleep(pace(SHORT))
             with pytest.raises(ServerError):  # the same once more
                 await anext(streams.pop(to_the_error))
-            return {way.__name__: "".join([chunk.content async for chunk in stream]) for way, stream in streams.items()}
+            return {
+                way.__name__: "".join([chunk.content async for chunk in stream])
+                for way, stream in streams.items()
+            }
 
     with complaints() as told:
-        assert in_loop(run()) == {"to_the_end": "", "to_a_cancel": "", "to_a_close": "", "not_at_all": "Hello"}
+        assert in_loop(run()) == {
+            "to_the_end": "",
+            "to_a_cancel": "",
+            "to_a_close": "",
+            "not_at_all": "Hello",
+        }
     assert told == []
 
 
@@ -651,14 +839,22 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("busy", ["model", "tools"])
-def test_a_dropped_stream_is_closed_at_once(server: Loopback, wire: Wire, busy: str) -> None:
+def test_a_dropped_stream_is_closed_at_once(
+    server: Loopback, wire: Wire, busy: str
+) -> None:
     """No limit's clock holds a stream: dropping it closes the connection or cancels the tools without a collector."""
     endless = Endless()
-    server.reply(Reply(begun(wire, "Hel"), end="stall") if busy == "model" else tool_turn(wire, "look", "wait"))
+    server.reply(
+        Reply(begun(wire, "Hel"), end="stall")
+        if busy == "model"
+        else tool_turn(wire, "look", "wait")
+    )
 
     async def run() -> None:
         async with wire.agent(
-            server, tools=[look, endless.wait], timeout=Timeout(**dict.fromkeys(LIMITS, FOREVER))
+            server,
+            tools=[look, endless.wait],
+            timeout=Timeout(**dict.fromkeys(LIMITS, FOREVER)),
         ) as agent:
             stream = agent.run_stream("Go")
             await (to_a_result(stream) if busy == "tools" else anext(stream))
@@ -712,7 +908,10 @@ def deaf() -> Iterator[Deaf]:
 @pytest.fixture
 def full() -> Iterator[Deaf]:
     """A server whose queue is full, so that a further connection hangs."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as clients:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        ExitStack() as clients,
+    ):
         for _ in range(4):
             client = clients.enter_context(socket.socket())
             client.setblocking(False)
@@ -724,14 +923,24 @@ def connect(wire: Wire, server: Deaf, timeout: Timeout, **model: Any) -> dict[st
     """How a streamed and a plain run end that no server answers, and whether they close the connections taken."""
 
     async def run() -> dict[str, Any]:
-        async with wire.agent(server, model=model, timeout=timeout) as agent, asyncio.timeout(2 * PROMPT):
-            runs = await asyncio.gather(consume(agent.run_stream("Go")), ask(agent.run("Go")))
+        async with (
+            wire.agent(server, model=model, timeout=timeout) as agent,
+            asyncio.timeout(2 * PROMPT),
+        ):
+            runs = await asyncio.gather(
+                consume(agent.run_stream("Go")), ask(agent.run("Go"))
+            )
             await no_task_is_left()
             taken = runs if server.scheme == "https" else []
-            closed = await asyncio.gather(*[asyncio.to_thread(server.left) for _ in taken])
+            closed = await asyncio.gather(
+                *[asyncio.to_thread(server.left) for _ in taken]
+            )
         for seen in runs:
             check(seen, wire)
-        return {**ends(dict(zip(("stream", "plain"), runs, strict=True))), "closed": closed}
+        return {
+            **ends(dict(zip(("stream", "plain"), runs, strict=True))),
+            "closed": closed,
+        }
 
     ended = in_loop(run())
     if not all(ended["closed"]):
@@ -743,7 +952,11 @@ def connect(wire: Wire, server: Deaf, timeout: Timeout, **model: Any) -> dict[st
 def test_a_handshake_is_a_part_of_connecting(deaf: Deaf, wire: Wire) -> None:
     """A server that takes the connection but not the handshake is given up after `connect`, on both transports."""
     seen = connect(wire, deaf, Timeout(connect=SHORT))
-    assert seen == {"stream": ("connect", ""), "plain": ("connect", ""), "closed": [True, True]}
+    assert seen == {
+        "stream": ("connect", ""),
+        "plain": ("connect", ""),
+        "closed": [True, True],
+    }
 
 
 def test_a_server_without_room_is_given_up(full: Deaf, wire: Wire) -> None:
@@ -765,14 +978,23 @@ def test_connecting_is_tried_again(deaf: Deaf) -> None:
 
 
 OWN: dict[str, Callable[[str], Any]] = {
-    "openai": lambda url: openai.AsyncOpenAI(api_key="key", base_url=url, max_retries=0),
-    "openai-chat": lambda url: openai.AsyncOpenAI(api_key="key", base_url=url, max_retries=0),
+    "openai": lambda url: openai.AsyncOpenAI(
+        api_key="key", base_url=url, max_retries=0
+    ),
+    "openai-chat": lambda url: openai.AsyncOpenAI(
+        api_key="key", base_url=url, max_retries=0
+    ),
     "azure": lambda url: openai.AsyncOpenAI(api_key="key", base_url=url, max_retries=0),
     "azure-chat": lambda url: openai.AsyncAzureOpenAI(
-        api_key="key", azure_endpoint=url, api_version="2025-04-01-preview", max_retries=0
+        api_key="key",
+        azure_endpoint=url,
+        api_version="2025-04-01-preview",
+        max_retries=0,
     ),
     "groq": lambda url: groq.AsyncGroq(api_key="key", base_url=url, max_retries=0),
-    "anthropic": lambda url: anthropic.AsyncAnthropic(api_key="key", base_url=url, max_retries=0),
+    "anthropic": lambda url: anthropic.AsyncAnthropic(
+        api_key="key", base_url=url, max_retries=0
+    ),
     "gemini": lambda url: genai.Client(api_key="key", http_options={"base_url": url}),
     "ollama": lambda url: ollama.AsyncClient(url),
 }
@@ -780,7 +1002,12 @@ OWN: dict[str, Callable[[str], Any]] = {
 
 def test_the_users_own_client_keeps_its_limit(full: Deaf, wire: Wire) -> None:
     """`connect` is for clients that the agent makes; one of the user's own connects for as long as it likes."""
-    seen = connect(wire, full, Timeout(connect=SHORT / 3, first=SHORT), client=OWN[wire.name](full.url))
+    seen = connect(
+        wire,
+        full,
+        Timeout(connect=SHORT / 3, first=SHORT),
+        client=OWN[wire.name](full.url),
+    )
     assert seen == {"stream": ("first", ""), "plain": ("first", ""), "closed": []}
 
 
@@ -793,12 +1020,16 @@ def test_a_tool_may_take_too_long(server: Loopback, wire: Wire) -> None:
     endless = Endless()
 
     async def run() -> Seen:
-        async with wire.agent(server, tools=[endless.wait], timeout=Timeout(tool=SHORT / 3)) as agent:
+        async with wire.agent(
+            server, tools=[endless.wait], timeout=Timeout(tool=SHORT / 3)
+        ) as agent:
             return await consume(agent.run_stream("Go"))
 
     assert in_loop(run()).end == (None, "Then not.")
     assert endless.cancelled == 1
-    assert f"did not end within {SHORT / 3:g} seconds" in json.dumps(server.requests[1].json)
+    assert f"did not end within {SHORT / 3:g} seconds" in json.dumps(
+        server.requests[1].json
+    )
 
 
 def test_none_is_no_limit(server: Loopback, wire: Wire) -> None:
@@ -806,7 +1037,9 @@ def test_none_is_no_limit(server: Loopback, wire: Wire) -> None:
     server.reply(Reply(wire.send.text("Hel", "lo")))
 
     async def run() -> str:
-        async with wire.agent(server, timeout=Timeout(**dict.fromkeys(LIMITS))) as agent:
+        async with wire.agent(
+            server, timeout=Timeout(**dict.fromkeys(LIMITS))
+        ) as agent:
             stream = agent.run_stream("Go")
             text = (await anext(stream)).content
             await asyncio.sleep(SHORT / 3)
@@ -819,7 +1052,9 @@ def test_none_is_no_limit(server: Loopback, wire: Wire) -> None:
 
 def test_what_is_limited_unless_one_says_otherwise() -> None:
     """By default a connection is given ten seconds and a held stream ten minutes, and nothing else is limited."""
-    assert Timeout() == Timeout(connect=10, first=None, stall=None, total=None, tool=None, idle=600)
+    assert Timeout() == Timeout(
+        connect=10, first=None, stall=None, total=None, tool=None, idle=600
+    )
     assert Agent("tester", "openai:gpt-test").timeout == Timeout()
 
 

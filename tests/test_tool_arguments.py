@@ -87,23 +87,39 @@ def test_null_stays_null_where_the_type_allows_it() -> None:
 def test_null_takes_the_default_of_a_field() -> None:
     """The default may come from a `Field`."""
 
-    def take(number: int = Field(7, ge=1), tags: list[str] = Field(default_factory=list)) -> None: ...  # noqa: B008
+    def take(
+        number: int = Field(7, ge=1),
+        tags: list[str] = Field(default_factory=list),  # noqa: B008
+    ) -> None: ...
 
-    assert tool(take).bind({"number": None, "tags": None}, {}) == {"number": 7, "tags": []}
+    assert tool(take).bind({"number": None, "tags": None}, {}) == {
+        "number": 7,
+        "tags": [],
+    }
 
 
 @pytest.mark.parametrize(
     ("annotation", "value", "expected"),
     [
         (Place, {"city": "Bern", "people": None}, Place(city="Bern")),
-        (list[Place], [{"city": "Bern", "people": None, "tags": None}], [Place(city="Bern")]),
+        (
+            list[Place],
+            [{"city": "Bern", "people": None, "tags": None}],
+            [Place(city="Bern")],
+        ),
         (Point, {"name": "a", "x": None}, Point("a")),
         (Options, {"name": "a", "limit": None}, {"name": "a"}),
-        (dict[str, Place], {"k": {"city": "Bern", "people": None}}, {"k": Place(city="Bern")}),
+        (
+            dict[str, Place],
+            {"k": {"city": "Bern", "people": None}},
+            {"k": Place(city="Bern")},
+        ),
     ],
     ids=["model", "list", "dataclass", "TypedDict", "dict"],
 )
-def test_null_takes_the_default_inside_a_structure(annotation: Any, value: object, expected: object) -> None:
+def test_null_takes_the_default_inside_a_structure(
+    annotation: Any, value: object, expected: object
+) -> None:
     """The same holds for the fields of models, dataclasses and TypedDicts, also inside lists and dicts."""
     assert bound(annotation, value) == expected
 
@@ -121,7 +137,11 @@ TEXTS = [
     (list[list[int]], '["[1]"]', [[1]]),
     (dict[str, int], '{"a": "1"}', {"a": 1}),
     (dict, "{}", {}),
-    (Place, '{"city": "Bern", "people": null, "tags": "[\\"a\\"]"}', Place(city="Bern", tags=["a"])),
+    (
+        Place,
+        '{"city": "Bern", "people": null, "tags": "[\\"a\\"]"}',
+        Place(city="Bern", tags=["a"]),
+    ),
     (list[Place], '[{"city": "Bern"}]', [Place(city="Bern")]),
     (list[Place], ['{"city": "Bern"}'], [Place(city="Bern")]),
     (Place | list[int], '{"city": 5}', Place(city="5")),
@@ -133,12 +153,16 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("annotation", "value", "expected"), TEXTS, ids=str)
-def test_json_in_a_string_is_read(annotation: Any, value: object, expected: object) -> None:
+def test_json_in_a_string_is_read(
+    annotation: Any, value: object, expected: object
+) -> None:
     """A JSON list or object that came as a string is read where the type takes no string."""
     assert bound(annotation, value) == expected
 
 
-@pytest.mark.parametrize("annotation", [str, Any, list[int] | str, str | None, object], ids=str)
+@pytest.mark.parametrize(
+    "annotation", [str, Any, list[int] | str, str | None, object], ids=str
+)
 def test_json_in_a_string_stays_a_string_where_one_is_taken(annotation: Any) -> None:
     """A type that takes strings is given the string that the model wrote."""
     assert bound(annotation, "[1,2]") == "[1,2]"
@@ -161,7 +185,9 @@ SCALARS = [
 
 
 @pytest.mark.parametrize(("annotation", "value", "expected"), SCALARS, ids=str)
-def test_a_number_for_a_string_is_its_json_text(annotation: Any, value: object, expected: object) -> None:
+def test_a_number_for_a_string_is_its_json_text(
+    annotation: Any, value: object, expected: object
+) -> None:
     """A number, true or false is written as in JSON where the type takes a string only."""
     found = bound(annotation, value)
     assert found == expected and type(found) is type(expected)
@@ -203,8 +229,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value", "told"), REFUSED, ids=lambda value: str(value)[:40])
-def test_what_does_not_fit_is_refused_as_it_was_written(annotation: Any, value: object, told: str) -> None:
+@pytest.mark.parametrize(
+    ("annotation", "value", "told"), REFUSED, ids=lambda value: str(value)[:40]
+)
+def test_what_does_not_fit_is_refused_as_it_was_written(
+    annotation: Any, value: object, told: str
+) -> None:
     """What stays wrong, breaks a constraint or a strict type is refused, in words about what the model wrote."""
     with pytest.raises(ArgumentsError, match=told):
         bound(annotation, value)
@@ -242,22 +272,39 @@ def partly(extra: str, items: list[int], name: str, limit: int) -> list[Any]:
     return [items, name, limit]
 
 
-WAYS = [Shop().decorated, Shop().plain, Shop(), coroutine, functools.partial(partly, "x", limit=5)]
+WAYS = [
+    Shop().decorated,
+    Shop().plain,
+    Shop(),
+    coroutine,
+    functools.partial(partly, "x", limit=5),
+]
 
 
-@pytest.mark.parametrize("made", WAYS, ids=["decorated method", "method", "object", "coroutine", "partial"])
+@pytest.mark.parametrize(
+    "made", WAYS, ids=["decorated method", "method", "object", "coroutine", "partial"]
+)
 def test_every_way_to_make_a_tool_has_it(made: Callable[..., Any]) -> None:
     """Methods, callable objects, coroutines and partials are given what a plain function is given."""
     function = made if isinstance(made, type(Shop().decorated)) else tool(made)
     arguments = function.bind({"items": "[1]", "name": 2, "limit": None}, {})
-    assert arguments["items"] == [1] and arguments["name"] == "2" and "limit" not in arguments
+    assert (
+        arguments["items"] == [1]
+        and arguments["name"] == "2"
+        and "limit" not in arguments
+    )
 
 
-def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(server: Loopback, wire: Wire) -> None:
+def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(
+    server: Loopback, wire: Wire
+) -> None:
     """On every provider the tool runs at once, and the next request repeats the arguments that the model gave."""
     written = {"items": "[1, 2]", "name": 3, "limit": None}
     call = ("c1", "take", json.dumps(written))
-    replies = [Reply(answer, content_type=wire.mime) for answer in (wire.send.tool_calls(call), wire.send.text("Done"))]
+    replies = [
+        Reply(answer, content_type=wire.mime)
+        for answer in (wire.send.tool_calls(call), wire.send.text("Done"))
+    ]
     server.reply(*replies)
 
     def take(items: list[int], name: str, limit: int = 5) -> list[Any]:

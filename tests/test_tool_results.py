@@ -80,15 +80,21 @@ ITERATORS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("how", ["thread", "loop", "async"])
 @pytest.mark.parametrize("kind", ITERATORS)
-def test_what_is_read_step_by_step_is_refused(server: Loopback, kind: str, how: str) -> None:
+def test_what_is_read_step_by_step_is_refused(
+    server: Loopback, kind: str, how: str
+) -> None:
     """The model is told in one line to be given a list; nothing is read, wherever the tool runs."""
 
     async def take_async() -> object:
         return ITERATORS[kind]()
 
     function = take_async if how == "async" else ITERATORS[kind]
-    result = one(server, tool(name="take", run_in_thread=how == "thread")(named(function)))
-    assert result.is_error and result.content.startswith("The tool 'take' failed: TypeError: it returned a")
+    result = one(
+        server, tool(name="take", run_in_thread=how == "thread")(named(function))
+    )
+    assert result.is_error and result.content.startswith(
+        "The tool 'take' failed: TypeError: it returned a"
+    )
     assert result.content.endswith("return a list instead.")
 
 
@@ -166,13 +172,18 @@ WRITTEN: list[tuple[object, str]] = [
     (types.MappingProxyType({"a": {1}}), '{"a":[1]}'),
     ([Scalar()], "[2.5]"),
     ({"a": Decimal("1.10"), "b": Color.RED}, '{"a":"1.10","b":"red"}'),
-    ([float("nan"), {"a": float("inf")}, Model(value=float("-inf"))], '[null,{"a":null},{"value":null}]'),
+    (
+        [float("nan"), {"a": float("inf")}, Model(value=float("-inf"))],
+        '[null,{"a":null},{"value":null}]',
+    ),
     (["half \ud83d", float("nan")], '["half ?",null]'),
     ("ü" * 3, "ü" * 3),
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), WRITTEN, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    ("value", "text"), WRITTEN, ids=lambda value: type(value).__name__
+)
 def test_a_result_is_valid_json(value: object, text: str) -> None:
     """Whatever can be read twice becomes JSON as every reader knows it, without NaN and Infinity."""
     assert to_text(value) == text
@@ -188,7 +199,9 @@ class Witness:
 
 
 @pytest.mark.parametrize("how", ["thread", "loop", "async"])
-def test_the_result_of_a_sync_tool_is_written_in_its_thread(server: Loopback, how: str) -> None:
+def test_the_result_of_a_sync_tool_is_written_in_its_thread(
+    server: Loopback, how: str
+) -> None:
     """The event loop does not do that work; for an async tool it does, whose value other tasks may be changing."""
 
     async def take_async() -> Witness:

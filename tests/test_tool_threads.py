@@ -61,7 +61,12 @@ def test_tools_that_compute_do_not_all_run_at_once(server: Loopback) -> None:
 
 def test_a_time_out_begins_when_the_tool_does(server: Loopback, busy: Busy) -> None:
     """A call that waits for a thread longer than its time-out is not late, and its duration is its own."""
-    ask(server, ("r", "release", "{}"), *calls("hold", MORE_THAN_THREADS), *calls("quick", 3))
+    ask(
+        server,
+        ("r", "release", "{}"),
+        *calls("hold", MORE_THAN_THREADS),
+        *calls("quick", 3),
+    )
     began: list[float] = []
 
     @tool(timeout=LIMIT)
@@ -79,10 +84,16 @@ def test_a_time_out_begins_when_the_tool_does(server: Loopback, busy: Busy) -> N
     assert min(began) > float(found["r"].content) - SHORT
     for place in range(3):
         result = found[f"quick{place}"]
-        assert result.content == "quick" and not result.is_error and result.duration < LIMIT
+        assert (
+            result.content == "quick"
+            and not result.is_error
+            and result.duration < LIMIT
+        )
 
 
-def test_tools_that_hang_give_their_places_to_others(server: Loopback, busy: Busy) -> None:
+def test_tools_that_hang_give_their_places_to_others(
+    server: Loopback, busy: Busy
+) -> None:
     """A call that was given up does not count: more hanging tools than there are threads all reach their time-out."""
     ask(server, *calls("hold", MORE_THAN_THREADS), *calls("quick", 1))
 
@@ -95,10 +106,18 @@ def test_tools_that_hang_give_their_places_to_others(server: Loopback, busy: Bus
     assert set(late) == {f"The tool 'hold' did not end within {SHORT} seconds."}
 
 
-def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(server: Loopback, busy: Busy) -> None:
+def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(
+    server: Loopback, busy: Busy
+) -> None:
     """A run that is left while calls wait for a thread never begins them."""
     server.reply(
-        Reply(CHAT.send.tool_calls(("now", "now", "{}"), *calls("hold", MORE_THAN_THREADS), ("l", "late", "{}")))
+        Reply(
+            CHAT.send.tool_calls(
+                ("now", "now", "{}"),
+                *calls("hold", MORE_THAN_THREADS),
+                ("l", "late", "{}"),
+            )
+        )
     )
     acted: list[str] = []
 
@@ -110,7 +129,10 @@ def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(server: Loopba
         acted.append("late")
 
     async def main() -> None:
-        async with CHAT.agent(server, tools=[now, busy.hold, late]) as agent, agent.run_stream("Go") as stream:
+        async with (
+            CHAT.agent(server, tools=[now, busy.hold, late]) as agent,
+            agent.run_stream("Go") as stream,
+        ):
             async for chunk in stream:
                 if chunk.tool_result is not None:
                     break

@@ -60,7 +60,13 @@ class Shop:
         """The price of an item."""
         return f"{item}: {self.cost}"
 
-    @tool(name="order_item", timeout=3, on_error="raise", sequential=True, run_in_thread=False)
+    @tool(
+        name="order_item",
+        timeout=3,
+        on_error="raise",
+        sequential=True,
+        run_in_thread=False,
+    )
     async def order(self, item: str) -> str:
         return f"{item} for {self.cost}"
 
@@ -102,7 +108,10 @@ def test_a_schema_is_a_closed_object_without_titles() -> None:
     """The schema holds the parameters, which of them are required, and nothing else."""
     assert search.parameters == {
         "type": "object",
-        "properties": {"query": {"type": "string"}, "limit": {"type": "integer", "default": 5}},
+        "properties": {
+            "query": {"type": "string"},
+            "limit": {"type": "integer", "default": 5},
+        },
         "required": ["query"],
         "additionalProperties": False,
     }
@@ -113,7 +122,11 @@ def test_a_function_without_parameters_has_an_empty_object() -> None:
 
     def ping() -> None: ...
 
-    assert tool(ping).parameters == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert tool(ping).parameters == {
+        "type": "object",
+        "properties": {},
+        "additionalProperties": False,
+    }
 
 
 def test_a_parameter_without_annotation_takes_anything() -> None:
@@ -132,8 +145,14 @@ def test_nested_models_are_described_by_their_own_schema() -> None:
     parameters = tool(visit).parameters
     place = parameters["$defs"]["Place"]
     assert parameters["properties"]["place"] == {"$ref": "#/$defs/Place"}
-    assert parameters["properties"]["more"] == {"type": "array", "items": {"$ref": "#/$defs/Place"}}
-    assert place["properties"]["city"] == {"type": "string", "description": "Without the country"}
+    assert parameters["properties"]["more"] == {
+        "type": "array",
+        "items": {"$ref": "#/$defs/Place"},
+    }
+    assert place["properties"]["city"] == {
+        "type": "string",
+        "description": "Without the country",
+    }
     assert place["required"] == ["city"]
 
 
@@ -154,13 +173,18 @@ def test_a_literal_lists_its_values() -> None:
 
 
 @pytest.mark.parametrize("annotation", [int | None, Optional[int]])  # noqa: UP045  # both spellings are in use
-def test_an_optional_parameter_may_be_null_and_is_required_without_a_default(annotation: Any) -> None:
+def test_an_optional_parameter_may_be_null_and_is_required_without_a_default(
+    annotation: Any,
+) -> None:
     """`Optional` allows null; only a default makes the parameter one that may be left out."""
 
     def page(needed: annotation, free: annotation = None) -> None: ...
 
     parameters = tool(page).parameters
-    assert parameters["properties"]["needed"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert parameters["properties"]["needed"]["anyOf"] == [
+        {"type": "integer"},
+        {"type": "null"},
+    ]
     assert parameters["properties"]["free"]["default"] is None
     assert parameters["required"] == ["needed"]
 
@@ -190,9 +214,15 @@ def test_constraints_are_told_and_hold() -> None:
 def test_a_field_in_the_annotation_describes_the_parameter() -> None:
     """The description of a `Field` inside `Annotated` reaches the schema."""
 
-    def page(number: Annotated[int, Field(ge=1, description="Counted from 1")]) -> None: ...
+    def page(
+        number: Annotated[int, Field(ge=1, description="Counted from 1")],
+    ) -> None: ...
 
-    assert properties(page)["number"] == {"type": "integer", "minimum": 1, "description": "Counted from 1"}
+    assert properties(page)["number"] == {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Counted from 1",
+    }
 
 
 def test_a_field_as_default_describes_the_parameter_and_gives_its_default() -> None:
@@ -205,7 +235,12 @@ def test_a_field_as_default_describes_the_parameter_and_gives_its_default() -> N
     ) -> None: ...
 
     made = tool(page)
-    expected = {"type": "integer", "default": 7, "maximum": 9, "description": "Counted from 1"}
+    expected = {
+        "type": "integer",
+        "default": 7,
+        "maximum": 9,
+        "description": "Counted from 1",
+    }
     assert made.parameters["properties"]["number"] == expected
     assert made.parameters["required"] == ["size"]
     assert made.bind({"size": 3}, {}) == {"number": 7, "tags": [], "size": 3}
@@ -251,17 +286,29 @@ REST = """Find flights.
     """
 
 
-@pytest.mark.parametrize("docstring", [GOOGLE, NUMPY, REST], ids=["google", "numpy", "rest"])
+@pytest.mark.parametrize(
+    "docstring", [GOOGLE, NUMPY, REST], ids=["google", "numpy", "rest"]
+)
 def test_a_docstring_describes_the_tool_and_its_parameters(docstring: str) -> None:
     """All three styles of docstrings give the parameters' descriptions, and the rest describes the tool."""
 
-    def flights(origin: str, day: Annotated[str, Field(min_length=4)] = "today") -> None: ...
+    def flights(
+        origin: str, day: Annotated[str, Field(min_length=4)] = "today"
+    ) -> None: ...
 
     flights.__doc__ = docstring
     made = tool(flights)
     assert made.description == "Find flights.\n\nOnly direct ones."
-    assert made.parameters["properties"]["origin"] == {"type": "string", "description": "Where from."}
-    assert made.parameters["properties"]["day"]["description"].split() == ["When,", "in", "ISO", "format."]
+    assert made.parameters["properties"]["origin"] == {
+        "type": "string",
+        "description": "Where from.",
+    }
+    assert made.parameters["properties"]["day"]["description"].split() == [
+        "When,",
+        "in",
+        "ISO",
+        "format.",
+    ]
 
 
 MARKED = {
@@ -283,7 +330,12 @@ def test_marks_around_a_name_in_a_docstring_are_no_part_of_it(entries: str) -> N
 
     flights.__doc__ = f"Find flights.\n\n{entries}"
     assert properties(flights)["origin"]["description"] == "Where from."
-    assert properties(flights)["day"]["description"].split() == ["When,", "in", "ISO", "format."]
+    assert properties(flights)["day"]["description"].split() == [
+        "When,",
+        "in",
+        "ISO",
+        "format.",
+    ]
     assert tool(flights).description == "Find flights."
 
 
@@ -299,7 +351,10 @@ def test_an_entry_for_two_parameters_describes_both() -> None:
             A number.
         """
 
-    assert [schema["description"] for schema in properties(add).values()] == ["A number.", "A number."]
+    assert [schema["description"] for schema in properties(add).values()] == [
+        "A number.",
+        "A number.",
+    ]
 
 
 SECTIONS = {
@@ -344,7 +399,10 @@ def test_a_wrapped_summary_stays_one_paragraph() -> None:
         Slow.
         """
 
-    assert tool(flights).description == "Find flights between two cities,\ndirect ones only.\n\nSlow."
+    assert (
+        tool(flights).description
+        == "Find flights between two cities,\ndirect ones only.\n\nSlow."
+    )
 
 
 def test_a_field_description_wins_over_the_docstring() -> None:
@@ -361,14 +419,24 @@ def test_a_field_description_wins_over_the_docstring() -> None:
             second: from the docstring
         """
 
-    described = {name: schema.get("description") for name, schema in properties(page).items()}
+    described = {
+        name: schema.get("description") for name, schema in properties(page).items()
+    }
     assert described == {"first": "from the field", "second": "from the field"}
 
 
 def test_parameters_may_have_names_that_pydantic_keeps_for_itself() -> None:
     """Names that no pydantic field may have are ordinary parameter names."""
 
-    def odd(schema: int, copy: int, json: int, model_config: int, model_fields: int, _x: int, __y: int) -> None: ...
+    def odd(
+        schema: int,
+        copy: int,
+        json: int,
+        model_config: int,
+        model_fields: int,
+        _x: int,
+        __y: int,
+    ) -> None: ...
 
     names = ["schema", "copy", "json", "model_config", "model_fields", "_x", "__y"]
     made = tool(odd)
@@ -394,7 +462,9 @@ def paint(canvas: Canvas, ctx: RunContext, title: str | None = None) -> Painting
     return canvas.width
 """
     namespace: dict[str, Any] = {}
-    exec(source, namespace)  # the only way to have that import here and not elsewhere in this file
+    exec(
+        source, namespace
+    )  # the only way to have that import here and not elsewhere in this file
     paint, context = namespace["paint"], {"user": 1}
     assert list(paint.parameters["properties"]) == ["canvas", "title"]
     bound = paint.bind({"canvas": {"width": "3"}}, context)
@@ -426,10 +496,23 @@ def test_a_wrapped_function_keeps_its_schema() -> None:
 def test_arguments_reach_the_function_as_real_objects() -> None:
     """Strings become numbers, dates and enum members, and nested dicts become models, also inside lists."""
 
-    def plan(count: int, place: Place, more: list[Place], color: Color, day: date, point: Point) -> None: ...
+    def plan(
+        count: int,
+        place: Place,
+        more: list[Place],
+        color: Color,
+        day: date,
+        point: Point,
+    ) -> None: ...
 
     home = {"city": "Bern"}
-    told = {"count": "3", "place": home, "more": [home], "color": "green", "day": "2026-01-02"}
+    told = {
+        "count": "3",
+        "place": home,
+        "more": [home],
+        "color": "green",
+        "day": "2026-01-02",
+    }
     assert tool(plan).bind({**told, "point": {"x": "1", "place": home}}, {}) == {
         "count": 3,
         "place": Place(city="Bern"),
@@ -451,7 +534,9 @@ def test_arguments_reach_the_function_as_real_objects() -> None:
     ],
     ids=["missing", "extra", "nested", "type", "inner name"],
 )
-def test_arguments_that_do_not_fit_are_told_shortly(arguments: dict[str, Any], named: str) -> None:
+def test_arguments_that_do_not_fit_are_told_shortly(
+    arguments: dict[str, Any], named: str
+) -> None:
     """The message names the argument and the problem, in one line without URL, traceback or pydantic's words."""
 
     def visit(place: Place, count: int = 1) -> None: ...
@@ -460,7 +545,10 @@ def test_arguments_that_do_not_fit_are_told_shortly(arguments: dict[str, Any], n
         tool(visit).bind(arguments, {})
     message = str(caught.value)
     assert f"{named}: " in message and len(message) < 200 and "\n" not in message
-    assert not any(word in message for word in ("http", "Traceback", "pydantic", "validation error"))
+    assert not any(
+        word in message
+        for word in ("http", "Traceback", "pydantic", "validation error")
+    )
 
 
 @pytest.mark.parametrize("text", ["", " ", "null", " null\n"])
@@ -474,7 +562,9 @@ def test_no_arguments_at_all_are_an_empty_object(text: str) -> None:
         search.bind(text, {})
 
 
-@pytest.mark.parametrize(("text", "kind"), [("[1]", "list"), ("3", "int"), ('"x"', "str"), ("true", "bool")])
+@pytest.mark.parametrize(
+    ("text", "kind"), [("[1]", "list"), ("3", "int"), ('"x"', "str"), ("true", "bool")]
+)
 def test_json_that_is_no_object_is_named(text: str, kind: str) -> None:
     """The model is told what it sent instead of an object."""
     with pytest.raises(ArgumentsError, match=f"not a JSON object: it is {kind}"):
@@ -482,7 +572,9 @@ def test_json_that_is_no_object_is_named(text: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"query": "x', "{'query': 'x'}", "query=x", "[" * 100_000], ids=lambda text: text[:9]
+    "text",
+    ['{"query": "x', "{'query': 'x'}", "query=x", "[" * 100_000],
+    ids=lambda text: text[:9],
 )
 def test_bad_json_is_told_shortly_and_never_repaired(text: str) -> None:
     """What cannot be parsed is refused with the parser's own short reason."""
@@ -522,11 +614,21 @@ def by_keyword(key: str, *, ctx: RunContext) -> object:
     return ctx
 
 
-WAYS = [by_type, by_optional_type, by_string, by_annotated_type, by_name, by_name_and_any_type, by_keyword]
+WAYS = [
+    by_type,
+    by_optional_type,
+    by_string,
+    by_annotated_type,
+    by_name,
+    by_name_and_any_type,
+    by_keyword,
+]
 
 
 @pytest.mark.parametrize("function", WAYS, ids=lambda function: function.__name__)
-def test_the_context_is_handed_over_and_not_in_the_schema(function: Callable[..., Any]) -> None:
+def test_the_context_is_handed_over_and_not_in_the_schema(
+    function: Callable[..., Any],
+) -> None:
     """A parameter of type RunContext or named `context` gets the very dict, and the model is not told of it."""
     context = {"user": "u1"}
     made = tool(function)
@@ -534,7 +636,9 @@ def test_the_context_is_handed_over_and_not_in_the_schema(function: Callable[...
     assert made(**made.bind({"key": "k"}, context)) is context
 
 
-@pytest.mark.parametrize("function", [by_type, by_name], ids=lambda function: function.__name__)
+@pytest.mark.parametrize(
+    "function", [by_type, by_name], ids=lambda function: function.__name__
+)
 def test_the_model_cannot_give_the_context(function: Callable[..., Any]) -> None:
     """An argument with the name of the context parameter is refused like any other that does not exist."""
     name = list(inspect.signature(function).parameters)[1]
@@ -547,16 +651,37 @@ def test_the_model_cannot_give_the_context(function: Callable[..., Any]) -> None
 
 def test_options_are_kept_and_have_defaults() -> None:
     """Each option of the decorator is an attribute of the tool; without options the defaults hold."""
-    made = tool(name="other", timeout=1.5, on_error="raise", sequential=True, run_in_thread=False)(plain)
-    chosen = (made.name, made.timeout, made.on_error, made.sequential, made.run_in_thread)
+    made = tool(
+        name="other",
+        timeout=1.5,
+        on_error="raise",
+        sequential=True,
+        run_in_thread=False,
+    )(plain)
+    chosen = (
+        made.name,
+        made.timeout,
+        made.on_error,
+        made.sequential,
+        made.run_in_thread,
+    )
     assert chosen == ("other", 1.5, "raise", True, False)
-    defaults = (search.name, search.timeout, search.on_error, search.sequential, search.run_in_thread)
+    defaults = (
+        search.name,
+        search.timeout,
+        search.on_error,
+        search.sequential,
+        search.run_in_thread,
+    )
     assert defaults == ("search", None, "return", False, True)
 
 
 def test_a_decorated_function_stays_the_function_it_was() -> None:
     """It is called as before, and its name, docstring and signature are those of the function."""
-    assert search("AI") == "5 results for AI" and search("AI", limit=2) == "2 results for AI"
+    assert (
+        search("AI") == "5 results for AI"
+        and search("AI", limit=2) == "2 results for AI"
+    )
     assert search.__name__ == "search" and search.__doc__ == "Search for information."
     assert str(inspect.signature(search)) == "(query: str, limit: int = 5) -> str"
     assert search.description == "Search for information."
@@ -577,9 +702,16 @@ def test_a_decorated_method_works_through_its_instance() -> None:
     cheap, dear = Shop(1), Shop(9)
     assert list(dear.price.parameters["properties"]) == ["item"]
     assert (cheap.price("tea"), dear.price("tea")) == ("tea: 1", "tea: 9")
-    assert dear.price.name == "price" and dear.price.description == "The price of an item."
+    assert (
+        dear.price.name == "price" and dear.price.description == "The price of an item."
+    )
     order = dear.order
-    assert (order.name, order.timeout, order.on_error, order.sequential) == ("order_item", 3, "raise", True)
+    assert (order.name, order.timeout, order.on_error, order.sequential) == (
+        "order_item",
+        3,
+        "raise",
+        True,
+    )
     assert order.run_in_thread is False and asyncio.run(order("tea")) == "tea for 9"
 
 
@@ -592,10 +724,15 @@ def test_plain_bound_methods_and_static_ones_work() -> None:
     assert list(agent.tools["opening"].parameters["properties"]) == ["day"]
 
 
-@pytest.mark.parametrize("unbound", [Shop.price, Shop.stock], ids=["decorated", "plain"])
+@pytest.mark.parametrize(
+    "unbound", [Shop.price, Shop.stock], ids=["decorated", "plain"]
+)
 def test_an_unbound_method_is_refused_with_the_way_out(unbound: Any) -> None:
     """A method without an instance fails when the agent is built, and the message says what to give instead."""
-    with pytest.raises(ConfigurationError, match=r"is a method: give the agent `instance\.(price|stock)`"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"is a method: give the agent `instance\.(price|stock)`",
+    ):
         Agent("a", MODEL, tools=[unbound])
 
 
@@ -620,13 +757,25 @@ def test_a_partial_is_a_tool_without_what_it_fixes() -> None:
         return (left + right) * scale
 
     made = tool(functools.partial(add, 1, scale=10))
-    assert made.name == "add" and list(made.parameters["properties"]) == ["right", "scale"]
-    assert made.parameters["required"] == ["right"] and made.parameters["properties"]["scale"]["default"] == 10
+    assert made.name == "add" and list(made.parameters["properties"]) == [
+        "right",
+        "scale",
+    ]
+    assert (
+        made.parameters["required"] == ["right"]
+        and made.parameters["properties"]["scale"]["default"] == 10
+    )
     assert made(**made.bind({"right": "2"}, {})) == 30
 
 
-@pytest.mark.parametrize("made", [Lookup(), functools.partial(Lookup.__call__, Lookup())], ids=["object", "partial"])
-def test_what_is_no_plain_function_is_described_by_the_docstring_behind_it(made: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [Lookup(), functools.partial(Lookup.__call__, Lookup())],
+    ids=["object", "partial"],
+)
+def test_what_is_no_plain_function_is_described_by_the_docstring_behind_it(
+    made: Callable[..., Any],
+) -> None:
     """A callable object and a partial have the description and the parameters' descriptions of what they call."""
     assert tool(made).description == "Look a key up."
     assert properties(made)["key"]["description"] == "Counted from 1"
@@ -646,10 +795,14 @@ def test_a_name_that_providers_refuse_is_refused_here(name: str) -> None:
         tool(name=name)(plain)
 
 
-@pytest.mark.parametrize("given", [Shop, search, "search", None], ids=["class", "tool", "string", "none"])
+@pytest.mark.parametrize(
+    "given", [Shop, search, "search", None], ids=["class", "tool", "string", "none"]
+)
 def test_what_is_no_function_is_refused(given: Any) -> None:
     """A class, a tool and what cannot be called at all cannot be made a tool."""
-    with pytest.raises(ConfigurationError, match="a tool is made from a function or method"):
+    with pytest.raises(
+        ConfigurationError, match="a tool is made from a function or method"
+    ):
         tool()(given)
 
 
@@ -669,15 +822,26 @@ def by_position(number: int, /) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("function", "shown"), [(any_number, r"\*numbers"), (any_keyword, r"\*\*options"), (by_position, "number")]
+    ("function", "shown"),
+    [
+        (any_number, r"\*numbers"),
+        (any_keyword, r"\*\*options"),
+        (by_position, "number"),
+    ],
 )
-def test_parameters_that_have_no_name_for_a_model_are_refused(function: Callable[..., Any], shown: str) -> None:
+def test_parameters_that_have_no_name_for_a_model_are_refused(
+    function: Callable[..., Any], shown: str
+) -> None:
     """`*args`, `**kwargs` and positional-only parameters are refused with the reason, when the agent is built."""
-    with pytest.raises(ConfigurationError, match=f"gives arguments by name, so {shown}"):
+    with pytest.raises(
+        ConfigurationError, match=f"gives arguments by name, so {shown}"
+    ):
         Agent("a", MODEL, tools=[function])
 
 
-@pytest.mark.parametrize("annotation", ["Missing", "list[Missing]", "The city to look up"])
+@pytest.mark.parametrize(
+    "annotation", ["Missing", "list[Missing]", "The city to look up"]
+)
 def test_an_annotation_that_cannot_be_resolved_is_refused(annotation: str) -> None:
     """A string that names no type makes a ConfigurationError that names the tool."""
 
@@ -688,7 +852,11 @@ def test_an_annotation_that_cannot_be_resolved_is_refused(annotation: str) -> No
         Agent("a", MODEL, tools=[lookup])
 
 
-@pytest.mark.parametrize("annotation", [Callable[[int], int], Shop, list[Shop]], ids=["callable", "class", "in a list"])
+@pytest.mark.parametrize(
+    "annotation",
+    [Callable[[int], int], Shop, list[Shop]],
+    ids=["callable", "class", "in a list"],
+)
 def test_a_type_without_json_schema_is_refused_by_name(annotation: Any) -> None:
     """The message names the tool and the parameter whose type no model can fill in."""
 
@@ -759,7 +927,10 @@ def test_a_partial_pickles() -> None:
         (True, "true"),
         ({"a": [1, None], 2: "ü"}, '{"a":[1,null],"2":"ü"}'),
         (Place(city="Bern"), '{"city":"Bern","zip_code":null}'),
-        (Point(1, Place(city="Bern")), '{"x":1,"place":{"city":"Bern","zip_code":null}}'),
+        (
+            Point(1, Place(city="Bern")),
+            '{"x":1,"place":{"city":"Bern","zip_code":null}}',
+        ),
         ({3}, "[3]"),
         (Color.RED, '"red"'),
         (datetime(2026, 1, 2, 3, 4), '"2026-01-02T03:04:00"'),
@@ -787,7 +958,9 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
     assert to_text("half \ud83d") == "half ?"
 
 
-@pytest.mark.parametrize("value", [{"city": "half \ud83d"}, Place(city="half \ud83d")], ids=["dict", "model"])
+@pytest.mark.parametrize(
+    "value", [{"city": "half \ud83d"}, Place(city="half \ud83d")], ids=["dict", "model"]
+)
 def test_half_a_surrogate_pair_inside_a_structure_is_replaced(value: object) -> None:
     """A lone surrogate within a dict or a model does not fail the call either."""
     assert json.loads(to_text(value))["city"] == "half ?"

@@ -18,25 +18,57 @@ import pytest
 from conftest import Wire, sdk_wire
 from pydantic import BaseModel, field_serializer
 from support.loopback import Loopback, Reply
-from test_dispatch import CHAT, LONG, SHORT, ask, collect, failure, one, results, run, sent
+from test_dispatch import (
+    CHAT,
+    LONG,
+    SHORT,
+    ask,
+    collect,
+    failure,
+    one,
+    results,
+    run,
+    sent,
+)
 
-from cogent import Agent, AgentStream, MaxStepsExceeded, ModelError, Response, Timeout, ToolError, ToolResult, tool
+from cogent import (
+    Agent,
+    AgentStream,
+    MaxStepsExceeded,
+    ModelError,
+    Response,
+    Timeout,
+    ToolError,
+    ToolResult,
+    tool,
+)
 
 wire = sdk_wire
 
 PROMPT = 30.0  # seconds after which something hangs that should happen at once
 JSON = "application/json"
-OBJECTS = ("gemini", "ollama")  # whose streamed calls have arguments as an object; elsewhere they are its text
+OBJECTS = (
+    "gemini",
+    "ollama",
+)  # whose streamed calls have arguments as an object; elsewhere they are its text
 
 
-def turn(wire: Wire, arguments: str, streaming: bool = True, **options: Any) -> list[Reply]:
+def turn(
+    wire: Wire, arguments: str, streaming: bool = True, **options: Any
+) -> list[Reply]:
     """A turn that calls `take` with these arguments, and the turn that ends the run."""
     call = ("c1", "take", arguments)
     if streaming:
         answers = wire.send.tool_calls(call, **options), wire.send.text("Done")
     else:
-        answers = wire.send.plain_tool_calls(call, **options), wire.send.plain_text("Done")
-    return [Reply(answer, content_type=wire.mime if streaming else JSON) for answer in answers]
+        answers = (
+            wire.send.plain_tool_calls(call, **options),
+            wire.send.plain_text("Done"),
+        )
+    return [
+        Reply(answer, content_type=wire.mime if streaming else JSON)
+        for answer in answers
+    ]
 
 
 async def answer(agent: Agent) -> Response:
@@ -80,15 +112,22 @@ def hanging() -> Iterator[Hanging]:
     work.release()
 
 
-def test_a_sync_tool_that_hangs_keeps_no_loop_from_ending(server: Loopback, hanging: Hanging) -> None:
+def test_a_sync_tool_that_hangs_keeps_no_loop_from_ending(
+    server: Loopback, hanging: Hanging
+) -> None:
     """After its time-out the run goes on, and asyncio.run ends while the thread still hangs."""
     result = one(server, tool(timeout=SHORT)(hanging.hang))
     assert hanging.hung == 1
-    assert result.is_error and result.content == f"The tool 'hang' did not end within {SHORT} seconds."
+    assert (
+        result.is_error
+        and result.content == f"The tool 'hang' did not end within {SHORT} seconds."
+    )
     assert SHORT <= result.duration < LONG / 2
 
 
-def test_a_sync_tool_that_hangs_does_not_hold_up_stopping(server: Loopback, hanging: Hanging) -> None:
+def test_a_sync_tool_that_hangs_does_not_hold_up_stopping(
+    server: Loopback, hanging: Hanging
+) -> None:
     """A run is stopped at once though the thread of its tool cannot be."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "hang", "{}"))))
 
@@ -113,7 +152,9 @@ def test_a_tool_that_ends_too_late_is_not_heard(
     ask(server, ("c1", "hang", "{}"))
 
     async def main() -> None:
-        async with CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]) as agent:
+        async with CHAT.agent(
+            server, tools=[tool(timeout=SHORT)(hanging.hang)]
+        ) as agent:
             async for chunk in agent.run_stream("Go"):
                 if chunk.tool_result is not None and after == "in the run":
                     await asyncio.to_thread(hanging.release)
@@ -122,10 +163,14 @@ def test_a_tool_that_ends_too_late_is_not_heard(
 
     asyncio.run(main())
     hanging.release()
-    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "asyncio"
+    ] == []
 
 
-def test_fifty_hanging_tools_leave_room_for_others(server: Loopback, hanging: Hanging) -> None:
+def test_fifty_hanging_tools_leave_room_for_others(
+    server: Loopback, hanging: Hanging
+) -> None:
     """Another agent, whose server's name has to be looked up, works while fifty threads hang."""
     ask(server, *((f"c{place}", "hang", "{}") for place in range(50)))
     server.reply(Reply(CHAT.send.text("Still here")))
@@ -134,7 +179,9 @@ def test_fifty_hanging_tools_leave_room_for_others(server: Loopback, hanging: Ha
     async def main() -> str:
         await answer(CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]))
         async with asyncio.timeout(PROMPT):
-            return (await answer(CHAT.agent(server, model={"base_url": address}))).content
+            return (
+                await answer(CHAT.agent(server, model={"base_url": address}))
+            ).content
 
     assert asyncio.run(main()) == "Still here"
     assert hanging.hung == 50
@@ -157,7 +204,9 @@ asyncio.run(main())
 """
 
 
-def test_a_tool_that_hangs_for_ever_does_not_keep_a_program_from_ending(server: Loopback) -> None:
+def test_a_tool_that_hangs_for_ever_does_not_keep_a_program_from_ending(
+    server: Loopback,
+) -> None:
     """An interpreter ends by itself, and quietly, though a thread of it will never end."""
     ask(server, ("c1", "hang", "{}"))
     program = [sys.executable, "-c", PROGRAM, server.url + CHAT.suffix]
@@ -236,19 +285,31 @@ def raising(error: BaseException) -> Callable[[], None]:
 FAILURES: dict[str, tuple[Callable[[], object], str]] = {
     "plain": (raising(ValueError("a reason")), "ValueError: a reason"),
     "without a message": (raising(ValueError()), "ValueError"),
-    "a class of its own": (raising(type("OwnError", (ValueError,), {})("why")), "OwnError: why"),
+    "a class of its own": (
+        raising(type("OwnError", (ValueError,), {})("why")),
+        "OwnError: why",
+    ),
     "with a note": (annotated, "ValueError: short"),
     "chained": (chained, "LookupError: the outer one"),
     "chained by accident": (chained_by_accident, "LookupError: the outer one"),
-    "a group": (raising(ExceptionGroup("several", [ValueError("one")])), "ExceptionGroup: several (1 sub-exception)"),
+    "a group": (
+        raising(ExceptionGroup("several", [ValueError("one")])),
+        "ExceptionGroup: several (1 sub-exception)",
+    ),
     "a syntax error": (
         lambda: compile("1 +", "/srv/rules.py", "exec"),
         "SyntaxError: invalid syntax (rules.py, line 1)",
     ),
-    "StopAsyncIteration": (raising(StopAsyncIteration("over")), "StopAsyncIteration: over"),
+    "StopAsyncIteration": (
+        raising(StopAsyncIteration("over")),
+        "StopAsyncIteration: over",
+    ),
     "out of memory": (raising(MemoryError()), "MemoryError"),
     "an assertion": (raising(AssertionError("never")), "AssertionError: never"),
-    "half a character": (raising(OSError("no such file: caf\udce9")), "OSError: no such file: caf?"),
+    "half a character": (
+        raising(OSError("no such file: caf\udce9")),
+        "OSError: no such file: caf?",
+    ),
 }
 HOW = pytest.mark.parametrize("how", ["thread", "loop", "async"])
 
@@ -273,39 +334,80 @@ def test_an_exception_is_told_by_class_and_message(server: Loopback, kind: str) 
 
 
 @HOW
-def test_an_exception_is_told_wherever_it_was_raised(server: Loopback, how: str) -> None:
+def test_an_exception_is_told_wherever_it_was_raised(
+    server: Loopback, how: str
+) -> None:
     """In a thread, in the loop and in a coroutine an exception is told in the same words."""
-    assert one(server, made(annotated, how)).content == "The tool 'fail' failed: ValueError: short."
+    assert (
+        one(server, made(annotated, how)).content
+        == "The tool 'fail' failed: ValueError: short."
+    )
 
 
-def test_an_exception_that_cannot_be_printed_is_told_by_its_class(server: Loopback) -> None:
+def test_an_exception_that_cannot_be_printed_is_told_by_its_class(
+    server: Loopback,
+) -> None:
     """An exception whose `__str__` raises fails the call and not the run."""
     result = one(server, made(raising(MuteError()), "thread"))
-    assert result.is_error and result.content.startswith("The tool 'fail' failed: MuteError")
+    assert result.is_error and result.content.startswith(
+        "The tool 'fail' failed: MuteError"
+    )
 
 
 @HOW
-@pytest.mark.parametrize("function", [lambda: next(iter(())), endless], ids=["StopIteration", "RecursionError"])
+@pytest.mark.parametrize(
+    "function",
+    [lambda: next(iter(())), endless],
+    ids=["StopIteration", "RecursionError"],
+)
 def test_what_python_treats_specially_is_an_error_result(
     server: Loopback, function: Callable[[], object], how: str
 ) -> None:
     """A bare `next()` that finds nothing, and a recursion without end, fail that call and do not hang the run."""
     result = one(server, made(function, how), timeout=Timeout(total=LONG))
-    assert result.is_error and ("StopIteration" in result.content or "RecursionError" in result.content)
+    assert result.is_error and (
+        "StopIteration" in result.content or "RecursionError" in result.content
+    )
 
 
 PATHS = {
-    "a file": (lambda: Path("/no/such/folder/plan.txt").read_text(), "'plan.txt'", "No such file or directory"),
-    "two files": (raising(OSError(2, "No", "/home/me/a.txt", None, "/home/me/b.txt")), "'a.txt' -> 'b.txt'", ""),
-    "in the text": (raising(ValueError("cannot read /srv/data/rates.csv: empty")), "cannot read rates.csv: empty", ""),
-    "on Windows": (raising(ValueError(r"cannot read C:\Users\me\rates.csv")), "cannot read rates.csv", ""),
-    "an address": (raising(ValueError("see https://host.org/a/b")), "see https://host.org/a/b", ""),
-    "no path": (raising(ValueError("either/or, 1/2, a / b")), "either/or, 1/2, a / b", ""),
+    "a file": (
+        lambda: Path("/no/such/folder/plan.txt").read_text(),
+        "'plan.txt'",
+        "No such file or directory",
+    ),
+    "two files": (
+        raising(OSError(2, "No", "/home/me/a.txt", None, "/home/me/b.txt")),
+        "'a.txt' -> 'b.txt'",
+        "",
+    ),
+    "in the text": (
+        raising(ValueError("cannot read /srv/data/rates.csv: empty")),
+        "cannot read rates.csv: empty",
+        "",
+    ),
+    "on Windows": (
+        raising(ValueError(r"cannot read C:\Users\me\rates.csv")),
+        "cannot read rates.csv",
+        "",
+    ),
+    "an address": (
+        raising(ValueError("see https://host.org/a/b")),
+        "see https://host.org/a/b",
+        "",
+    ),
+    "no path": (
+        raising(ValueError("either/or, 1/2, a / b")),
+        "either/or, 1/2, a / b",
+        "",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_absolute_paths_are_told_by_their_last_part(server: Loopback, kind: str) -> None:
+def test_absolute_paths_are_told_by_their_last_part(
+    server: Loopback, kind: str
+) -> None:
     """The model learns which file it was and not where things lie on this machine; what is no path stays as it is."""
     function, shown, more = PATHS[kind]
     content = one(server, made(function, "thread")).content
@@ -315,7 +417,10 @@ def test_absolute_paths_are_told_by_their_last_part(server: Loopback, kind: str)
 
 def test_a_long_error_is_cut(server: Loopback) -> None:
     """An exception with a text of a megabyte costs the model only its beginning."""
-    assert "ValueError: x/x/x" in one(server, made(raising(ValueError("x/" * 500_000)), "thread")).content
+    assert (
+        "ValueError: x/x/x"
+        in one(server, made(raising(ValueError("x/" * 500_000)), "thread")).content
+    )
     assert len(sent(server)[0][1]) < 1000
 
 
@@ -331,12 +436,20 @@ def test_an_interruption_of_the_program_ends_it(server: Loopback, how: str) -> N
     """KeyboardInterrupt in the loop's thread leaves asyncio.run, whatever was running; the model is asked no more."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
     with pytest.raises(KeyboardInterrupt, match="the end"):
-        asyncio.run(collect(CHAT.agent(server, tools=[made(raising(KeyboardInterrupt("the end")), how)])))
+        asyncio.run(
+            collect(
+                CHAT.agent(
+                    server, tools=[made(raising(KeyboardInterrupt("the end")), how)]
+                )
+            )
+        )
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
-def test_what_means_nothing_in_a_thread_has_failed(server: Loopback, kind: type[BaseException]) -> None:
+def test_what_means_nothing_in_a_thread_has_failed(
+    server: Loopback, kind: type[BaseException]
+) -> None:
     """An interruption that a thread raised itself is no interruption of the program, but told to the model."""
     result = one(server, made(raising(kind("odd")), "thread"))
     assert result.is_error and f"{kind.__name__}: odd" in result.content
@@ -347,15 +460,25 @@ class AbortError(BaseException):
 
 
 @HOW
-def test_a_base_exception_of_the_users_own_reaches_the_user(server: Loopback, how: str) -> None:
+def test_a_base_exception_of_the_users_own_reaches_the_user(
+    server: Loopback, how: str
+) -> None:
     """What is derived from BaseException in order not to be caught is not caught here either."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
     with pytest.raises(AbortError, match="enough"):
-        asyncio.run(collect(CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)])))
+        asyncio.run(
+            collect(
+                CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)])
+            )
+        )
     assert len(server.requests) == 1
 
 
-ENDINGS = [(asyncio.CancelledError, "thread"), (asyncio.CancelledError, "loop"), (asyncio.CancelledError, "async")]
+ENDINGS = [
+    (asyncio.CancelledError, "thread"),
+    (asyncio.CancelledError, "loop"),
+    (asyncio.CancelledError, "async"),
+]
 ENDINGS += [(GeneratorExit, "loop"), (GeneratorExit, "async")]
 
 
@@ -377,7 +500,9 @@ def test_what_python_ends_coroutines_with_does_not_end_the_caller(
     assert error.partial is not None and error.partial.tool_calls[0].result is None
 
 
-def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(server: Loopback) -> None:
+def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(
+    server: Loopback,
+) -> None:
     """That too is a ToolError, whether the tool waits for its end or returns before it."""
 
     def cancel() -> None:
@@ -396,7 +521,11 @@ def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(server: Loo
         cancel()
         await asyncio.sleep(LONG)
 
-    for function in (tool(name="fail")(wait), made(cancel, "async"), made(cancel, "loop")):
+    for function in (
+        tool(name="fail")(wait),
+        made(cancel, "async"),
+        made(cancel, "loop"),
+    ):
         server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
         asyncio.run(main(CHAT.agent(server, tools=[function])))
 
@@ -455,7 +584,10 @@ async def later() -> dict[str, int]:
 
 VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "a model": (lambda: Place(city="Bern"), '{"city":"Bern"}'),
-    "a dataclass": (lambda: Point(1, Place(city="Bern")), '{"x":1,"at":{"city":"Bern"}}'),
+    "a dataclass": (
+        lambda: Point(1, Place(city="Bern")),
+        '{"x":1,"at":{"city":"Bern"}}',
+    ),
     "a time": (lambda: datetime(2026, 1, 2, tzinfo=UTC), '"2026-01-02T00:00:00Z"'),
     "a decimal": (lambda: Decimal("1.10"), '"1.10"'),
     "a set": (lambda: {7}, "[7]"),
@@ -476,14 +608,24 @@ def test_a_value_is_told_as_json(server: Loopback, kind: str) -> None:
     assert (result.content, result.is_error) == (told, False)
 
 
-BROKEN = {"a circle": circle, "too deep": deep, "a broken model": lambda: BrokenModel(city="Bern")}
+BROKEN = {
+    "a circle": circle,
+    "too deep": deep,
+    "a broken model": lambda: BrokenModel(city="Bern"),
+}
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_value_that_cannot_be_told_is_an_error_result(server: Loopback, kind: str) -> None:
+def test_a_value_that_cannot_be_told_is_an_error_result(
+    server: Loopback, kind: str
+) -> None:
     """What has no end, or fails to be written, fails that call and not the run."""
     result = one(server, made(BROKEN[kind], "thread"))
-    assert result.is_error and result.content.startswith("The tool 'fail' failed: ") and len(result.content) < 1000
+    assert (
+        result.is_error
+        and result.content.startswith("The tool 'fail' failed: ")
+        and len(result.content) < 1000
+    )
 
 
 def test_an_object_that_cannot_be_printed_is_still_an_answer(server: Loopback) -> None:
@@ -504,7 +646,10 @@ def test_a_forgotten_await_is_made_up_for_or_told(server: Loopback) -> None:
 def test_a_generator_is_not_read_in_the_loop(server: Loopback) -> None:
     """What a sync tool returns to be read step by step is read in its thread or refused: the loop must not wait."""
     main = threading.main_thread()
-    result = one(server, made(lambda: (threading.current_thread() is main for _ in range(2)), "thread"))
+    result = one(
+        server,
+        made(lambda: (threading.current_thread() is main for _ in range(2)), "thread"),
+    )
     assert result.is_error or result.content == "[false,false]"
 
 
@@ -530,13 +675,17 @@ def test_odd_characters_in_a_result_can_be_sent(server: Loopback, wire: Wire) ->
     response = asyncio.run(answer(wire.agent(server, tools=[take])))
     assert response.content == "Done"
     told = json.dumps(server.requests[1].json, ensure_ascii=False)
-    assert any(f"a\\u0000b\u2028\U0001f600 {replacement}" in told for replacement in "?\ufffd")
+    assert any(
+        f"a\\u0000b\u2028\U0001f600 {replacement}" in told for replacement in "?\ufffd"
+    )
 
 
 # What tools are given
 
 
-def given(server: Loopback, wire: Wire, *turns: list[Reply], streaming: bool = True) -> list[tuple[Any, ToolResult]]:
+def given(
+    server: Loopback, wire: Wire, *turns: list[Reply], streaming: bool = True
+) -> list[tuple[Any, ToolResult]]:
     """What the tool `take` was given in the runs of an agent (None if it was not called), and each call's result."""
     seen: list[Any] = []
 
@@ -554,7 +703,9 @@ def given(server: Loopback, wire: Wire, *turns: list[Reply], streaming: bool = T
                 assert response.content == "Done" and len(seen) in (place, place + 1)
                 seen[place:] = seen[place:] or [None]
                 (call,) = response.tool_calls
-                assert call.result is not None and (call.result.is_error or call.arguments == {"value": seen[-1]})
+                assert call.result is not None and (
+                    call.result.is_error or call.arguments == {"value": seen[-1]}
+                )
                 # Nothing that is kept or sent holds half a character, and what is sent is JSON as others know it.
                 asked = json.loads(server.requests[-1].body, parse_constant=pytest.fail)
                 for kept in ([m.to_dict() for m in response.messages], asked):
@@ -565,22 +716,33 @@ def given(server: Loopback, wire: Wire, *turns: list[Reply], streaming: bool = T
     return asyncio.run(main())
 
 
-def spoilt(wire: Wire, mark: str, replacement: str, streaming: bool = True) -> list[Reply]:
+def spoilt(
+    wire: Wire, mark: str, replacement: str, streaming: bool = True
+) -> list[Reply]:
     """A turn whose argument `value` has bytes in it, for the mark, that no builder of ours makes."""
     call, *rest = turn(wire, f'{{"value": {mark}}}', streaming, pieces=1)
     body = b"".join(call.pieces())
     assert mark.strip('"').encode() in body
-    return [replace(call, body=body.replace(mark.strip('"').encode(), replacement.encode())), *rest]
+    return [
+        replace(
+            call, body=body.replace(mark.strip('"').encode(), replacement.encode())
+        ),
+        *rest,
+    ]
 
 
 HALF, PAIR = "\\ud83d", "\\ud83d\\ude00"
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_odd_characters_in_arguments(server: Loopback, wire: Wire, streaming: bool) -> None:
+def test_odd_characters_in_arguments(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """NUL and whole pairs reach the tool as they are, half a pair as U+FFFD, and the call can be sent back."""
     inner = HALF, PAIR, "\\u0000"
-    objects = wire.provider in OBJECTS or (wire.provider == "anthropic" and not streaming)
+    objects = wire.provider in OBJECTS or (
+        wire.provider == "anthropic" and not streaming
+    )
     outer = [text if objects else text.replace("\\", "\\\\") for text in inner]
     turns = [spoilt(wire, '"@@"', text, streaming) for text in (*inner[:2], *outer)]
     values = [value for value, _ in given(server, wire, *turns, streaming=streaming)]
@@ -598,10 +760,14 @@ def test_deeply_nested_arguments_reach_the_tool(server: Loopback, wire: Wire) ->
     """A hundred lists in one another are arguments like any others, and can be sent back."""
     nested = "[" * 100 + "]" * 100
     ((value, _),) = given(server, wire, turn(wire, f'{{"value": {nested}}}'))
-    assert json.dumps(value) == nested and nested in json.dumps(server.requests[1].json).replace('"', "")
+    assert json.dumps(value) == nested and nested in json.dumps(
+        server.requests[1].json
+    ).replace('"', "")
 
 
-def test_arguments_at_the_limit_of_python_are_told(server: Loopback, wire: Wire) -> None:
+def test_arguments_at_the_limit_of_python_are_told(
+    server: Loopback, wire: Wire
+) -> None:
     """Seven hundred lists in one another are given to the tool, told to be too many, or an error of ours."""
     nested = "[" * 700 + "]" * 700
     with suppress(ModelError):
@@ -627,7 +793,9 @@ def test_of_a_key_that_comes_twice_the_last_counts(server: Loopback) -> None:
     assert value == 2
 
 
-def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(server: Loopback) -> None:
+def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(
+    server: Loopback,
+) -> None:
     """The next request repeats the call with the arguments that the model gave, also what lies deeper in them."""
 
     def take(items: Any) -> int:
@@ -646,15 +814,27 @@ def double(value: int) -> int:
 
 def wrong_and(server: Loopback, wrong: int, *last: Reply, **options: Any) -> Any:
     """A stream whose model gives wrong arguments in so many turns before these replies."""
-    server.reply(*(Reply(CHAT.send.tool_calls((f"c{n}", "double", '{"value": "x"}'))) for n in range(wrong)), *last)
+    server.reply(
+        *(
+            Reply(CHAT.send.tool_calls((f"c{n}", "double", '{"value": "x"}')))
+            for n in range(wrong)
+        ),
+        *last,
+    )
     return CHAT.agent(server, tools=[double], **options).run_stream("Go")
 
 
 def test_a_model_that_never_learns_runs_out_of_steps(server: Loopback) -> None:
     """Ten turns of wrong arguments are ten results that say what is wrong, and then MaxStepsExceeded with them all."""
     error = asyncio.run(failure(wrong_and(server, 10), MaxStepsExceeded))
-    told = [call.result.content for call in error.partial.tool_calls if call.result and call.result.is_error]
-    assert len(told) == len(server.requests) == 10 and all("value: Input should be a valid integer" in t for t in told)
+    told = [
+        call.result.content
+        for call in error.partial.tool_calls
+        if call.result and call.result.is_error
+    ]
+    assert len(told) == len(server.requests) == 10 and all(
+        "value: Input should be a valid integer" in t for t in told
+    )
     assert [text for _, text in sent(server, request=9)] == told[:9]
 
 
@@ -663,7 +843,9 @@ def test_a_model_that_learns_at_last_goes_on(server: Loopback) -> None:
     right = Reply(CHAT.send.tool_calls(("c10", "double", '{"value": 21}')))
 
     async def main() -> Response:
-        async with wrong_and(server, 10, right, Reply(CHAT.send.text("42")), max_steps=12) as stream:
+        async with wrong_and(
+            server, 10, right, Reply(CHAT.send.text("42")), max_steps=12
+        ) as stream:
             async for _ in stream:
                 pass
         return stream.response
@@ -676,9 +858,14 @@ def test_a_model_that_learns_at_last_goes_on(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("how", ["thread", "async"])
-def test_a_hundred_calls_of_a_turn_run_at_the_same_time(server: Loopback, how: str) -> None:
+def test_a_hundred_calls_of_a_turn_run_at_the_same_time(
+    server: Loopback, how: str
+) -> None:
     """A hundred calls that wait for each other all end, and the next request has their results in call order."""
-    ask(server, *((f"c{place}", "meet", json.dumps({"place": place})) for place in range(100)))
+    ask(
+        server,
+        *((f"c{place}", "meet", json.dumps({"place": place})) for place in range(100)),
+    )
     threads, tasks = threading.Barrier(100), asyncio.Barrier(100)
 
     def meet_in_threads(place: int) -> int:
@@ -689,9 +876,13 @@ def test_a_hundred_calls_of_a_turn_run_at_the_same_time(server: Loopback, how: s
         await tasks.wait()
         return place
 
-    meet = tool(name="meet", timeout=LONG)(meet_in_threads if how == "thread" else meet_in_tasks)
+    meet = tool(name="meet", timeout=LONG)(
+        meet_in_threads if how == "thread" else meet_in_tasks
+    )
     _, response = run(server, meet)
-    assert response.content == "Done" and sent(server) == [(f"c{place}", str(place)) for place in range(100)]
+    assert response.content == "Done" and sent(server) == [
+        (f"c{place}", str(place)) for place in range(100)
+    ]
 
 
 @pytest.mark.parametrize("how", ["async", "sync", "by turns"])
@@ -699,7 +890,9 @@ def test_a_tool_may_run_another_agent(server: Loopback, how: str) -> None:
     """Agents three deep, in the loop that is there or each in a loop of its own, give their text to the one above."""
 
     def agent(depth: int) -> Agent:
-        return CHAT.agent(server, tools=[delegate(depth - 1)] if depth else [], stream=depth % 2 == 0)
+        return CHAT.agent(
+            server, tools=[delegate(depth - 1)] if depth else [], stream=depth % 2 == 0
+        )
 
     def delegate(depth: int) -> Any:
         inner = agent(depth)
@@ -714,21 +907,36 @@ def test_a_tool_may_run_another_agent(server: Loopback, how: str) -> None:
         return tool(name="delegate")(run_apart if sync else run_inside)
 
     for depth in (3, 2, 1):
-        server.reply(said(depth, CHAT.send.tool_calls, CHAT.send.plain_tool_calls, ("c1", "delegate", "{}")))
+        server.reply(
+            said(
+                depth,
+                CHAT.send.tool_calls,
+                CHAT.send.plain_tool_calls,
+                ("c1", "delegate", "{}"),
+            )
+        )
     for depth in (0, 1, 2, 3):
         server.reply(said(depth, CHAT.send.text, CHAT.send.plain_text, f"from {depth}"))
     response = asyncio.run(answer_plain(agent(3)))
     (call,) = response.tool_calls
-    assert response.content == "from 3" and call.result is not None and call.result.content == "2: from 2"
+    assert (
+        response.content == "from 3"
+        and call.result is not None
+        and call.result.content == "2: from 2"
+    )
     asked = [request.json["messages"][0]["content"] for request in server.requests]
     assert asked == ["Go", "Level 2", "Level 1", "Level 0", "Level 1", "Level 2", "Go"]
     results_sent = [text for request in (4, 5, 6) for _, text in sent(server, request)]
     assert results_sent == [f"{depth}: from {depth}" for depth in range(3)]
 
 
-def said(depth: int, stream: Callable[..., Any], plain: Callable[..., Any], what: Any) -> Reply:
+def said(
+    depth: int, stream: Callable[..., Any], plain: Callable[..., Any], what: Any
+) -> Reply:
     """What the agent of this depth is answered: it streams at every other depth."""
-    return Reply(stream(what)) if depth % 2 == 0 else Reply(plain(what), content_type=JSON)
+    return (
+        Reply(stream(what)) if depth % 2 == 0 else Reply(plain(what), content_type=JSON)
+    )
 
 
 async def answer_plain(agent: Agent) -> Response:
@@ -760,7 +968,9 @@ def test_a_task_that_a_tool_leaves_behind_is_its_own(server: Loopback) -> None:
     assert asyncio.run(main()) == "ended by itself"
 
 
-def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(server: Loopback) -> None:
+def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(
+    server: Loopback,
+) -> None:
     """A tool whose own tasks fail is told like any other that fails, and none of its tasks is left."""
     ended: list[str] = []
 
@@ -779,7 +989,9 @@ def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(server: Loopba
         raise ValueError("one of them")
 
     result = one(server, spread)
-    assert result.is_error and "ExceptionGroup" in result.content and ended == ["asleep"]
+    assert (
+        result.is_error and "ExceptionGroup" in result.content and ended == ["asleep"]
+    )
 
 
 # Tools that are stopped
@@ -813,7 +1025,9 @@ async def by_aclose(agent: Agent, work: Stopped) -> None:
     await stream.aclose()
     assert work.cleaned and await task == ["tool_calls"]
     result = stream.response.tool_calls[0].result
-    assert result.content == "all the same" if work.refuses and result else result is None
+    assert (
+        result.content == "all the same" if work.refuses and result else result is None
+    )
 
 
 async def by_cancel(agent: Agent, work: Stopped) -> None:
@@ -838,15 +1052,24 @@ async def consume(stream: AgentStream) -> list[str]:
     return [chunk.finish_reason async for chunk in stream if chunk.finish_reason]
 
 
-@pytest.mark.parametrize("stop", [by_aclose, by_cancel, by_cancelling_the_task], ids=lambda stop: stop.__name__)
+@pytest.mark.parametrize(
+    "stop",
+    [by_aclose, by_cancel, by_cancelling_the_task],
+    ids=lambda stop: stop.__name__,
+)
 @pytest.mark.parametrize("refuses", [False, True], ids=["cleans up", "refuses"])
-def test_a_tool_that_is_stopped_is_waited_for(server: Loopback, stop: Callable[..., Any], refuses: bool) -> None:
+def test_a_tool_that_is_stopped_is_waited_for(
+    server: Loopback, stop: Callable[..., Any], refuses: bool
+) -> None:
     """Its `finally` runs to its end before the stop is over; nothing that it returns then is asked on with."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "work", "{}"))))
 
     async def main() -> None:
         work = Stopped(refuses)
-        async with CHAT.agent(server, tools=[work.work], stream=True) as agent, asyncio.timeout(LONG):
+        async with (
+            CHAT.agent(server, tools=[work.work], stream=True) as agent,
+            asyncio.timeout(LONG),
+        ):
             await stop(agent, work)
         await asyncio.sleep(SHORT)  # for what the SDK's generators do at their end
         assert len(asyncio.all_tasks()) == 1
@@ -861,7 +1084,9 @@ def test_a_tool_that_is_too_slow_may_clean_up(server: Loopback, refuses: bool) -
 
     async def main() -> ToolResult:
         work = Stopped(refuses)
-        chunks, _ = await collect(CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)]))
+        chunks, _ = await collect(
+            CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)])
+        )
         assert work.cleaned
         return results(chunks)[0]
 

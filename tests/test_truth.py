@@ -15,7 +15,13 @@ from conftest import WIRES, Wire, sdk_wire
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.loopback import Loopback, Recorded, Reply
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 
 from cogent import Agent, ModelError, StreamChunk, StreamInterrupted, tool
 from cogent.stream import AgentStream
@@ -30,7 +36,9 @@ few = settings(
     max_examples=6,  # for each of eight wires
     database=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # `wire` is the same value for all examples
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture
+    ],  # `wire` is the same value for all examples
 )
 
 wire = sdk_wire
@@ -48,7 +56,10 @@ def search(query: str = "nothing") -> str:
 
 # Letters of two, three and four bytes, and one that some line readers take for the end of a line.
 TEXT = ("Grüße, ", "日本", "\u2028\n\n", "data: {}", "😀!")
-CALLS = (("c1", "search", '{"query": "Grüße"}'), ("c2", "search", '{"query": "[DONE]\\n"}'))
+CALLS = (
+    ("c1", "search", '{"query": "Grüße"}'),
+    ("c2", "search", '{"query": "[DONE]\\n"}'),
+)
 KINDS = {
     "text": lambda send: send.text(*TEXT, cached=3, reasoning_tokens=2),
     "calls": lambda send: send.tool_calls(*CALLS, text="Let me see.", interleaved=True),
@@ -121,7 +132,11 @@ def _told(outcome: Outcome) -> list[dict[str, Any]]:
     told = [chunk.to_dict() for chunk in outcome.chunks]
     for data in told:
         metadata = data["metadata"] or {}
-        for timed in [metadata, data.get("tool_result", {}), *metadata.get("tool_calls", ())]:
+        for timed in [
+            metadata,
+            data.get("tool_result", {}),
+            *metadata.get("tool_calls", ()),
+        ]:
             timed.pop("duration", None)
         metadata.pop("time_to_first_token", None)
     # Tools run side by side and may end in either order.
@@ -136,7 +151,9 @@ def _replies(wire: Wire, kind: str, **how: Any) -> list[Reply]:
 @every_kind
 @given(data=st.data())
 @few
-def test_where_the_bytes_are_split_makes_no_difference(bed: Bed, wire: Wire, kind: str, data: st.DataObject) -> None:
+def test_where_the_bytes_are_split_makes_no_difference(
+    bed: Bed, wire: Wire, kind: str, data: st.DataObject
+) -> None:
     """However the network cuts the bytes, inside letters too, the chunks are the same."""
     size = len(b"".join(_events(wire.send, kind)))
     cuts = st.lists(st.integers(1, size - 1), unique=True, max_size=40).map(sorted)
@@ -175,16 +192,29 @@ def _whole(wire: Wire, kind: str) -> list[int]:
     """The sizes at which a stream can end and be whole, but for its own."""
     events, (missing, bytes_missing) = _events(wire.send, kind), MAY_LACK[wire.send]
     size = len(b"".join(events))
-    ends_of_events = [len(b"".join(events[: len(events) - count])) for count in range(missing + 1)]
-    return [cut for end in ends_of_events for cut in range(end - bytes_missing, end + 1) if cut < size]
+    ends_of_events = [
+        len(b"".join(events[: len(events) - count])) for count in range(missing + 1)
+    ]
+    return [
+        cut
+        for end in ends_of_events
+        for cut in range(end - bytes_missing, end + 1)
+        if cut < size
+    ]
 
 
 def _cuts(wire: Wire, kind: str, end: str) -> st.SearchStrategy[int]:
     """Sizes to cut a stream to, often close to the end of an event."""
     events, whole = _events(wire.send, kind), _whole(wire, kind)
     size = len(b"".join(events))
-    near = {len(b"".join(events[:place])) + off for place in range(len(events) + 1) for off in (-2, -1, 0, 1)}
-    cuts = st.sampled_from(sorted(cut for cut in near if 0 <= cut < size)) | st.integers(0, size - 1)
+    near = {
+        len(b"".join(events[:place])) + off
+        for place in range(len(events) + 1)
+        for off in (-2, -1, 0, 1)
+    }
+    cuts = st.sampled_from(
+        sorted(cut for cut in near if 0 <= cut < size)
+    ) | st.integers(0, size - 1)
     # Where the connection itself says that bytes are missing, nothing makes a stream whole.
     return cuts.filter(lambda cut: end != "clean" or cut not in whole)
 
@@ -192,12 +222,16 @@ def _cuts(wire: Wire, kind: str, end: str) -> st.SearchStrategy[int]:
 @every_kind
 @given(data=st.data(), end=ends)
 @few
-def test_a_stream_that_is_cut_is_never_whole(bed: Bed, wire: Wire, kind: str, data: st.DataObject, end: Any) -> None:
+def test_a_stream_that_is_cut_is_never_whole(
+    bed: Bed, wire: Wire, kind: str, data: st.DataObject, end: Any
+) -> None:
     """A stream that breaks off anywhere gives no final chunk, runs no tool and raises with the text so far."""
     cut = data.draw(_cuts(wire, kind, end), label="cut")
     outcome = bed.attempt(wire, Reply(_events(wire.send, kind), truncate=cut, end=end))
     assert isinstance(outcome.error, ModelError)
-    assert outcome.error.partial.content == outcome.stream.response.content == outcome.text
+    assert (
+        outcome.error.partial.content == outcome.stream.response.content == outcome.text
+    )
     assert outcome.error.partial.finish_reason is None
     assert (outcome.kinds - {None}, RAN, len(bed.server.requests)) == (set(), [], 1)
     assert not any(chunk.is_final for chunk in outcome.chunks)
@@ -206,8 +240,14 @@ def test_a_stream_that_is_cut_is_never_whole(bed: Bed, wire: Wire, kind: str, da
 def test_a_stream_that_is_cut_near_its_end_is_never_whole(bed: Bed, wire: Wire) -> None:
     """A cut inside one of the last events is seen, though the finish reason may have come before."""
     events, whole = _events(wire.send, "calls"), _whole(wire, "calls")
-    edges = [len(b"".join(events[:place])) for place in range(len(events) - 3, len(events) + 1)]
-    for cut in {edge + off for edge in edges for off in (-5, -1, 1)} - {*whole, edges[-1] + 1}:
+    edges = [
+        len(b"".join(events[:place]))
+        for place in range(len(events) - 3, len(events) + 1)
+    ]
+    for cut in {edge + off for edge in edges for off in (-5, -1, 1)} - {
+        *whole,
+        edges[-1] + 1,
+    }:
         outcome = bed.attempt(wire, Reply(events, truncate=cut))
         assert isinstance(outcome.error, ModelError), cut
         assert (RAN, outcome.chunks[-1].is_final) == ([], False)
@@ -218,20 +258,28 @@ lacking = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 
 @lacking
 @every_kind
-def test_a_stream_may_lack_what_follows_its_end(bed: Bed, wire: Wire, kind: str) -> None:
+def test_a_stream_may_lack_what_follows_its_end(
+    bed: Bed, wire: Wire, kind: str
+) -> None:
     """A stream that ends between two events after its finish reason is whole, usage and [DONE] or not."""
     for cut in _whole(wire, kind):
         outcome = bed.attempt(wire, *_replies(wire, kind, truncate=cut))
         assert outcome.error is None, cut
-        assert outcome.chunks[-1].is_final and outcome.chunks[-1].finish_reason == "stop"
+        assert (
+            outcome.chunks[-1].is_final and outcome.chunks[-1].finish_reason == "stop"
+        )
 
 
 @lacking
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_stream_that_is_lost_after_its_finish_reason(bed: Bed, wire: Wire, end: Any) -> None:
+def test_a_stream_that_is_lost_after_its_finish_reason(
+    bed: Bed, wire: Wire, end: Any
+) -> None:
     """Where the connection itself says that bytes are missing, the finish reason alone does not make a stream whole."""
     for cut in _whole(wire, "calls"):
-        outcome = bed.attempt(wire, Reply(_events(wire.send, "calls"), truncate=cut, end=end))
+        outcome = bed.attempt(
+            wire, Reply(_events(wire.send, "calls"), truncate=cut, end=end)
+        )
         assert isinstance(outcome.error, StreamInterrupted), cut
         assert RAN == []
 
@@ -243,9 +291,17 @@ def test_a_plain_answer_that_is_cut_is_never_whole(
     bed: Bed, wire: Wire, kind: str, data: st.DataObject, end: Any
 ) -> None:
     """A plain answer that breaks off is an error, and no tool runs."""
-    bodies = {"text": wire.send.plain_text("Hi."), "calls": wire.send.plain_tool_calls(*CALLS)}
+    bodies = {
+        "text": wire.send.plain_text("Hi."),
+        "calls": wire.send.plain_tool_calls(*CALLS),
+    }
     body = bodies.get(kind) or wire.send.plain_reasoning("Hm.", "Hi.")
-    reply = Reply(body, content_type=JSON, truncate=data.draw(st.integers(0, len(body) - 1), label="cut"), end=end)
+    reply = Reply(
+        body,
+        content_type=JSON,
+        truncate=data.draw(st.integers(0, len(body) - 1), label="cut"),
+        end=end,
+    )
     RAN.clear()
     bed.server.reply(reply)
     with pytest.raises(ModelError):
@@ -255,23 +311,38 @@ def test_a_plain_answer_that_is_cut_is_never_whole(
 
 @both_ways
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
-def test_no_tool_runs_from_a_turn_that_was_limited(server: Loopback, wire: Wire, streaming: bool, finish: Any) -> None:
+def test_no_tool_runs_from_a_turn_that_was_limited(
+    server: Loopback, wire: Wire, streaming: bool, finish: Any
+) -> None:
     """Complete calls in a turn that was cut or filtered are listed as not executed, and the run ends there."""
     options = {"text": "Let me see.", "finish": finish}
     make = wire.send.tool_calls if streaming else wire.send.plain_tool_calls
-    server.reply(Reply(make(*CALLS, **options), content_type="text/event-stream" if streaming else JSON))
+    server.reply(
+        Reply(
+            make(*CALLS, **options),
+            content_type="text/event-stream" if streaming else JSON,
+        )
+    )
     RAN.clear()
-    response = asyncio.run(wire.agent(server, stream=streaming, tools=[search]).run("Hi"))
+    response = asyncio.run(
+        wire.agent(server, stream=streaming, tools=[search]).run("Hi")
+    )
     assert (response.finish_reason, response.content) == (finish, "Let me see.")
     listed = response.metadata["tool_calls"]
-    assert [(call["name"], call["executed"]) for call in listed] == [("search", False)] * 2
+    assert [(call["name"], call["executed"]) for call in listed] == [
+        ("search", False)
+    ] * 2
     assert wire.bare or [call["id"] for call in listed] == ["c1", "c2"]
     assert "result" not in listed[0]
     assert (RAN, len(server.requests)) == ([], 1)
-    assert not any(message.tool_calls for message in response.messages), "a call without a result invalidates a history"
+    assert not any(message.tool_calls for message in response.messages), (
+        "a call without a result invalidates a history"
+    )
 
 
-def test_strict_end_off_accepts_a_stream_without_an_end(server: Loopback, wire: Wire) -> None:
+def test_strict_end_off_accepts_a_stream_without_an_end(
+    server: Loopback, wire: Wire
+) -> None:
     """A server that never says that its answer is complete can be used, with estimated tokens."""
     events = _events(wire.send, "text")
     size = _after(events, "😀!")
@@ -279,13 +350,19 @@ def test_strict_end_off_accepts_a_stream_without_an_end(server: Loopback, wire: 
     outcome = asyncio.run(_attempt(wire.agent(server, model={"strict_end": False})))
     assert outcome.error is None
     last = outcome.chunks[-1]
-    assert (outcome.text, last.finish_reason, last.is_final) == ("".join(TEXT), "stop", True)
+    assert (outcome.text, last.finish_reason, last.is_final) == (
+        "".join(TEXT),
+        "stop",
+        True,
+    )
     assert last.metadata["raw_finish_reason"] is None
     assert last.metadata["tokens"]["estimated"]
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_strict_end_off_accepts_no_broken_connection(server: Loopback, wire: Wire, end: Any) -> None:
+def test_strict_end_off_accepts_no_broken_connection(
+    server: Loopback, wire: Wire, end: Any
+) -> None:
     """A connection that breaks is an error all the same."""
     events = _events(wire.send, "text")
     server.reply(Reply(events, truncate=_after(events, "😀!"), end=end))
@@ -306,7 +383,9 @@ def _after(events: list[bytes], mark: str) -> int:
 def _begun(wire: Wire, *deltas: str) -> list[bytes]:
     """The events of an answer up to and with these deltas."""
     events, last = wire.send.text(*deltas), json.dumps(deltas[-1]).encode()
-    return events[: 1 + next(place for place, event in enumerate(events) if last in event)]
+    return events[
+        : 1 + next(place for place, event in enumerate(events) if last in event)
+    ]
 
 
 Consumer = Callable[[AgentStream, list[str]], Awaitable[None]]
@@ -371,7 +450,9 @@ async def _timeout_of_the_caller(stream: AgentStream, seen: list[str]) -> None:
                     limit.reschedule(asyncio.get_running_loop().time() + 0.15)
 
 
-async def _stop_from_outside(stream: AgentStream, seen: list[str], stop: Callable[[asyncio.Task[None]], Any]) -> None:
+async def _stop_from_outside(
+    stream: AgentStream, seen: list[str], stop: Callable[[asyncio.Task[None]], Any]
+) -> None:
     """Stop while another task consumes, once it has seen something; that task must end by itself."""
 
     async def consume() -> None:
@@ -407,7 +488,9 @@ async def _cancel_from_another_task(stream: AgentStream, seen: list[str]) -> Non
 
 
 async def _cancel_from_another_thread(stream: AgentStream, seen: list[str]) -> None:
-    await _stop_from_outside(stream, seen, lambda task: threading.Thread(target=stream.cancel).start())
+    await _stop_from_outside(
+        stream, seen, lambda task: threading.Thread(target=stream.cancel).start()
+    )
 
 
 async def _cancel_the_task(stream: AgentStream, seen: list[str]) -> None:
@@ -418,7 +501,9 @@ async def _cancel_the_task(stream: AgentStream, seen: list[str]) -> None:
         task.cancel()
 
     await _stop_from_outside(stream, seen, cancel)
-    assert tasks[0].cancelled(), "a cancellation of the caller's own task is never swallowed"
+    assert tasks[0].cancelled(), (
+        "a cancellation of the caller's own task is never swallowed"
+    )
 
 
 STOPS: dict[str, Consumer] = {
@@ -437,11 +522,17 @@ STOPS: dict[str, Consumer] = {
 
 @pytest.mark.parametrize("how", ["text", "stall"])
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
-def test_stopping_closes_the_connection_at_once(server: Loopback, wire: Wire, stop: Consumer, how: str) -> None:
+def test_stopping_closes_the_connection_at_once(
+    server: Loopback, wire: Wire, stop: Consumer, how: str
+) -> None:
     """However a run is stopped, the server sees it promptly, no task stays, and the response is what came so far."""
     events = _begun(wire, "Hel", "lo")
     pieces = [b"".join(events[:-1]), events[-1]]
-    server.reply(Reply(pieces, forever=True) if how == "text" else Reply(pieces, pause=0.05, end="stall"))
+    server.reply(
+        Reply(pieces, forever=True)
+        if how == "text"
+        else Reply(pieces, pause=0.05, end="stall")
+    )
 
     async def run() -> None:
         stream, seen = wire.agent(server).run_stream("Hi"), []
@@ -464,16 +555,22 @@ def test_stopping_closes_the_connection_at_once(server: Loopback, wire: Wire, st
 
 
 @pytest.mark.parametrize(
-    "stop", [_close_twice, _break_in_a_block, _close_beside], ids=["aclose", "a block", "another task"]
+    "stop",
+    [_close_twice, _break_in_a_block, _close_beside],
+    ids=["aclose", "a block", "another task"],
 )
-def test_aclose_returns_when_the_connection_is_closed(server: Loopback, wire: Wire, stop: Consumer) -> None:
+def test_aclose_returns_when_the_connection_is_closed(
+    server: Loopback, wire: Wire, stop: Consumer
+) -> None:
     """When `aclose()` or the end of the block returns, the closing is done and not only begun."""
     server.reply(Reply(_begun(wire, "Hel", "lo"), forever=True))
 
     async def run() -> bool:
         stream = wire.agent(server).run_stream("Hi")
         await stop(stream, [])
-        return server.requests[0].wait_disconnected(PROMPT)  # while this waits, the loop can do nothing more
+        return server.requests[0].wait_disconnected(
+            PROMPT
+        )  # while this waits, the loop can do nothing more
 
     assert asyncio.run(run())
 
@@ -496,7 +593,9 @@ def test_a_stream_that_was_stopped_just_ends(server: Loopback, wire: Wire) -> No
 
 
 @pytest.mark.parametrize("from_task", [False, True], ids=["same task", "another task"])
-def test_cancel_holds_for_what_has_already_arrived(server: Loopback, wire: Wire, from_task: bool) -> None:
+def test_cancel_holds_for_what_has_already_arrived(
+    server: Loopback, wire: Wire, from_task: bool
+) -> None:
     """A cancel between two chunks ends the run even when the whole answer has already come in."""
     server.reply(Reply(b"".join(wire.send.text("Hel", "lo", "!"))))
 
@@ -517,7 +616,9 @@ def test_cancel_holds_for_what_has_already_arrived(server: Loopback, wire: Wire,
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose", "aclose in a block"])
-def test_stopping_before_the_first_chunk_sends_nothing(server: Loopback, wire: Wire, stop: str) -> None:
+def test_stopping_before_the_first_chunk_sends_nothing(
+    server: Loopback, wire: Wire, stop: str
+) -> None:
     """A run that is stopped before it began sends no request and is an empty iteration."""
 
     async def run() -> list[StreamChunk]:
@@ -536,7 +637,9 @@ def test_stopping_before_the_first_chunk_sends_nothing(server: Loopback, wire: W
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_stopping_while_the_first_chunk_is_awaited(server: Loopback, wire: Wire, stop: str) -> None:
+def test_stopping_while_the_first_chunk_is_awaited(
+    server: Loopback, wire: Wire, stop: str
+) -> None:
     """A run that is stopped while the server still thinks ends at once and empty."""
     server.reply(Reply(delay=FOREVER))
 
@@ -562,7 +665,9 @@ def test_stopping_while_the_first_chunk_is_awaited(server: Loopback, wire: Wire,
 
 @pytest.mark.parametrize("order", ["stream first", "task first"])
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_a_cancelled_task_stays_cancelled(server: Loopback, wire: Wire, stop: str, order: str) -> None:
+def test_a_cancelled_task_stays_cancelled(
+    server: Loopback, wire: Wire, stop: str, order: str
+) -> None:
     """A task that is cancelled in the moment in which its stream is stopped ends as cancelled."""
     server.reply(Reply(_begun(wire, "Hel", "lo"), end="stall"))
 
@@ -577,7 +682,11 @@ def test_a_cancelled_task_stays_cancelled(server: Loopback, wire: Wire, stop: st
         await _until(lambda: len(seen) == 2)
         if order == "task first":
             task.cancel()
-        closing = asyncio.create_task(stream.aclose()) if stop == "aclose" else stream.cancel()
+        closing = (
+            asyncio.create_task(stream.aclose())
+            if stop == "aclose"
+            else stream.cancel()
+        )
         if order == "stream first":
             task.cancel()
         await asyncio.wait([task, *([closing] if closing else [])], timeout=PROMPT)
@@ -607,7 +716,9 @@ async def _endless_tool(ended: list[str]) -> AsyncIterator[tuple[Any, asyncio.Ev
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_stopping_cancels_tools_that_still_run(server: Loopback, wire: Wire, stop: str) -> None:
+def test_stopping_cancels_tools_that_still_run(
+    server: Loopback, wire: Wire, stop: str
+) -> None:
     """A run that is stopped while a tool works cancels the tool, and its call is listed as not executed."""
     server.reply(Reply(wire.send.tool_calls(("c1", "wait", "{}"))))
     ended: list[str] = []
@@ -626,7 +737,11 @@ def test_stopping_cancels_tools_that_still_run(server: Loopback, wire: Wire, sto
     response = asyncio.run(run())
     assert ended == ["cancelled"]
     assert [call["executed"] for call in response.metadata["tool_calls"]] == [False]
-    assert [message.role for message in response.messages] == ["user", "assistant", "tool"]
+    assert [message.role for message in response.messages] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
     assert (response.messages[-1].is_error, response.finish_reason) == (True, None)
 
 

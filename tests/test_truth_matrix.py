@@ -19,4 +19,6 @@ def test_what_goes_wrong_is_told_as_it_was(bed: Bed, fault: str) -> None:
     """Wherever this fault strikes an answer, its error or end, text, calls, usage and history say what really came."""
     verdicts = bed.verdicts(fault)
     wrong = [f"{cell}: {'; '.join(found)}" for cell, found in verdicts.items() if found]
-    assert not wrong, f"{len(wrong)} of {len(verdicts)} cells are wrong:\n" + "\n".join(wrong)
+    assert not wrong, f"{len(wrong)} of {len(verdicts)} cells are wrong:\n" + "\n".join(
+        wrong
+    )

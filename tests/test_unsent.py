@@ -11,9 +11,19 @@ from anthropic.resources.messages import DEPRECATED_MODELS
 from conftest import Wire
 from support.loopback import Loopback
 
-from cogent import Agent, BadRequest, CogentError, ConfigurationError, Message, Model, tool
+from cogent import (
+    Agent,
+    BadRequest,
+    CogentError,
+    ConfigurationError,
+    Message,
+    Model,
+    tool,
+)
 
-both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+both_ways = pytest.mark.parametrize(
+    "streaming", [True, False], ids=["streamed", "plain"]
+)
 
 
 def nested(depth: int) -> Any:
@@ -59,40 +69,81 @@ def body_setting(wire: Wire, value: Any) -> dict[str, Any]:
     """A setting of the request's body that no SDK looks into."""
     if wire.provider == "gemini":
         return {"http_options": {"extra_body": {"x": value}}}
-    return {"options": {"x": value}} if wire.provider == "ollama" else {"extra_body": {"x": value}}
+    return (
+        {"options": {"x": value}}
+        if wire.provider == "ollama"
+        else {"extra_body": {"x": value}}
+    )
 
 
 @both_ways
 @pytest.mark.parametrize("kind", NEVER)
-def test_a_setting_that_json_cannot_hold(server: Loopback, wire: Wire, streaming: bool, kind: str) -> None:
+def test_a_setting_that_json_cannot_hold(
+    server: Loopback, wire: Wire, streaming: bool, kind: str
+) -> None:
     """A value in `extra` that cannot be written as JSON is a ConfigurationError that says where it is."""
     extra = body_setting(wire, NEVER[kind])
-    error = failed(server, lambda: wire.agent(server, model={"extra": extra, "max_retries": 2}, stream=streaming))
+    error = failed(
+        server,
+        lambda: wire.agent(
+            server, model={"extra": extra, "max_retries": 2}, stream=streaming
+        ),
+    )
     assert isinstance(error, ConfigurationError) and "['x']" in str(error)
 
 
 @both_ways
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_a_setting_that_the_sdk_cannot_write(server: Loopback, wire: Wire, streaming: bool, kind: str) -> None:
+def test_a_setting_that_the_sdk_cannot_write(
+    server: Loopback, wire: Wire, streaming: bool, kind: str
+) -> None:
     """An object in `extra` that the SDK cannot write is the caller's error, and says where it is."""
     extra = body_setting(wire, OBJECTS[kind])
-    error = failed(server, lambda: wire.agent(server, model={"extra": extra, "max_retries": 2}, stream=streaming))
+    error = failed(
+        server,
+        lambda: wire.agent(
+            server, model={"extra": extra, "max_retries": 2}, stream=streaming
+        ),
+    )
     assert isinstance(error, BadRequest | ConfigurationError) and "['x']" in str(error)
 
 
 @both_ways
-@pytest.mark.parametrize("kind", ["deep", "itself", "nan", "digits", "bytes", "set", "surrogate"])
-def test_arguments_in_a_history_that_json_cannot_hold(server: Loopback, wire: Wire, streaming: bool, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind", ["deep", "itself", "nan", "digits", "bytes", "set", "surrogate"]
+)
+def test_arguments_in_a_history_that_json_cannot_hold(
+    server: Loopback, wire: Wire, streaming: bool, kind: str
+) -> None:
     """Arguments of an earlier call that cannot be written are a ConfigurationError on every provider."""
-    values = {"deep": nested(2000), "itself": ITSELF, "nan": math.nan, "digits": 10**5000, "bytes": b"x", "set": {1}}
-    call = {"id": "c1", "name": "look", "arguments": {"here": values.get(kind, "a\ud83d")}}
+    values = {
+        "deep": nested(2000),
+        "itself": ITSELF,
+        "nan": math.nan,
+        "digits": 10**5000,
+        "bytes": b"x",
+        "set": {1},
+    }
+    call = {
+        "id": "c1",
+        "name": "look",
+        "arguments": {"here": values.get(kind, "a\ud83d")},
+    }
     history = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "x", "tool_call_id": "c1", "name": "look"},
     ]
-    error = failed(server, lambda: wire.agent(server, model={"max_retries": 2}, stream=streaming), history=history)
-    assert isinstance(error, ConfigurationError) and "entry 1" in str(error) and "['here']" in str(error)
+    error = failed(
+        server,
+        lambda: wire.agent(server, model={"max_retries": 2}, stream=streaming),
+        history=history,
+    )
+    assert (
+        isinstance(error, ConfigurationError)
+        and "entry 1" in str(error)
+        and "['here']" in str(error)
+    )
 
 
 ODD_ITEMS = [
@@ -103,12 +154,19 @@ ODD_ITEMS = [
 
 @both_ways
 @pytest.mark.parametrize("item", ODD_ITEMS, ids=["types", "places"])
-def test_items_that_are_none_of_the_provider(server: Loopback, wire: Wire, streaming: bool, item: Any) -> None:
+def test_items_that_are_none_of_the_provider(
+    server: Loopback, wire: Wire, streaming: bool, item: Any
+) -> None:
     """Items that an encoder stumbles over are the caller's error; those that it passes on reach the server."""
-    history = [Message("user", "Hi"), Message("assistant", "x", provider=wire.provider, items=[item])]
+    history = [
+        Message("user", "Hi"),
+        Message("assistant", "x", provider=wire.provider, items=[item]),
+    ]
 
     async def main() -> CogentError | None:
-        async with wire.agent(server, stream=streaming, model={"max_retries": 0}) as agent:
+        async with wire.agent(
+            server, stream=streaming, model={"max_retries": 0}
+        ) as agent:
             try:
                 await agent.run("Go", history=history)
             except CogentError as error:
@@ -120,11 +178,22 @@ def test_items_that_are_none_of_the_provider(server: Loopback, wire: Wire, strea
 
 
 @both_ways
-def test_a_header_that_cannot_be_sent(server: Loopback, wire: Wire, streaming: bool) -> None:
+def test_a_header_that_cannot_be_sent(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A header with a line break is the caller's error, and its value, which may be a secret, is not shown."""
     headers = {"x-team": "hidden\nvalue"}
-    extra = {"http_options": {"headers": headers}} if wire.provider == "gemini" else {"extra_headers": headers}
-    error = failed(server, lambda: wire.agent(server, model={"extra": extra, "max_retries": 2}, stream=streaming))
+    extra = (
+        {"http_options": {"headers": headers}}
+        if wire.provider == "gemini"
+        else {"extra_headers": headers}
+    )
+    error = failed(
+        server,
+        lambda: wire.agent(
+            server, model={"extra": extra, "max_retries": 2}, stream=streaming
+        ),
+    )
     assert isinstance(error, BadRequest | ConfigurationError)
     assert "hidden" not in f"{error}{error.__cause__}"
 
@@ -141,19 +210,37 @@ ADDRESSES = {
 @pytest.mark.parametrize("provider", ADDRESSES)
 @pytest.mark.parametrize("address", ["localhost:8000/v1", "host/v1"])
 def test_an_address_of_the_environment_that_cannot_be_used(
-    server: Loopback, monkeypatch: pytest.MonkeyPatch, streaming: bool, provider: str, address: str
+    server: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
+    streaming: bool,
+    provider: str,
+    address: str,
 ) -> None:
     """An address without http:// in the environment is the caller's error and not a server that is not there."""
     monkeypatch.setenv(ADDRESSES[provider], address)
-    error = failed(server, lambda: Agent("a", Model(f"{provider}:m", api_key="key"), stream=streaming))
+    error = failed(
+        server,
+        lambda: Agent("a", Model(f"{provider}:m", api_key="key"), stream=streaming),
+    )
     assert isinstance(error, ConfigurationError) and "base_url" in str(error)
 
 
 @both_ways
-def test_a_time_out_of_another_type(server: Loopback, wire: Wire, streaming: bool) -> None:
+def test_a_time_out_of_another_type(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A setting that the HTTP client stumbles over is no failed connection."""
-    extra = {"http_options": {"timeout": "x"}} if wire.provider == "gemini" else {"timeout": "x"}
-    error = failed(server, lambda: wire.agent(server, model={"extra": extra, "max_retries": 2}, stream=streaming))
+    extra = (
+        {"http_options": {"timeout": "x"}}
+        if wire.provider == "gemini"
+        else {"timeout": "x"}
+    )
+    error = failed(
+        server,
+        lambda: wire.agent(
+            server, model={"extra": extra, "max_retries": 2}, stream=streaming
+        ),
+    )
     assert isinstance(error, BadRequest | ConfigurationError)
 
 
@@ -171,7 +258,12 @@ def test_a_tool_whose_schema_json_cannot_hold() -> None:
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 def test_a_warning_that_is_an_error(server: Loopback, streaming: bool) -> None:
     """Where warnings are errors, that of an SDK about an old model is no fault of the server's, and not asked again."""
-    model = Model(f"anthropic:{next(iter(DEPRECATED_MODELS))}", base_url=server.url, api_key="key", max_retries=2)
+    model = Model(
+        f"anthropic:{next(iter(DEPRECATED_MODELS))}",
+        base_url=server.url,
+        api_key="key",
+        max_retries=2,
+    )
     agent = Agent("tester", model, stream=streaming)
 
     async def main() -> None:

@@ -88,16 +88,23 @@ def test_a_model_string_that_cannot_be_used_gets_the_nearest(text: str) -> None:
     assert f"did you mean {MEANT[text]}?" in str(raised.value)
 
 
-@pytest.mark.parametrize("text", [text for text in MEANT.values() if "NAME" not in text and "Model" not in text])
+@pytest.mark.parametrize(
+    "text",
+    [text for text in MEANT.values() if "NAME" not in text and "Model" not in text],
+)
 def test_what_is_suggested_can_be_used(text: str) -> None:
     """A suggestion is itself a model string that works."""
     assert Model(text.strip('"')).provider in prefixes()
 
 
-@pytest.mark.parametrize("text", ["nobody:m", ":m", "meta-llama/Llama-3", "http://host/v1"])
+@pytest.mark.parametrize(
+    "text", ["nobody:m", ":m", "meta-llama/Llama-3", "http://host/v1"]
+)
 def test_a_model_string_that_is_like_nothing_gets_the_prefixes(text: str) -> None:
     """Where nothing is near the error lists the prefixes and guesses nothing."""
-    with pytest.raises(ConfigurationError, match="ollama, openai, openai-chat") as raised:
+    with pytest.raises(
+        ConfigurationError, match="ollama, openai, openai-chat"
+    ) as raised:
         Model(text)
     assert "did you mean" not in str(raised.value)
 
@@ -123,19 +130,54 @@ def test_preload_of_an_unknown_provider(name: Any, words: str) -> None:
 # Settings of a model
 
 SETTINGS: list[tuple[str, Any]] = [
-    *(("temperature", value) for value in ("0.5", True, math.nan, math.inf, -math.inf, HUGE, [0.5], 1j)),
+    *(
+        ("temperature", value)
+        for value in ("0.5", True, math.nan, math.inf, -math.inf, HUGE, [0.5], 1j)
+    ),
     *(("max_tokens", value) for value in ("9", True, 0, -1, 9.5, HUGE, math.nan)),
     *(("max_retries", value) for value in ("2", True, -1, 1.5, None, HUGE)),
     *(("strict_end", value) for value in ("no", 1, None)),
     *(("api_version", value) for value in (2025, b"1")),
     *(("api_key", value) for value in (5, b"secret", ["secret"])),
-    *(("base_url", value) for value in ("localhost:8000/v1", "127.0.0.1:8000", "host/v1", "", "ftp://host", "http://")),
-    *(("base_url", value) for value in ("http://host:port/v1", " http://host", "http://host/v1\n", b"http://host", 5)),
-    *(("extra", value) for value in (None, [], "x", {1: 2}, {("a",): 1}, {"tools": "search"}, {"extra_body": []})),
+    *(
+        ("base_url", value)
+        for value in (
+            "localhost:8000/v1",
+            "127.0.0.1:8000",
+            "host/v1",
+            "",
+            "ftp://host",
+            "http://",
+        )
+    ),
+    *(
+        ("base_url", value)
+        for value in (
+            "http://host:port/v1",
+            " http://host",
+            "http://host/v1\n",
+            b"http://host",
+            5,
+        )
+    ),
+    *(
+        ("extra", value)
+        for value in (
+            None,
+            [],
+            "x",
+            {1: 2},
+            {("a",): 1},
+            {"tools": "search"},
+            {"extra_body": []},
+        )
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), SETTINGS, ids=lambda v: "huge" if v is HUGE else str(v)[:20])
+@pytest.mark.parametrize(
+    ("name", "value"), SETTINGS, ids=lambda v: "huge" if v is HUGE else str(v)[:20]
+)
 def test_a_setting_of_a_model_that_cannot_be_sent(name: str, value: Any) -> None:
     """A setting of the wrong type, or one that JSON cannot hold, is refused by its name when the model is made."""
     with pytest.raises(ConfigurationError, match=name) as raised:
@@ -172,7 +214,9 @@ FILLED_IN = [
 
 @pytest.mark.parametrize("name", FILLED_IN)
 @pytest.mark.parametrize("place", ["extra", "extra_body"])
-def test_extra_cannot_replace_what_a_run_fills_in(server: Loopback, wire: Wire, name: str, place: str) -> None:
+def test_extra_cannot_replace_what_a_run_fills_in(
+    server: Loopback, wire: Wire, name: str, place: str
+) -> None:
     """What a run fills in itself is refused by name in `extra`, on every provider; Anthropic's cached system is not."""
     extra = {name: True} if place == "extra" else {"extra_body": {name: True}}
     if (wire.provider, name) == ("anthropic", "system"):
@@ -184,8 +228,23 @@ def test_extra_cannot_replace_what_a_run_fills_in(server: Loopback, wire: Wire, 
 
 def test_other_settings_stay_possible(server: Loopback, wire: Wire) -> None:
     """Headers, tools of the provider's own, stream options and whatever else the SDK knows are taken."""
-    settings = ("stream_options", "extra_body", "extra_headers", "metadata", "max_tokens", "temperature")
-    wire.agent(server, model={"extra": {**{name: {} for name in settings}, "tools": [{"type": "web_search"}]}})
+    settings = (
+        "stream_options",
+        "extra_body",
+        "extra_headers",
+        "metadata",
+        "max_tokens",
+        "temperature",
+    )
+    wire.agent(
+        server,
+        model={
+            "extra": {
+                **{name: {} for name in settings},
+                "tools": [{"type": "web_search"}],
+            }
+        },
+    )
 
 
 # Agents
@@ -222,7 +281,9 @@ def test_other_settings_stay_possible(server: Loopback, wire: Wire) -> None:
         ({"tools": [search, search]}, "two tools"),
     ],
 )
-def test_an_agent_that_cannot_work_is_refused_when_built(settings: dict[str, Any], words: str) -> None:
+def test_an_agent_that_cannot_work_is_refused_when_built(
+    settings: dict[str, Any], words: str
+) -> None:
     """A setting of the wrong type is refused where it is written, with what to write."""
     with pytest.raises(ConfigurationError, match=words):
         Agent(**{"name": "a", "model": "openai:m", **settings})
@@ -234,8 +295,14 @@ def test_a_tool_that_was_called_instead_of_given() -> None:
         Agent("a", "openai:m", tools=[later()])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("limit", ["connect", "first", "stall", "total", "tool", "idle"])
-@pytest.mark.parametrize("value", [math.inf, "3", True, timedelta(1), HUGE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "limit", ["connect", "first", "stall", "total", "tool", "idle"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [math.inf, "3", True, timedelta(1), HUGE],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_limit_that_no_clock_can_keep(limit: str, value: Any) -> None:
     """A limit that is no finite number of seconds is refused by its name."""
     with pytest.raises(ConfigurationError, match=f"{limit} time-out"):
@@ -280,23 +347,71 @@ ENTRIES: dict[str, tuple[Any, str]] = {
     "an unknown key": ({"role": "user", "colour": "red"}, "colour"),
     "a key that is no string": ({"role": "user", 5: "red"}, "unknown keys 5"),
     "no content": ({"role": "user", "content": None}, "content is a string"),
-    "parts": ({"role": "user", "content": [{"type": "text", "text": "x"}]}, "content is a string"),
-    "half a character": ({"role": "user", "content": "a\ud83d"}, "content.*half a character"),
+    "parts": (
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+        "content is a string",
+    ),
+    "half a character": (
+        {"role": "user", "content": "a\ud83d"},
+        "content.*half a character",
+    ),
     "a name": ({"role": "user", "content": "x", "name": 5}, "name is a string or None"),
-    "an id": ({"role": "tool", "content": "x", "tool_call_id": 5}, "tool_call_id is a string or None"),
-    "is_error": ({"role": "tool", "content": "x", "is_error": "no"}, "is_error is True or False"),
-    "is_error as 1": ({"role": "tool", "content": "x", "is_error": 1}, "is_error is True or False"),
-    "reasoning": ({"role": "assistant", "content": "x", "reasoning": None}, "reasoning is a string"),
-    "provider": ({"role": "assistant", "content": "x", "provider": 5}, "provider is a string or None"),
-    "items": ({"role": "assistant", "content": "x", "items": "x"}, "items is a list of dicts"),
-    "items as a dict": ({"role": "assistant", "content": "x", "items": {}}, "items is a list of dicts"),
-    "a string inside items": ({"role": "assistant", "content": "x", "items": ["x"]}, r"items\[0\] is a dict"),
-    "a key inside items": ({"role": "assistant", "content": "x", "items": [{1: 2}]}, r"items\[0\] has the key 1"),
-    "calls": ({"role": "assistant", "content": "", "tool_calls": "x"}, "tool_calls is a list"),
-    "calls as a dict": ({"role": "assistant", "content": "", "tool_calls": CALL}, "tool_calls is a list"),
-    "a call that is none": ({"role": "assistant", "content": "", "tool_calls": ["x"]}, r"tool_calls\[0\] is a dict"),
-    "a call without a name": ({"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]}, "has no name"),
-    "a call's id": ({"role": "assistant", "content": "", "tool_calls": [CALL | {"id": 5}]}, r"tool_calls\[0\]\.id is"),
+    "an id": (
+        {"role": "tool", "content": "x", "tool_call_id": 5},
+        "tool_call_id is a string or None",
+    ),
+    "is_error": (
+        {"role": "tool", "content": "x", "is_error": "no"},
+        "is_error is True or False",
+    ),
+    "is_error as 1": (
+        {"role": "tool", "content": "x", "is_error": 1},
+        "is_error is True or False",
+    ),
+    "reasoning": (
+        {"role": "assistant", "content": "x", "reasoning": None},
+        "reasoning is a string",
+    ),
+    "provider": (
+        {"role": "assistant", "content": "x", "provider": 5},
+        "provider is a string or None",
+    ),
+    "items": (
+        {"role": "assistant", "content": "x", "items": "x"},
+        "items is a list of dicts",
+    ),
+    "items as a dict": (
+        {"role": "assistant", "content": "x", "items": {}},
+        "items is a list of dicts",
+    ),
+    "a string inside items": (
+        {"role": "assistant", "content": "x", "items": ["x"]},
+        r"items\[0\] is a dict",
+    ),
+    "a key inside items": (
+        {"role": "assistant", "content": "x", "items": [{1: 2}]},
+        r"items\[0\] has the key 1",
+    ),
+    "calls": (
+        {"role": "assistant", "content": "", "tool_calls": "x"},
+        "tool_calls is a list",
+    ),
+    "calls as a dict": (
+        {"role": "assistant", "content": "", "tool_calls": CALL},
+        "tool_calls is a list",
+    ),
+    "a call that is none": (
+        {"role": "assistant", "content": "", "tool_calls": ["x"]},
+        r"tool_calls\[0\] is a dict",
+    ),
+    "a call without a name": (
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]},
+        "has no name",
+    ),
+    "a call's id": (
+        {"role": "assistant", "content": "", "tool_calls": [CALL | {"id": 5}]},
+        r"tool_calls\[0\]\.id is",
+    ),
     "a call's name": (
         {"role": "assistant", "content": "", "tool_calls": [CALL | {"name": None}]},
         r"\.name is a string",
@@ -313,7 +428,9 @@ def test_a_history_entry_that_is_no_message(kind: str) -> None:
     """Each field of an entry is checked, and the error names the entry, the field and what belongs there."""
     entry, words = ENTRIES[kind]
     with pytest.raises(ConfigurationError, match=f"entry 1.*{words}|{words}"):
-        Agent("a", "openai:m").run_stream("Go", history=[{"role": "user", "content": "Hi"}, entry])
+        Agent("a", "openai:m").run_stream(
+            "Go", history=[{"role": "user", "content": "Hi"}, entry]
+        )
     if isinstance(entry, dict):
         with pytest.raises(ConfigurationError, match=words):
             Message.from_dict(entry)
@@ -325,7 +442,13 @@ def test_a_history_that_json_cannot_hold(kind: str, place: str) -> None:
     """Arguments and items that cannot be sent are refused before a request, and the error says where they are."""
     value = {"here": UNSENDABLE[kind]}
     call = ToolCall("c1", "search", value if place == "arguments" else {})
-    message = Message("assistant", "", tool_calls=[call], provider="openai", items=[value] if place == "items" else [])
+    message = Message(
+        "assistant",
+        "",
+        tool_calls=[call],
+        provider="openai",
+        items=[value] if place == "items" else [],
+    )
     with pytest.raises(ConfigurationError, match=rf"entry 0.*{place}.*\['here'\]"):
         Agent("a", "openai:m").run_stream("Go", history=[message])
 
@@ -340,11 +463,27 @@ def test_a_message_that_was_changed_later_is_checked_too() -> None:
 
 def test_what_to_dict_writes_is_read_back() -> None:
     """The checks let through whatever a message of this library holds."""
-    items = [{"type": "reasoning", "summary": [], "depth": nested(50), "size": 10**30, "share": 0.5, "none": None}]
+    items = [
+        {
+            "type": "reasoning",
+            "summary": [],
+            "depth": nested(50),
+            "size": 10**30,
+            "share": 0.5,
+            "none": None,
+        }
+    ]
     call = ToolCall("c1", "search", {"query": "Größe 😀"})
     messages = [
         Message("user", "Hi"),
-        Message("assistant", "x", tool_calls=[call], reasoning="r", provider="openai", items=items),
+        Message(
+            "assistant",
+            "x",
+            tool_calls=[call],
+            reasoning="r",
+            provider="openai",
+            items=items,
+        ),
         Message("assistant", "", tool_calls=[ToolCall("c2", "search", "{")]),
         Message("tool", "x", tool_call_id="c1", name="search", is_error=True),
     ]
@@ -357,7 +496,10 @@ def test_what_to_dict_writes_is_read_back() -> None:
     [
         ({"history": "Hi"}, "history is a list of messages"),
         ({"history": b"Hi"}, "history is a list of messages"),
-        ({"history": {"role": "user", "content": "Hi"}}, "history is a list of messages"),
+        (
+            {"history": {"role": "user", "content": "Hi"}},
+            "history is a list of messages",
+        ),
         ({"history": Message("user", "Hi")}, "history is a list of messages"),
         ({"history": 5}, "history is a list of messages"),
         ({"history": Response("", None, {}, [], [], [])}, r"response\.messages"),
@@ -369,7 +511,9 @@ def test_what_to_dict_writes_is_read_back() -> None:
         ({"message": Message("user", "Hi")}, "string"),
     ],
 )
-def test_an_unusable_run_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
+def test_an_unusable_run_is_refused_at_once(
+    arguments: dict[str, Any], words: str
+) -> None:
     """A message, history or context of another type is an error before anything is sent."""
     with pytest.raises(ConfigurationError, match=words):
         Agent("a", "openai:m").run_stream(**{"message": "Go", **arguments})
@@ -406,7 +550,9 @@ except cogent.ConfigurationError as error:
 def without(names: list[str], prefix: str) -> str:
     """The words of the error in a process that finds none of these packages."""
     code = BLOCKED.format(names=names, prefix=prefix)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -415,12 +561,20 @@ def without(names: list[str], prefix: str) -> str:
 def test_a_missing_extra_names_its_own_sdk(prefix: str) -> None:
     """Without the SDK and all that comes with it, the error names the SDK and no package below it."""
     told = without([SDKS[prefix], "httpx", "httpx2"], prefix)
-    assert f"the package '{PACKAGES.get(SDKS[prefix], SDKS[prefix])}': pip install \"cogent-ai[{prefix}]\"" in told
+    assert (
+        f"the package '{PACKAGES.get(SDKS[prefix], SDKS[prefix])}': pip install \"cogent-ai[{prefix}]\""
+        in told
+    )
     assert "httpx" not in told
 
 
-@pytest.mark.parametrize(("prefix", "below"), [("openai", "httpx2"), ("groq", "distro"), ("gemini", "google.auth")])
-def test_a_missing_package_below_an_sdk_is_named_beside_it(prefix: str, below: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "below"),
+    [("openai", "httpx2"), ("groq", "distro"), ("gemini", "google.auth")],
+)
+def test_a_missing_package_below_an_sdk_is_named_beside_it(
+    prefix: str, below: str
+) -> None:
     """Where the SDK is there and a package that it needs is not, the error names both."""
     told = without([below], prefix)
     assert f"the package '{PACKAGES.get(SDKS[prefix], SDKS[prefix])}' ('{below}" in told

@@ -51,7 +51,11 @@ def chunk(finish: str | None = None, **said: Any) -> Json:
 
 
 HELLO = {"role": "assistant", "content": "Hello"}
-CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+}
 
 
 @pytest.mark.parametrize(
@@ -60,12 +64,17 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arg
         [chunk("stop", message=HELLO)],
         [chunk("stop", message=HELLO, delta=None)],
         [chunk(message=HELLO), chunk("stop", delta={})],
-        [chunk(delta={"content": "Hel"}, message=HELLO), chunk("stop", delta={"content": "lo"}, message=HELLO)],
+        [
+            chunk(delta={"content": "Hel"}, message=HELLO),
+            chunk("stop", delta={"content": "lo"}, message=HELLO),
+        ],
         [chunk(delta={"content": "Hello"}), chunk("stop", message=HELLO)],
         [chunk(delta={"content": "Hello"}), chunk("stop", delta={}, message=HELLO)],
     ],
 )
-def test_a_chat_message_that_comes_whole_is_given_once(chat: Wire, server: Loopback, chunks: list[Json]) -> None:
+def test_a_chat_message_that_comes_whole_is_given_once(
+    chat: Wire, server: Loopback, chunks: list[Json]
+) -> None:
     """A choice may have a message instead of a delta; after deltas it only repeats them."""
     response = play(chat, server, *chunks)
     assert (response.content, response.finish_reason) == ("Hello", "stop")
@@ -75,29 +84,57 @@ def test_a_call_in_a_whole_chat_message_is_run(chat: Wire, server: Loopback) -> 
     """The same holds for a call."""
     message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     response = play(chat, server, chunk("tool_calls", message=message))
-    assert [call.result.content for call in response.tool_calls if call.result] == ["rain in Oslo"]
+    assert [call.result.content for call in response.tool_calls if call.result] == [
+        "rain in Oslo"
+    ]
 
 
 TEXT = {"type": "text", "text": "Hello"}
-USE = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
+USE = {
+    "type": "tool_use",
+    "id": "toolu_1",
+    "name": "weather",
+    "input": {"city": "Oslo"},
+}
 THINKING = {"type": "thinking", "thinking": "Hm.", "signature": "sig"}
 
 
-def message_of(content: list[Json], blocks: list[Json], *, stop: bool = True, reason: str = "end_turn") -> list[Json]:
+def message_of(
+    content: list[Json],
+    blocks: list[Json],
+    *,
+    stop: bool = True,
+    reason: str = "end_turn",
+) -> list[Json]:
     """A message that starts with this content, and then has these blocks without deltas."""
-    start = {"id": "msg_1", "role": "assistant", "model": "m", "content": content, "usage": {"input_tokens": 3}}
+    start = {
+        "id": "msg_1",
+        "role": "assistant",
+        "model": "m",
+        "content": content,
+        "usage": {"input_tokens": 3},
+    }
     events: list[Json] = [{"type": "message_start", "message": start}]
     for index, block in enumerate(blocks):
-        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        events.append(
+            {"type": "content_block_start", "index": index, "content_block": block}
+        )
         events.append({"type": "content_block_stop", "index": index})
     usage = {"output_tokens": 5}
-    events.append({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
+    events.append(
+        {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
+    )
     return [*events, *[{"type": "message_stop"}] * stop]
 
 
 @pytest.mark.parametrize("stop", [True, False])
 @pytest.mark.parametrize(
-    ("content", "blocks"), [([], [THINKING, TEXT]), ([THINKING, TEXT], []), ([THINKING, TEXT], [THINKING, TEXT])]
+    ("content", "blocks"),
+    [
+        ([], [THINKING, TEXT]),
+        ([THINKING, TEXT], []),
+        ([THINKING, TEXT], [THINKING, TEXT]),
+    ],
 )
 def test_anthropic_blocks_that_come_whole_are_given_once(
     server: Loopback, content: list[Json], blocks: list[Json], stop: bool
@@ -110,7 +147,11 @@ def test_anthropic_blocks_that_come_whole_are_given_once(
 
 
 @pytest.mark.parametrize(("content", "blocks"), [([], [USE]), ([USE], [])])
-def test_an_anthropic_call_that_comes_whole_is_run(server: Loopback, content: list[Json], blocks: list[Json]) -> None:
+def test_an_anthropic_call_that_comes_whole_is_run(
+    server: Loopback, content: list[Json], blocks: list[Json]
+) -> None:
     """The same holds for a call."""
     response = play(ANTHROPIC, server, *message_of(content, blocks, reason="tool_use"))
-    assert [call.result.content for call in response.tool_calls if call.result] == ["rain in Oslo"]
+    assert [call.result.content for call in response.tool_calls if call.result] == [
+        "rain in Oslo"
+    ]

@@ -1,19 +1,22 @@
 """What a provider is: a module that translates, found by the name in the model string.
 
-A provider module translates in functions that never await, and does its input and output in one thin generator:
+A provider module translates in functions that never await, and does its input and
+output in one thin generator:
 
     make_client(model, timeout) -> client       no connection yet
     stream(client, request) -> AsyncGenerator   encode, call, decode each event, close
     complete(client, request) -> Iterable       the same for one plain response
     close_client(client)
 
-By custom `encode_request(request)` gives the arguments of the SDK's call, and a `StreamDecoder` turns its events into
-`Part`s.
+By custom `encode_request(request)` gives the arguments of the SDK's call, and a
+`StreamDecoder` turns its events into `Part`s.
 
-`request.history()` is the conversation as the server takes it. A client's `base_url`, if it has one, tells that server
-from others: what one made (signatures, encrypted reasoning) is sent to no other.
+`request.history()` is the conversation as the server takes it. A client's `base_url`,
+if it has one, tells that server from others: what one made (signatures, encrypted
+reasoning) is sent to no other.
 
-A new provider is one new file here and one extra of the same name: nothing else knows the providers.
+A new provider is one new file here and one extra of the same name: nothing else knows
+the providers.
 """
 
 from __future__ import annotations
@@ -41,15 +44,18 @@ if TYPE_CHECKING:
 
 Part = StreamChunk | TurnUpdate
 
-# What the HTTP clients import only when the first is made, which is inside a running loop.
+# What the HTTP clients import only when the first is made, which is inside a running
+# loop.
 LAZY = {"httpx": "httpcore", "httpx2": "httpcore2"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to a model: the conversation so far and the tools that it may ask for.
+    """One request to a model: the conversation so far and the tools that it may ask
+    for.
 
-    `messages` are as the user and the model wrote them; `address` is that of the server, where it is known.
+    `messages` are as the user and the model wrote them; `address` is that of the
+    server, where it is known.
     """
 
     model: Model
@@ -58,20 +64,27 @@ class Request:
     tools: Sequence[Tool[..., Any]] = field(default_factory=tuple)
     address: str | None = None
 
-    def history(self, is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True) -> list[Message]:
+    def history(
+        self, is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True
+    ) -> list[Message]:
         """The conversation as this server takes it: see `fit_history`.
 
-        Only what the server itself made has `items` and `reasoning`. `is_reasoning` tells the items that may not be all
-        of a message.
+        Only what the server itself made has `items` and `reasoning`. `is_reasoning`
+        tells the items that may not be all of a message.
         """
-        return fit_history(self.messages, self.model.provider, self.address, is_reasoning)
+        return fit_history(
+            self.messages, self.model.provider, self.address, is_reasoning
+        )
 
 
 class Provider(Protocol):
     """The functions that a provider module has."""
 
     def make_client(self, model: Model, timeout: Timeout) -> Any:
-        """An SDK client with the model's settings. Raises ConfigurationError, naming the variable of a missing key."""
+        """An SDK client with the model's settings.
+
+        Raises ConfigurationError, naming the variable of a missing key.
+        """
 
     async def close_client(self, client: Any) -> None:
         """Close a client that `make_client` made."""
@@ -88,24 +101,37 @@ R = TypeVar("R")
 
 
 def encoder(encode: Callable[P, R]) -> Callable[P, R]:
-    """Make a function that encodes a request say what is wrong with its input, which is the caller's, not the server's.
+    """Make a function that encodes a request say what is wrong with its input, which is
+    the caller's, not the server's.
 
-    What it stumbles over is a history whose items are not those of the provider, or a setting of another type.
+    What it stumbles over is a history whose items are not those of the provider, or a
+    setting of another type.
     """
 
     @wraps(encode)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return encode(*args, **kwargs)
-        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ConfigurationError(f"history or extra cannot be made into a request: {reason}") from error
+            raise ConfigurationError(
+                f"history or extra cannot be made into a request: {reason}"
+            ) from error
 
     return checked
 
 
 def load(name: str) -> Provider:
-    """The provider module for a prefix; imports its SDK. Raises ConfigurationError if that is missing or too old."""
+    """The provider module for a prefix; imports its SDK.
+
+    Raises ConfigurationError if that is missing or too old.
+    """
     check_prefix(name)
     try:
         provider = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
@@ -116,8 +142,11 @@ def load(name: str) -> Provider:
     except ImportError as error:
         if (error.name or "").startswith(__name__):
             raise
-        # A package of a namespace that is there, as `google` often is, is missing by an ImportError.
-        if isinstance(error, ModuleNotFoundError) or not all(map(_is_there, _packages(name))):
+        # A package of a namespace that is there, as `google` often is, is missing by an
+        # ImportError.
+        if isinstance(error, ModuleNotFoundError) or not all(
+            map(_is_there, _packages(name))
+        ):
             raise ConfigurationError(_missing(name, error)) from error
         raise ConfigurationError(
             f'models of {name!r} need a newer SDK ({error}): pip install --upgrade "cogent-ai[{name}]"'
@@ -125,7 +154,9 @@ def load(name: str) -> Provider:
 
 
 def _missing(name: str, error: ImportError) -> str:
-    """What to install: the SDK, and, in parentheses, what is missing of the packages that an SDK needs."""
+    """What to install: the SDK, and, in parentheses, what is missing of the packages
+    that an SDK needs.
+    """
     missing = error.name or ""
     packages = _packages(name)
     sdk = next((package for package in packages if _provides(package, missing)), None)
@@ -138,17 +169,25 @@ def _missing(name: str, error: ImportError) -> str:
 
 
 def _packages(extra: str) -> list[str]:
-    """The packages of an extra, from the metadata of this library where it is installed."""
+    """The packages of an extra, from the metadata of this library where it is
+    installed.
+    """
     try:
         lines = metadata.requires("cogent-ai") or []
     except metadata.PackageNotFoundError:
         lines = []
     wanted = re.compile(rf"extra\s*==\s*['\"]{extra}['\"]")
-    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines if wanted.search(line)] or [extra]
+    return [
+        re.split(r"[^\w.-]", line, maxsplit=1)[0]
+        for line in lines
+        if wanted.search(line)
+    ] or [extra]
 
 
 def _provides(package: str, module: str) -> bool:
-    """Whether a module belongs to a package: `google` and `google.genai.types` to `google-genai`."""
+    """Whether a module belongs to a package: `google` and `google.genai.types` to
+    `google-genai`.
+    """
     path = package.split("-")
     return all(a == b for a, b in zip(path, module.split("."), strict=False))
 
@@ -156,15 +195,19 @@ def _provides(package: str, module: str) -> bool:
 def _is_there(package: str) -> bool:
     try:
         return find_spec(package.replace("-", ".")) is not None
-    except (ImportError, ValueError):  # of the namespace that it is in, or of one that hides it
+    except (
+        ImportError,
+        ValueError,
+    ):  # of the namespace that it is in, or of one that hides it
         return False
 
 
 def preload(*providers: str) -> None:
-    """Import the SDKs of these providers now, by their prefixes: for a server's start, as it can take seconds.
+    """Import the SDKs of these providers now, by their prefixes: for a server's start,
+    as it can take seconds.
 
-    Building an agent does the same for its model. Raises ConfigurationError for a prefix that does not exist, and if
-    an SDK is missing or too old.
+    Building an agent does the same for its model. Raises ConfigurationError for a
+    prefix that does not exist, and if an SDK is missing or too old.
     """
     for name in providers:
         load(name)

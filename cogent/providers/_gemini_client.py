@@ -1,4 +1,6 @@
-"""The Gemini SDK's client, with a key and an address, and with an HTTP client that cogent makes."""
+"""The Gemini SDK's client, with a key and an address, and with an HTTP client that
+cogent makes.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +28,24 @@ KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 ADDRESS = "https://generativelanguage.googleapis.com"
 VERTEX_ADDRESS = "https://aiplatform.googleapis.com"
 VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
-# The SDK's stream can be left only where it waits for more bytes; to parse this many, in short events, takes it 2 ms.
+# The SDK's stream can be left only where it waits for more bytes; to parse this many,
+# in short events, takes it 2 ms.
 MAX_BYTES_PER_READ = 8192
 
 
 class Client(genai.Client):
-    """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK retries with that by itself."""
+    """The SDK's client over an HTTP client of its own: where it finds aiohttp, the SDK
+    retries with that by itself.
+    """
 
     def __init__(self, model: Model, timeout: Timeout) -> None:
         address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
         settings = client_settings(httpx2, timeout, address, _guard, _check)
         self.http = httpx2.AsyncClient(follow_redirects=True, **settings)
         self.http.event_hooks["request"].append(self._limit)
-        options = types.HttpOptions(base_url=model.base_url, api_version=model.api_version or _default_version())
+        options = types.HttpOptions(
+            base_url=model.base_url, api_version=model.api_version or _default_version()
+        )
         options.httpx_async_client = self.http
         self.base_url = model.base_url or _default_address()
         key = model.api_key or _first_variable(KEYS)
@@ -46,7 +53,8 @@ class Client(genai.Client):
         super().__init__(api_key=model.api_key, http_options=options)  # type: ignore[arg-type]  # no function: see below
 
     async def _limit(self, request: httpx2.Request) -> None:
-        # The SDK sets a time-out of its own for each request: none, unless the user set one.
+        # The SDK sets a time-out of its own for each request: none, unless the user set
+        # one.
         if not any(request.extensions["timeout"].values()):
             request.extensions["timeout"] = self.http.timeout.as_dict()
 
@@ -60,7 +68,9 @@ def _first_variable(names: Iterable[str]) -> str | None:
 
 
 def _uses_vertex() -> bool:
-    """Whether the environment asks for Vertex AI, read as the SDK does: the first variable that is set counts."""
+    """Whether the environment asks for Vertex AI, read as the SDK does: the first
+    variable that is set counts.
+    """
     for name in VERTEX:
         if name in os.environ:
             return os.environ[name].lower() in ("true", "1")
@@ -70,7 +80,8 @@ def _uses_vertex() -> bool:
 def _default_version() -> str | None:
     """The API version for a model that names none; None leaves it to the SDK.
 
-    The SDK's own default, v1, knows less than what Google documents, and compatible servers know only v1beta.
+    The SDK's own default, v1, knows less than what Google documents, and compatible
+    servers know only v1beta.
     """
     if _uses_vertex() or os.environ.get("GOOGLE_GENAI_API_VERSION"):
         return None
@@ -78,14 +89,18 @@ def _default_version() -> str | None:
 
 
 def _default_address() -> str:
-    """The address that the SDK takes for a model without one: it has no public attribute for that."""
+    """The address that the SDK takes for a model without one: it has no public
+    attribute for that.
+    """
     if _uses_vertex():
         return os.environ.get("GOOGLE_VERTEX_BASE_URL") or VERTEX_ADDRESS
     return os.environ.get("GOOGLE_GEMINI_BASE_URL") or ADDRESS
 
 
 async def _guard(response: httpx2.Response) -> None:
-    streamed = response.status_code == 200 and response.url.path.endswith(":streamGenerateContent")
+    streamed = response.status_code == 200 and response.url.path.endswith(
+        ":streamGenerateContent"
+    )
     mender = _error_events if streamed else None
     await guard(response, most=MAX_BYTES_PER_READ, reader="gemini", mender=mender)
 
@@ -95,7 +110,9 @@ def _error_events() -> ErrorEvents:
 
 
 async def _check(response: httpx2.Response) -> None:
-    """Raise for what the SDK would take for an empty answer: something else, or an error, with status 200."""
+    """Raise for what the SDK would take for an empty answer: something else, or an
+    error, with status 200.
+    """
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
@@ -110,7 +127,9 @@ async def _check(response: httpx2.Response) -> None:
 
 
 def read_error(body: object, status: int = 200) -> ModelError:
-    """The error that Google described: the most specific code, and the time to wait, stand among its details."""
+    """The error that Google described: the most specific code, and the time to wait,
+    stand among its details.
+    """
     infos: Json = {}
     for info in _details(body):
         infos |= info
@@ -132,9 +151,13 @@ def _details(body: object) -> list[Json]:
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:
-    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    """A client with the model's key and address; what is not set comes from the SDK's
+    environment variables.
+    """
     if callable(model.api_key):
-        raise ConfigurationError("the Gemini SDK takes no function as api_key: give the key, or a client of your own")
+        raise ConfigurationError(
+            "the Gemini SDK takes no function as api_key: give the key, or a client of your own"
+        )
     try:
         return Client(model, timeout)
     except (ValueError, GoogleAuthError) as error:

@@ -1,4 +1,6 @@
-"""The OpenAI SDK's client, with a key and an address: what all modules share that speak through that SDK."""
+"""The OpenAI SDK's client, with a key and an address: what all modules share that speak
+through that SDK.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,14 @@ from cogent.transport.keys import check_key
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
-    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    """A client with the model's key and address; what is not set comes from the SDK's
+    environment variables.
+    """
     http = http_client(timeout, model.base_url or os.environ.get("OPENAI_BASE_URL"))
     try:
-        return AsyncOpenAI(api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http)
+        return AsyncOpenAI(
+            api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http
+        )
     except OpenAIError as error:
         raise ConfigurationError(
             "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"

@@ -1,19 +1,32 @@
 """Anthropic's Messages API.
 
-An assistant message goes back block by block as it came: thinking with its signature, calls, the provider's own tools
-and their results, citations. Messages of one role are put together, and all results of a turn are in one message.
+An assistant message goes back block by block as it came: thinking with its signature,
+calls, the provider's own tools and their results, citations. Messages of one role are
+put together, and all results of a turn are in one message.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from itertools import chain
 from typing import Any
 
 import httpx2
-from anthropic import AnthropicError, AsyncAnthropic, AsyncStream, DefaultAsyncHttpxClient
+from anthropic import (
+    AnthropicError,
+    AsyncAnthropic,
+    AsyncStream,
+    DefaultAsyncHttpxClient,
+)
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
@@ -34,19 +47,27 @@ from cogent.transport.answers import (
 )
 from cogent.transport.body import drain
 from cogent.transport.keys import check_key
-from cogent.transport.requests import bypass_sdk_validation, require_json_object, without_retries
+from cogent.transport.requests import (
+    bypass_sdk_validation,
+    require_json_object,
+    without_retries,
+)
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
-    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    """A client with the model's key and address; what is not set comes from the SDK's
+    environment variables.
+    """
     key = "" if callable(model.api_key) else model.api_key
     address = model.base_url or os.environ.get("ANTHROPIC_BASE_URL")
     http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, _guard))
     try:
-        client = AsyncAnthropic(api_key=key, base_url=model.base_url, max_retries=0, http_client=http)
+        client = AsyncAnthropic(
+            api_key=key, base_url=model.base_url, max_retries=0, http_client=http
+        )
     except AnthropicError as error:
         raise ConfigurationError(f"{NO_KEY} ({error})") from error
     headers = {name.lower() for name in client.default_headers}
@@ -64,9 +85,13 @@ async def close_client(client: AsyncAnthropic) -> None:
     await client.close()
 
 
-async def stream(client: AsyncAnthropic, request: Request) -> AsyncGenerator[Part, None]:
+async def stream(
+    client: AsyncAnthropic, request: Request
+) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    raw = await _create(client, request.model, {**encode_request(request), "stream": True})
+    raw = await _create(
+        client, request.model, {**encode_request(request), "stream": True}
+    )
     check_end = expect_complete_body(raw.http_response, "anthropic")
     events = await raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
@@ -91,9 +116,13 @@ async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
     # Given its time-out as an argument, the SDK does not refuse a large `max_tokens`.
     arguments = {"timeout": client.timeout, "stream": False, **encode_request(request)}
     raw = await _create(client, request.model, arguments)
-    if is_event_stream(raw.http_response):  # a server that streams whatever it is asked for
+    if is_event_stream(
+        raw.http_response
+    ):  # a server that streams whatever it is asked for
         decoder = StreamDecoder()
-        events = AsyncStream[object](cast_to=object, response=raw.http_response, client=client)
+        events = AsyncStream[object](
+            cast_to=object, response=raw.http_response, client=client
+        )
         return [part async for event in events for part in decoder.decode(event)]
     response = require_json_object(await raw.parse(to=object))
     return chain((request_id_update(raw.headers),), decode_response(response))
@@ -102,8 +131,14 @@ async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
 async def _create(client: AsyncAnthropic, model: Model, arguments: Json) -> Any:
     if callable(model.api_key) and model.client is None:
         await _renew_key(client, model.api_key)
-    create: Callable[..., Awaitable[Any]] = without_retries(client).messages.with_raw_response.create
-    return await create(**bypass_sdk_validation(arguments, "messages", "tools", "container", messages=[]))
+    create: Callable[..., Awaitable[Any]] = without_retries(
+        client
+    ).messages.with_raw_response.create
+    return await create(
+        **bypass_sdk_validation(
+            arguments, "messages", "tools", "container", messages=[]
+        )
+    )
 
 
 async def _renew_key(client: AsyncAnthropic, read_key: Callable[[], Any]) -> None:
@@ -141,7 +176,12 @@ def encode_request(request: Request) -> Json:
         body = model.extra.get("extra_body", {})
         arguments["extra_body"] = {"temperature": model.temperature, **body}
     tools = [
-        {"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in request.tools
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": tool.parameters,
+        }
+        for tool in request.tools
     ]
     if tools:
         arguments["tools"] = [*tools, *model.extra.get("tools", ())]
@@ -149,18 +189,24 @@ def encode_request(request: Request) -> Json:
 
 
 def _containers(history: Sequence[Message]) -> list[object]:
-    """The containers in which the provider ran code; the item that names one has no type."""
+    """The containers in which the provider ran code; the item that names one has no
+    type.
+    """
     items = [item for message in history for item in message.items]
     return [item["container"] for item in items if "type" not in item]
 
 
 def _system_text(request: Request) -> str:
-    texts = [message.content for message in request.messages if message.role == "system"]
+    texts = [
+        message.content for message in request.messages if message.role == "system"
+    ]
     return "\n\n".join(text for text in (request.instructions, *texts) if text)
 
 
 def _encode_messages(messages: Sequence[Message]) -> list[Json]:
-    """The conversation, with the messages that follow each other in one role put together."""
+    """The conversation, with the messages that follow each other in one role put
+    together.
+    """
     encoded: list[Json] = []
     for message in messages:
         if message.role == "system":
@@ -169,7 +215,9 @@ def _encode_messages(messages: Sequence[Message]) -> list[Json]:
         if not encoded or encoded[-1]["role"] != role:
             encoded.append({"role": role, "content": []})
         content = encoded[-1]["content"]
-        content += [block for block in _encode_message(message) if not _is_blank_text(block)]
+        content += [
+            block for block in _encode_message(message) if not _is_blank_text(block)
+        ]
         _fit_content(content)
         if not content:
             encoded.pop()
@@ -187,7 +235,9 @@ def _is_blank_text(block: Json) -> bool:
 
 
 def _fit_content(content: list[Json]) -> None:
-    """Change the blocks of a message to what the API takes: no thinking at the end, results before anything else."""
+    """Change the blocks of a message to what the API takes: no thinking at the end,
+    results before anything else.
+    """
     while content and _is_reasoning(content[-1]):
         content.pop()
     content.sort(key=lambda block: block["type"] != "tool_result")
@@ -197,12 +247,18 @@ def _encode_message(message: Message) -> Iterable[Json]:
     if message.role == "tool":
         return [_encode_result(message)]
     blocks = [item for item in message.items if "type" in item]
-    own = mend_items(blocks, message.tool_calls, _call_id, _mend_call) if blocks else None
+    own = (
+        mend_items(blocks, message.tool_calls, _call_id, _mend_call) if blocks else None
+    )
     return _encode_neutral(message) if own is None else own
 
 
 def _encode_result(message: Message) -> Json:
-    result: Json = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+    result: Json = {
+        "type": "tool_result",
+        "tool_use_id": message.tool_call_id,
+        "content": message.content,
+    }
     if message.is_error:
         result["is_error"] = True
     return result
@@ -211,7 +267,12 @@ def _encode_result(message: Message) -> Json:
 def _encode_neutral(message: Message) -> Iterator[Json]:
     yield {"type": "text", "text": message.content}
     for call in message.tool_calls:
-        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
+        yield {
+            "type": "tool_use",
+            "id": call.id,
+            "name": call.name,
+            "input": call.arguments,
+        }
 
 
 def _call_id(block: Json) -> object:

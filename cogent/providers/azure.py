@@ -1,8 +1,9 @@
 """Azure OpenAI through the OpenAI SDK.
 
-The Responses API at the resource's `/openai/v1/`, or, when the model has an `api_version`, Chat Completions of a
-deployment as in the versions before. `base_url` (or AZURE_OPENAI_ENDPOINT) is the resource's endpoint, and the model's
-name that of the deployment; `api_key` may be a function that returns a token of Microsoft Entra ID.
+The Responses API at the resource's `/openai/v1/`, or, when the model has an
+`api_version`, Chat Completions of a deployment as in the versions before. `base_url`
+(or AZURE_OPENAI_ENDPOINT) is the resource's endpoint, and the model's name that of the
+deployment; `api_key` may be a function that returns a token of Microsoft Entra ID.
 """
 
 from __future__ import annotations
@@ -25,15 +26,33 @@ PATH = "/openai/v1"
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
-    """A client for the resource. Raises ConfigurationError, naming the variable of what is missing."""
+    """A client for the resource.
+
+    Raises ConfigurationError, naming the variable of what is missing.
+    """
     endpoint = _endpoint(model)
-    secret = key(model) or os.environ.get("AZURE_OPENAI_API_KEY") or os.environ.get("AZURE_OPENAI_AD_TOKEN")
-    common: dict[str, Any] = {"max_retries": 0, "http_client": http_client(timeout, endpoint)}
+    secret = (
+        key(model)
+        or os.environ.get("AZURE_OPENAI_API_KEY")
+        or os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    )
+    common: dict[str, Any] = {
+        "max_retries": 0,
+        "http_client": http_client(timeout, endpoint),
+    }
     try:
         if model.api_version is None:
-            return AsyncOpenAI(api_key=secret or "", base_url=f"{endpoint}{PATH}/", **common)
-        given = {"azure_ad_token_provider": secret} if callable(secret) else {"api_key": secret}
-        return AsyncAzureOpenAI(azure_endpoint=endpoint, api_version=model.api_version, **common, **given)
+            return AsyncOpenAI(
+                api_key=secret or "", base_url=f"{endpoint}{PATH}/", **common
+            )
+        given = (
+            {"azure_ad_token_provider": secret}
+            if callable(secret)
+            else {"api_key": secret}
+        )
+        return AsyncAzureOpenAI(
+            azure_endpoint=endpoint, api_version=model.api_version, **common, **given
+        )
     except OpenAIError as error:
         raise ConfigurationError(
             "no Azure key: set AZURE_OPENAI_API_KEY, or give Model(..., api_key=...), a key or a function that "
@@ -63,4 +82,6 @@ async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
 
 
 def _api_for(client: AsyncOpenAI) -> Provider:
-    return cast(Provider, openai_chat if isinstance(client, AsyncAzureOpenAI) else openai)
+    return cast(
+        Provider, openai_chat if isinstance(client, AsyncAzureOpenAI) else openai
+    )

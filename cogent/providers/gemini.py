@@ -1,7 +1,8 @@
 """Google's Gemini API, and Vertex AI where the SDK's environment variables ask for it.
 
-All settings of a request are fields of the SDK's `config`, so `extra` is merged into that. An answer goes back part by
-part, thought signatures included; only the deltas of a text are joined, and a part with a signature stays by itself.
+All settings of a request are fields of the SDK's `config`, so `extra` is merged into
+that. An answer goes back part by part, thought signatures included; only the deltas of
+a text are joined, and a part with a signature stays by itself.
 """
 
 from __future__ import annotations
@@ -25,19 +26,28 @@ from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.run.history import mend_items
 from cogent.transport.answers import close_generator_chain
 from cogent.transport.error_body import read_report
-from cogent.transport.errors import broken_off, error_body, name_address, provider_error, retry_after
+from cogent.transport.errors import (
+    broken_off,
+    error_body,
+    name_address,
+    provider_error,
+    retry_after,
+)
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
-# Google's stand-in for the signature of a call that Gemini did not make itself; Gemini 3 refuses a call without one.
+# Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
+# 3 refuses a call without one.
 NO_SIGNATURE = b"skip_thought_signature_validator"
 SIGNED_TEXT = {"text", "thought_signature"}
-# What the SDK raises, and what it fails with at an error that has another form than Google's.
+# What the SDK raises, and what it fails with at an error that has another form than
+# Google's.
 SDK_ERRORS = (APIError, TypeError, AttributeError)
 
 
 class Config(types.GenerateContentConfig):
-    """The SDK's settings, with a field that they lack and that `generate_content_stream` looks for at each event.
+    """The SDK's settings, with a field that they lack and that
+    `generate_content_stream` looks for at each event.
 
     To find that there is none costs pydantic 3 µs.
     """
@@ -55,10 +65,14 @@ async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part,
                 yield part
         for part in decoder.close():
             yield part
-    except Exception as error:  # whatever it was, the SDK does not close the answer in which it came
+    except (
+        Exception
+    ) as error:  # whatever it was, the SDK does not close the answer in which it came
         await _close_opened_streams(error)
         if broken_off(error.__cause__):
-            raise StreamInterrupted("the answer broke off in the middle of an event") from error
+            raise StreamInterrupted(
+                "the answer broke off in the middle of an event"
+            ) from error
         if isinstance(error, ValidationError):
             _check_encoded(error)
         if isinstance(error, SDK_ERRORS):
@@ -95,12 +109,16 @@ async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
 
 
 def _check_encoded(error: ValidationError) -> None:
-    """Raise ConfigurationError if it was not the answer that the SDK's types do not fit, but the request."""
+    """Raise ConfigurationError if it was not the answer that the SDK's types do not
+    fit, but the request.
+    """
     if error.title == types.GenerateContentResponse.__name__:
         return
     first = error.errors(include_url=False, include_input=False)[0]
     place = _dotted(first["loc"])
-    raise ConfigurationError(f"history or extra cannot be made into a request: {place}: {first['msg']}") from None
+    raise ConfigurationError(
+        f"history or extra cannot be made into a request: {place}: {first['msg']}"
+    ) from None
 
 
 def _dotted(location: Iterable[int | str]) -> str:
@@ -109,7 +127,9 @@ def _dotted(location: Iterable[int | str]) -> str:
 
 async def _close_opened_streams(error: Exception) -> None:
     opened_streams = _opened_streams(error)
-    clear_frames(error.__traceback__)  # lets go of the SDK's generators, which then end one after the other
+    clear_frames(
+        error.__traceback__
+    )  # lets go of the SDK's generators, which then end one after the other
     for opened_stream in opened_streams:
         await opened_stream.aclose()
 
@@ -125,14 +145,20 @@ def _opened_streams(error: Exception) -> list[Any]:
 
 
 def translate_error(error: Exception) -> ModelError:
-    """The ModelError of what the SDK raised; what is no APIError is the SDK failing at an answer it does not expect."""
+    """The ModelError of what the SDK raised; what is no APIError is the SDK failing at
+    an answer it does not expect.
+    """
     if not isinstance(error, APIError):
-        return provider_error("the server sent what cannot be read: it is not in Gemini's format")
+        return provider_error(
+            "the server sent what cannot be read: it is not in Gemini's format"
+        )
     response: Any = error.response
     status = getattr(response, "status_code", error.code)
     headers = getattr(response, "headers", {})
     body = error_body(error, status)
-    if body is None and read_report(error.details).words:  # without words, the SDK names only the status
+    if (
+        body is None and read_report(error.details).words
+    ):  # without words, the SDK names only the status
         body = error.details
     translated = read_error(body if body is not None else "", status)
     if translated.retry_after is None:
@@ -159,8 +185,13 @@ def _make_config(request: Request) -> Config:
     try:
         return Config(**settings)
     except ValidationError as error:
-        wrong = [f"{_dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False)]
-        raise ConfigurationError(f"the Gemini SDK does not take these settings: {'; '.join(wrong)}") from None
+        wrong = [
+            f"{_dotted(one['loc'])}: {one['msg']}"
+            for one in error.errors(include_input=False)
+        ]
+        raise ConfigurationError(
+            f"the Gemini SDK does not take these settings: {'; '.join(wrong)}"
+        ) from None
 
 
 def _encode_settings(request: Request) -> Json:
@@ -176,23 +207,34 @@ def _encode_settings(request: Request) -> Json:
     settings["automatic_function_calling"] = {"disable": True}
     settings |= model.extra
     tools = [
-        {"name": tool.name, "description": tool.description, "parameters_json_schema": tool.parameters}
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters_json_schema": tool.parameters,
+        }
         for tool in request.tools
     ]
     if tools:
-        settings["tools"] = [{"function_declarations": tools}, *model.extra.get("tools", ())]
+        settings["tools"] = [
+            {"function_declarations": tools},
+            *model.extra.get("tools", ()),
+        ]
     return settings
 
 
 def _system_texts(request: Request) -> list[str]:
-    texts = [message.content for message in request.messages if message.role == "system"]
+    texts = [
+        message.content for message in request.messages if message.role == "system"
+    ]
     if request.instructions is not None:
         texts.insert(0, request.instructions)
     return texts
 
 
 def _encode_messages(messages: Sequence[Message]) -> list[Json]:
-    """The conversation; the results of a turn's calls go in one message, with the ids that the calls came with."""
+    """The conversation; the results of a turn's calls go in one message, with the ids
+    that the calls came with.
+    """
     contents: list[Json] = []
     ids: set[str | None] = set()
     for role, group in groupby(messages, key=lambda message: message.role):
@@ -204,7 +246,12 @@ def _encode_messages(messages: Sequence[Message]) -> list[Json]:
                 parts = _encode_message(message)
                 ids |= _ids_of_calls(parts)
                 if parts:
-                    contents.append({"role": "model" if role == "assistant" else "user", "parts": parts})
+                    contents.append(
+                        {
+                            "role": "model" if role == "assistant" else "user",
+                            "parts": parts,
+                        }
+                    )
     return contents
 
 
@@ -220,7 +267,9 @@ def _encode_neutral(message: Message) -> Iterator[Json]:
     if message.content:
         yield {"text": message.content}
     for place, call in enumerate(message.tool_calls):
-        part: Json = {"function_call": {"id": call.id, "name": call.name, "args": call.arguments}}
+        part: Json = {
+            "function_call": {"id": call.id, "name": call.name, "args": call.arguments}
+        }
         if place == 0:
             part["thought_signature"] = NO_SIGNATURE
         yield part
@@ -246,7 +295,9 @@ def _mend_call(part: Json, call: ToolCall) -> Json:
 
 
 def _is_reasoning(part: Json) -> bool:
-    """Whether the part says nothing: a thought, or an empty text, which may have a signature."""
+    """Whether the part says nothing: a thought, or an empty text, which may have a
+    signature.
+    """
     if part.get("thought"):
         return True
     return part.keys() <= SIGNED_TEXT and not part.get("text")

@@ -1,4 +1,6 @@
-"""Groq: Chat Completions through its own SDK, which adds `/openai/v1` to the address itself."""
+"""Groq: Chat Completions through its own SDK, which adds `/openai/v1` to the address
+itself.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,26 @@ from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
-    """A client with the model's key and address; what is not set comes from the SDK's environment variables."""
+    """A client with the model's key and address; what is not set comes from the SDK's
+    environment variables.
+    """
     if callable(model.api_key):
-        raise ConfigurationError("groq takes the API key as a string, not as a function")
+        raise ConfigurationError(
+            "groq takes the API key as a string, not as a function"
+        )
     address = model.base_url or os.environ.get("GROQ_BASE_URL")
     http = DefaultAsyncHttpxClient(**client_settings(httpx, timeout, address, _guard))
     try:
-        return AsyncGroq(api_key=model.api_key, base_url=model.base_url, max_retries=0, http_client=http)
+        return AsyncGroq(
+            api_key=model.api_key,
+            base_url=model.base_url,
+            max_retries=0,
+            http_client=http,
+        )
     except GroqError as error:
-        raise ConfigurationError("no API key: set GROQ_API_KEY, or give Model(..., api_key=...)") from error
+        raise ConfigurationError(
+            "no API key: set GROQ_API_KEY, or give Model(..., api_key=...)"
+        ) from error
 
 
 async def _guard(response: httpx.Response) -> None:
@@ -45,13 +58,17 @@ async def close_client(client: AsyncGroq) -> None:
 
 def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    return stream_chat(partial(_create, client, request, streamed=True), AsyncStream, "groq")
+    return stream_chat(
+        partial(_create, client, request, streamed=True), AsyncStream, "groq"
+    )
 
 
 async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     raw = await _create(client, request, streamed=False)
-    return await read_whole(client, raw, AsyncStream, StreamDecoder().decode, decode_response)
+    return await read_whole(
+        client, raw, AsyncStream, StreamDecoder().decode, decode_response
+    )
 
 
 async def _create(client: AsyncGroq, request: Request, *, streamed: bool) -> Any:
@@ -61,5 +78,7 @@ async def _create(client: AsyncGroq, request: Request, *, streamed: bool) -> Any
     else:
         arguments.setdefault("stream", False)
     arguments = bypass_sdk_validation(arguments, "messages", "tools", messages=[])
-    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
+    create: Callable[..., Awaitable[Any]] = without_retries(
+        client
+    ).chat.completions.with_raw_response.create
     return await create(**arguments)

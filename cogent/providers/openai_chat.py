@@ -1,4 +1,6 @@
-"""Chat Completions through the OpenAI SDK: what every compatible server speaks (vLLM, llama.cpp, OpenRouter, …)."""
+"""Chat Completions through the OpenAI SDK: what every compatible server speaks (vLLM,
+llama.cpp, OpenRouter, …).
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,32 @@ WHOLE = {"stream": False}
 
 def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
-    return stream_chat(partial(_create, client, request, STREAMED), AsyncStream, "openai")
+    return stream_chat(
+        partial(_create, client, request, STREAMED), AsyncStream, "openai"
+    )
 
 
 async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
     """Ask for the whole answer at once."""
     raw = await _create(client, request, WHOLE)
-    return await read_whole(client, raw, AsyncStream, StreamDecoder().decode, decode_response)
+    return await read_whole(
+        client, raw, AsyncStream, StreamDecoder().decode, decode_response
+    )
 
 
 async def _create(client: AsyncOpenAI, request: Request, mode: Json) -> Any:
-    # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers know only that.
-    official = isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
-    arguments = encode_request(request, max_tokens="max_completion_tokens" if official else "max_tokens")
-    arguments = bypass_sdk_validation({**mode, **arguments}, "messages", "tools", messages=[])
-    create: Callable[..., Awaitable[Any]] = without_retries(client).chat.completions.with_raw_response.create
+    # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers
+    # know only that.
+    official = (
+        isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
+    )
+    arguments = encode_request(
+        request, max_tokens="max_completion_tokens" if official else "max_tokens"
+    )
+    arguments = bypass_sdk_validation(
+        {**mode, **arguments}, "messages", "tools", messages=[]
+    )
+    create: Callable[..., Awaitable[Any]] = without_retries(
+        client
+    ).chat.completions.with_raw_response.create
     return await create(**arguments)

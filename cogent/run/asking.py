@@ -1,4 +1,6 @@
-"""Asking the model for one answer, and asking again after a failure as long as nothing of the answer was seen."""
+"""Asking the model for one answer, and asking again after a failure as long as nothing
+of the answer was seen.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 
 from cogent.chunks import StreamChunk, TurnUpdate
-from cogent.errors import ConfigurationError, ModelError, ModelTimeout, StreamInterrupted
+from cogent.errors import (
+    ConfigurationError,
+    ModelError,
+    ModelTimeout,
+    StreamInterrupted,
+)
 from cogent.providers import Part, Provider, Request
 from cogent.run import finish
 from cogent.run.deadlines import Phase
@@ -26,7 +33,8 @@ MAX_WORD_CHARS = 100  # of a finish reason, where an error names it
 class Answer:
     """One answer of the model, by as many attempts as it takes.
 
-    For each attempt: `attempt`, `take` for each piece of it, then `settle`; until the answer `is_complete`.
+    For each attempt: `attempt`, `take` for each piece of it, then `settle`; until the
+    answer `is_complete`.
     """
 
     def __init__(self, job: Job, client: object) -> None:
@@ -35,12 +43,20 @@ class Answer:
         self._closer = job.closer
         self._client = client
         self._attempt = 0  # from 0
-        self._error: ModelError | ConfigurationError | None = None  # of the last attempt
+        self._error: ModelError | ConfigurationError | None = (
+            None  # of the last attempt
+        )
         self._turn = Turn("")
         self.is_complete = False
         plan, run = job.plan, job.run
         run.address = server_address(getattr(client, "base_url", None))
-        self._request = Request(plan.model, run.messages, plan.instructions, tuple(plan.tools.values()), run.address)
+        self._request = Request(
+            plan.model,
+            run.messages,
+            plan.instructions,
+            tuple(plan.tools.values()),
+            run.address,
+        )
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[AsyncIterator[Part]]:
@@ -75,7 +91,10 @@ class Answer:
         return piece
 
     async def settle(self) -> None:
-        """After an attempt: raise its error, or wait until the next one. Without an error the answer is complete."""
+        """After an attempt: raise its error, or wait until the next one.
+
+        Without an error the answer is complete.
+        """
         error, self._error = self._error, None
         if error is None:
             self.is_complete = True
@@ -85,7 +104,9 @@ class Answer:
             try:
                 raise error
             finally:
-                del error  # break the reference cycle error -> traceback -> frame -> error
+                del (
+                    error
+                )  # break the reference cycle error -> traceback -> frame -> error
         self._attempt += 1
         self._closer.expect(Phase.RETRY)
         await asyncio.sleep(wait)
@@ -93,16 +114,21 @@ class Answer:
     def _check(self) -> None:
         """Raise StreamInterrupted unless the provider said that the answer is complete.
 
-        Raises ModelError for tool calls that end with an unknown word: nobody knows whether they may run.
+        Raises ModelError for tool calls that end with an unknown word: nobody knows
+        whether they may run.
         """
         turn = self._turn
         if turn.finish is None:
             if self._job.plan.model.strict_end:
-                raise StreamInterrupted("the answer ended without the provider's word that it is complete")
+                raise StreamInterrupted(
+                    "the answer ended without the provider's word that it is complete"
+                )
             return
         end = finish.ending(turn.finish)
         if end == "error":
-            raise StreamInterrupted("the provider gave up on the answer", code=turn.finish)
+            raise StreamInterrupted(
+                "the provider gave up on the answer", code=turn.finish
+            )
         if end == "unknown" and not turn.refused and turn.asks_for_tools():
             word = turn.finish[:MAX_WORD_CHARS]
             raise ModelError(
@@ -112,10 +138,11 @@ class Answer:
             )
 
     def _fail(self, raised: Exception) -> None:
-        """The attempt failed: any error of the SDK, the HTTP client or the decoder becomes a ModelError.
+        """The attempt failed: any error of the SDK, the HTTP client or the decoder
+        becomes a ModelError.
 
-        A filter that refused the prompt or the answer is no failure, but the end of the answer. Raises
-        ConfigurationError for a request that cannot be sent.
+        A filter that refused the prompt or the answer is no failure, but the end of the
+        answer. Raises ConfigurationError for a request that cannot be sent.
         """
         if isinstance(raised, ConfigurationError):
             self._error = raised
@@ -124,9 +151,13 @@ class Answer:
         if not self._turn.began:
             error = unsent(raised, error, self._job.plan.model)
         if isinstance(error, FilterRefusal):
-            self._turn.update(TurnUpdate(finish=error.code, refused=True, request_id=error.request_id))
+            self._turn.update(
+                TurnUpdate(finish=error.code, refused=True, request_id=error.request_id)
+            )
             return
-        self._turn.billable = error.status == 200 or isinstance(error, StreamInterrupted | ModelTimeout)
+        self._turn.billable = error.status == 200 or isinstance(
+            error, StreamInterrupted | ModelTimeout
+        )
         error.provider = self._job.plan.model.provider
         error.model = self._job.plan.model.name
         error.request_id = error.request_id or self._turn.request_id
@@ -134,13 +165,18 @@ class Answer:
 
     def _wait_before_next(self, error: ModelError | ConfigurationError) -> float | None:
         """Seconds until the next attempt, or None if there is to be none."""
-        if isinstance(error, ConfigurationError) or self._attempt >= self._job.plan.model.max_retries:
+        if (
+            isinstance(error, ConfigurationError)
+            or self._attempt >= self._job.plan.model.max_retries
+        ):
             return None
         if self._turn.visible and self._job.shown:
             return None
         return wait_before(self._attempt, error, self._closer.remaining())
 
 
-async def _complete(provider: Provider, client: object, request: Request) -> AsyncGenerator[Part, None]:
+async def _complete(
+    provider: Provider, client: object, request: Request
+) -> AsyncGenerator[Part, None]:
     for piece in await provider.complete(client, request):
         yield piece

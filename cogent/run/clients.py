@@ -1,7 +1,8 @@
 """One SDK client for each event loop.
 
-A client's connections belong to the loop that opened them, so an agent keeps none itself: it looks up the client of the
-running loop. Each client is held by an async generator, because a loop closes its generators before it ends.
+A client's connections belong to the loop that opened them, so an agent keeps none
+itself: it looks up the client of the running loop. Each client is held by an async
+generator, because a loop closes its generators before it ends.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ from cogent.transport.keys import check_client, check_key
 
 
 class Clients:
-    """The clients of one agent; a client that the user brought stays the user's to close."""
+    """The clients of one agent; a client that the user brought stays the user's to
+    close.
+    """
 
     def __init__(self, provider: Provider, model: Model, timeout: Timeout) -> None:
         self._provider = provider
         self._model = model
         self._timeout = timeout
-        self._holders: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[Any, None], Any]] = {}
+        self._holders: dict[
+            asyncio.AbstractEventLoop, tuple[AsyncGenerator[Any, None], Any]
+        ] = {}
 
     async def get(self) -> Any:
-        """The client of the running loop. Raises ConfigurationError, for example when the key is missing."""
+        """The client of the running loop.
+
+        Raises ConfigurationError, for example when the key is missing.
+        """
         if self._model.client is not None:
             return self._model.client
         loop = asyncio.get_running_loop()
@@ -43,7 +51,9 @@ class Clients:
         return self._holders[loop][1]
 
     async def aclose(self) -> None:
-        """Close the clients: this loop's now; other loops close theirs when they finalise async generators."""
+        """Close the clients: this loop's now; other loops close theirs when they
+        finalise async generators.
+        """
         if not self._holders:
             return
         holder, _ = self._holders.pop(running_loop(), (None, None))
@@ -53,7 +63,8 @@ class Clients:
 
 
 async def _hold(provider: Provider, client: Any) -> AsyncGenerator[Any, None]:
-    # No reference to the holder's owner: an agent that is dropped is freed at once, and its connections with it.
+    # No reference to the holder's owner: an agent that is dropped is freed at once, and
+    # its connections with it.
     try:
         yield client
     finally:

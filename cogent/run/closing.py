@@ -1,18 +1,23 @@
-"""Stopping a run from outside: a request, a limit of time, another thread, a loop that was left, the end of the loop.
+"""Stopping a run from outside: a request, a limit of time, another thread, a loop that
+was left, the end of the loop.
 
 The order of calls:
 
-1. `attach` once, when the first chunk is asked for: it starts the closing task and the one timer of the run.
-2. For each chunk `waiting`, then `yielding`. In between the run calls `expect` when it goes on to another phase.
-3. At any time a stop: `request_stop` on the run's event loop, `request_stop_threadsafe` and `consumer_dropped` from
+1. `attach` once, when the first chunk is asked for: it starts the closing task and the
+one timer of the run.
+2. For each chunk `waiting`, then `yielding`. In between the run calls `expect` when it
+goes on to another phase.
+3. At any time a stop: `request_stop` on the run's event loop, `request_stop_threadsafe`
+and `consumer_dropped` from
    anywhere. Only the first one counts.
-   - While a task waits inside the run, that task is cancelled, and the run, on CancelledError, asks
-     `take_back_cancellation`.
+   - While a task waits inside the run, that task is cancelled, and the run, on
+     CancelledError, asks `take_back_cancellation`.
    - While nobody waits inside, the closing task closes the run.
 4. `finished` once, when the run has ended, however it did.
 
-The closing task is a task of its own: the end of an event loop cancels all tasks and waits for them, and so finds every
-run closed before it comes to the generators. The timer is set anew when it fires too early, not at each chunk.
+The closing task is a task of its own: the end of an event loop cancels all tasks and
+waits for them, and so finds every run closed before it comes to the generators. The
+timer is set anew when it fires too early, not at each chunk.
 """
 
 from __future__ import annotations
@@ -50,13 +55,17 @@ class StreamCloser:
         self._may_close = asyncio.Event()
         self.open = False  # whether the run has begun, and may go on
         self.at_rest = False  # whether it is open and nobody waits inside
-        self.reader: asyncio.Task[object] | None = None  # the task that asked for the last chunk
+        self.reader: asyncio.Task[object] | None = (
+            None  # the task that asked for the last chunk
+        )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closing: asyncio.Task[None] | None = None
         self.reason: Stop | Limit | None = None
 
     def attach(self, chunks: AsyncGenerator[object, None]) -> None:
-        """The first chunk is asked for, on this loop: from now on the chunks are closed whatever happens."""
+        """The first chunk is asked for, on this loop: from now on the chunks are closed
+        whatever happens.
+        """
         self.loop = asyncio.get_running_loop()
         self._time = self.loop.time
         self.open = self.at_rest = True
@@ -105,7 +114,10 @@ class StreamCloser:
         self._on_loop(self._stop_requested)
 
     def consumer_dropped(self) -> None:
-        """Nobody reads on: a loop was left, or the stream is gone. May be called from any thread."""
+        """Nobody reads on: a loop was left, or the stream is gone.
+
+        May be called from any thread.
+        """
         if self.open:
             self._on_loop(self._stop_dropped)
 
@@ -116,7 +128,9 @@ class StreamCloser:
         return self._task.uncancel() <= self._outer_cancellations
 
     def overrun(self) -> tuple[Limit, str] | None:
-        """The limit of time that ended the run, and what to say of it; None if it was none."""
+        """The limit of time that ended the run, and what to say of it; None if it was
+        none.
+        """
         if not isinstance(self.reason, Limit):
             return None
         return self.reason, self._deadlines.message(self.reason)
@@ -132,7 +146,9 @@ class StreamCloser:
     async def _close_when_done(self, chunks: AsyncGenerator[object, None]) -> None:
         try:
             await self._may_close.wait()
-        except asyncio.CancelledError:  # the loop ends, and with it the task inside, if there is one
+        except (
+            asyncio.CancelledError
+        ):  # the loop ends, and with it the task inside, if there is one
             self.request_stop(Stop.CANCELLED)
             await self._may_close.wait()
         was_held = self.reason is Limit.IDLE and self._deadlines.phase is not Phase.END
@@ -146,14 +162,19 @@ class StreamCloser:
             )
 
     def _cancel_or_release(self) -> None:
-        """Have the run end. Repeat: a library inside the run (anyio, an HTTP pool) may swallow one CancelledError."""
+        """Have the run end.
+
+        Repeat: a library inside the run (anyio, an HTTP pool) may swallow one
+        CancelledError.
+        """
         assert self.loop is not None
         if not self.open:
             return
         if self._task is None:
             self._release()
             return
-        # Not while a cancellation by the caller or an HTTP client is under way: one of the two would be lost.
+        # Not while a cancellation by the caller or an HTTP client is under way: one of
+        # the two would be lost.
         if self._task.cancelling() <= self._outer_cancellations:
             self._has_cancelled = self._task.cancel()
         self.loop.call_later(CANCEL_RETRY_SECONDS, self._cancel_or_release)
@@ -174,13 +195,18 @@ class StreamCloser:
         self.request_stop(Stop.REQUESTED)
 
     def _stop_dropped(self) -> None:
-        # A cancellation that arrives in the body of a loop leaves the loop too, and is no wish to end there.
+        # A cancellation that arrives in the body of a loop leaves the loop too, and is
+        # no wish to end there.
         reader = self.reader
-        is_cancelled = reader is not None and reader.cancelling() > self._outer_cancellations
+        is_cancelled = (
+            reader is not None and reader.cancelling() > self._outer_cancellations
+        )
         self.request_stop(Stop.CANCELLED if is_cancelled else Stop.REQUESTED)
 
     def _follow(self, reader: asyncio.Task[object] | None) -> None:
-        """Stop with the task that reads, if that is cancelled while it does something else with a chunk."""
+        """Stop with the task that reads, if that is cancelled while it does something
+        else with a chunk.
+        """
         if self.reader is not None:
             self.reader.remove_done_callback(self._reader_ended)
         self.reader = reader

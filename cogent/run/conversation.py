@@ -5,7 +5,15 @@ from __future__ import annotations
 from time import perf_counter
 
 from cogent.json_values import Json, copy_json
-from cogent.messages import FinishReason, Message, Response, ToolCall, ToolResult, TurnSummary, Usage
+from cogent.messages import (
+    FinishReason,
+    Message,
+    Response,
+    ToolCall,
+    ToolResult,
+    TurnSummary,
+    Usage,
+)
 from cogent.run.copies import copy_response
 from cogent.run.history import NOT_RUN
 from cogent.run.turn import Turn
@@ -22,16 +30,22 @@ class Run:
         self.turns: list[TurnSummary] = []
         self.calls: list[ToolCall] = []
         self.open_calls: list[ToolCall] = []
-        self.pending: list[ToolCall] = []  # of the last turn: calls that are left to the caller
+        self.pending: list[
+            ToolCall
+        ] = []  # of the last turn: calls that are left to the caller
         self.turn: Turn | None = None
         self.first_at: float | None = None
         self.started = perf_counter()
         self.ended: float | None = None
         self.finished: Response | None = None
-        self.abandoned = Usage()  # of attempts that were cut after they had begun, and repeated
+        self.abandoned = (
+            Usage()
+        )  # of attempts that were cut after they had begun, and repeated
 
     def begin_turn(self) -> Turn:
-        """Start the next answer of the model, or the same once more after an attempt that failed unseen."""
+        """Start the next answer of the model, or the same once more after an attempt
+        that failed unseen.
+        """
         if self.turn is not None and self.turn.visible and self.turn.usage:
             self.abandoned += self.turn.tokens(self.messages)
         used = (call.id for message in self.messages for call in message.tool_calls)
@@ -39,7 +53,9 @@ class Run:
         return self.turn
 
     def end_turn(self, reason: FinishReason | None) -> None:
-        """Enter the current turn into the conversation; `reason` is None if it was broken off."""
+        """Enter the current turn into the conversation; `reason` is None if it was
+        broken off.
+        """
         turn, self.turn = self.turn, None
         assert turn is not None
         self.turns.append(self._summary(turn, reason))
@@ -56,10 +72,12 @@ class Run:
     def _message(self, turn: Turn) -> Message:
         """The message of a turn that did not end normally.
 
-        It has the text alone: a call that was cut off, or reasoning without what it led to, makes the next request
-        invalid.
+        It has the text alone: a call that was cut off, or reasoning without what it led
+        to, makes the next request invalid.
         """
-        return Message("assistant", turn.content, provider=self.provider, address=self.address)
+        return Message(
+            "assistant", turn.content, provider=self.provider, address=self.address
+        )
 
     def _whole_message(self, turn: Turn) -> Message:
         """The message of a turn that ended normally."""
@@ -70,19 +88,35 @@ class Run:
         return message
 
     def close_calls(self) -> None:
-        """Enter a result for every open call, in call order: providers refuse a call without one."""
+        """Enter a result for every open call, in call order: providers refuse a call
+        without one.
+        """
         for call in self.open_calls:
-            result = call.result or ToolResult(call.id, call.name, NOT_RUN, is_error=True)
+            result = call.result or ToolResult(
+                call.id, call.name, NOT_RUN, is_error=True
+            )
             self.messages.append(
-                Message("tool", result.content, tool_call_id=call.id, name=call.name, is_error=result.is_error)
+                Message(
+                    "tool",
+                    result.content,
+                    tool_call_id=call.id,
+                    name=call.name,
+                    is_error=result.is_error,
+                )
             )
         self.open_calls = []
 
     def tool_calls_metadata(self) -> Json:
-        """The metadata of the chunk that ends a turn with tool calls: that turn's model, tokens and calls."""
+        """The metadata of the chunk that ends a turn with tool calls: that turn's
+        model, tokens and calls.
+        """
         turn = self.turns[-1]
         calls = [call.to_dict() for call in [*self.open_calls, *self.pending]]
-        return {"model": turn.model, "tokens": turn.usage.to_dict(), "tool_calls": copy_json(calls)}
+        return {
+            "model": turn.model,
+            "tokens": turn.usage.to_dict(),
+            "tool_calls": copy_json(calls),
+        }
 
     def metadata(self) -> Json:
         """The final chunk's metadata, as things stand."""
@@ -107,7 +141,11 @@ class Run:
     def _pending_metadata(self) -> Json:
         if not self.pending:
             return {}
-        return {"pending": copy_json([{**call.to_dict(), "type": call.type} for call in self.pending])}
+        return {
+            "pending": copy_json(
+                [{**call.to_dict(), "type": call.type} for call in self.pending]
+            )
+        }
 
     def _times(self) -> dict[str, float | None]:
         ended = self.ended or perf_counter()
@@ -120,7 +158,9 @@ class Run:
         return copy_json(self.finished.metadata)
 
     def response(self) -> Response:
-        """The whole response once the run has finished, before that as far as it came; a copy each time."""
+        """The whole response once the run has finished, before that as far as it came;
+        a copy each time.
+        """
         if self.finished is not None:
             return copy_response(self.finished)
         so_far = self._ended_here()
@@ -148,11 +188,26 @@ class Run:
 
     def _response(self, metadata: Json, reason: FinishReason | None) -> Response:
         content = "".join(turn.content for turn in self.turns)
-        return Response(content, reason, metadata, self.messages, self.calls, self.turns, self.pending)
+        return Response(
+            content,
+            reason,
+            metadata,
+            self.messages,
+            self.calls,
+            self.turns,
+            self.pending,
+        )
 
     def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:
         usage = turn.tokens(self.messages)
-        return TurnSummary(turn.content, reason, turn.finish, turn.model or self.model, usage, turn.request_id)
+        return TurnSummary(
+            turn.content,
+            reason,
+            turn.finish,
+            turn.model or self.model,
+            usage,
+            turn.request_id,
+        )
 
 
 def _described(call: ToolCall) -> Json:

@@ -1,4 +1,6 @@
-"""Copies of what is handed out, so that changing them changes neither the run nor what it remembers."""
+"""Copies of what is handed out, so that changing them changes neither the run nor what
+it remembers.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""Limits of time as a pure matter: what a run is doing, since when, and the time now say what has run out.
+"""Limits of time as a pure matter: what a run is doing, since when, and the time now
+say what has run out.
 
-Content is what counts: pings, comments and empty deltas do not restart the stall limit, because only a chunk that
-reaches the user counts as content. No limit of a phase counts while tools run, before a retry, and while the consumer
-is busy with a chunk; then `idle` counts.
+Content is what counts: pings, comments and empty deltas do not restart the stall limit,
+because only a chunk that reaches the user counts as content. No limit of a phase counts
+while tools run, before a retry, and while the consumer is busy with a chunk; then
+`idle` counts.
 
-All times are seconds of one clock, which the caller reads: nothing here knows an event loop or sets a timer.
+All times are seconds of one clock, which the caller reads: nothing here knows an event
+loop or sets a timer.
 """
 
 from __future__ import annotations
@@ -83,7 +86,9 @@ class Deadlines:
         return self._run_deadline - now
 
     def expired(self, now: float, held_since: float | None) -> Limit | None:
-        """The limit that has run out, if one has; `held_since` is when the consumer took the chunk that it holds."""
+        """The limit that has run out, if one has; `held_since` is when the consumer
+        took the chunk that it holds.
+        """
         if now >= self._run_deadline:
             return Limit.TOTAL
         if held_since is not None:
@@ -92,9 +97,14 @@ class Deadlines:
 
     def next_check(self, now: float, held_since: float | None) -> float:
         """When to ask `expired` again, if the phase stays."""
-        deadline = self.phase_deadline if held_since is None else held_since + self._idle
-        # While the consumer holds no chunk, a time when it does may begin at any moment.
-        return min(deadline, self._run_deadline, now + min(self._idle, MAX_TIMER_SECONDS))
+        deadline = (
+            self.phase_deadline if held_since is None else held_since + self._idle
+        )
+        # While the consumer holds no chunk, a time when it does may begin at any
+        # moment.
+        return min(
+            deadline, self._run_deadline, now + min(self._idle, MAX_TIMER_SECONDS)
+        )
 
     def message(self, limit: Limit) -> str:
         """What to say of a limit that has run out."""

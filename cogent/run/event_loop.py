@@ -10,7 +10,10 @@ NEEDS_ASYNCIO = "cogent needs a running asyncio event loop: use asyncio.run(...)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """The running event loop. Raises ConfigurationError where there is none, as under trio."""
+    """The running event loop.
+
+    Raises ConfigurationError where there is none, as under trio.
+    """
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

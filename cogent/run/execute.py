@@ -1,4 +1,6 @@
-"""Tool calls: all of a turn at once, each timed; what goes wrong is a result for the model."""
+"""Tool calls: all of a turn at once, each timed; what goes wrong is a result for the
+model.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,30 @@ Tools = Mapping[str, Tool[..., Any]]
 
 MAX_CLEANUP_SECONDS = 5.0  # that a tool which was cancelled is waited for
 MAX_ERROR_CHARS = 500  # of an exception's text that the model gets
-PATH = re.compile(r"(?<![\w:/\\])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\]([^\s/\\:'\"]+)")  # absolute ones; no URL
+PATH = re.compile(
+    r"(?<![\w:/\\])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\]([^\s/\\:'\"]+)"
+)  # absolute ones; no URL
 
 
 async def dispatch(
-    calls: Sequence[ToolCall], tools: Tools, context: dict[str, Any], limit: float | None
+    calls: Sequence[ToolCall],
+    tools: Tools,
+    context: dict[str, Any],
+    limit: float | None,
 ) -> AsyncGenerator[ToolResult, None]:
-    """Run the calls and yield each result as its tool ends, set on its call too; `limit` is for tools without one.
+    """Run the calls and yield each result as its tool ends, set on its call too;
+    `limit` is for tools without one.
 
-    Calls run concurrently, but one of a `sequential` tool waits for those before it and runs alone. Raises ToolError
-    for a tool with `on_error="raise"`. What still runs when the generator is closed is cancelled.
+    Calls run concurrently, but one of a `sequential` tool waits for those before it and
+    runs alone. Raises ToolError for a tool with `on_error="raise"`. What still runs
+    when the generator is closed is cancelled.
     """
     caller = _Caller(tools, context, limit, ToolThreads())
     for group in _groups(calls, tools):
         ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
-        tasks = [asyncio.create_task(caller.answer(call), name=call.name) for call in group]
+        tasks = [
+            asyncio.create_task(caller.answer(call), name=call.name) for call in group
+        ]
         for task in tasks:
             task.add_done_callback(ended.put_nowait)
         try:
@@ -47,7 +58,9 @@ async def dispatch(
 
 
 def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
-    """The calls in groups that run one after the other, each with calls that run at the same time."""
+    """The calls in groups that run one after the other, each with calls that run at the
+    same time.
+    """
     groups: list[list[ToolCall]] = []
     alone = True
     for call in calls:
@@ -60,11 +73,16 @@ def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
 
 
 def _result(task: asyncio.Task[ToolResult]) -> ToolResult:
-    """The result of a task that has ended. Raises ToolError for what, passed on, would end the caller's task."""
+    """The result of a task that has ended.
+
+    Raises ToolError for what, passed on, would end the caller's task.
+    """
     try:
         return task.result()
     except (asyncio.CancelledError, GeneratorExit) as error:
-        raise ToolError(f"the tool {task.get_name()!r} raised {type(error).__name__}") from error
+        raise ToolError(
+            f"the tool {task.get_name()!r} raised {type(error).__name__}"
+        ) from error
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
@@ -78,7 +96,9 @@ async def _cancel(tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
 
 
 class _Clock:
-    """When a tool began, and the time-out that counts from then; a tool that waits for a thread has not begun."""
+    """When a tool began, and the time-out that counts from then; a tool that waits for
+    a thread has not begun.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
@@ -111,15 +131,21 @@ class _Caller:
         if tool is None:
             clock = _Clock(None)
             names = ", ".join(self.tools) or "none"
-            content = to_text(f"There is no tool {fit_name(call.name)!r}. The tools are: {names}.")
+            content = to_text(
+                f"There is no tool {fit_name(call.name)!r}. The tools are: {names}."
+            )
             is_error = True
         else:
             clock = _Clock(self.limit if tool.timeout is None else tool.timeout)
             content, is_error = await self._run(tool, call, clock)
-        call.result = ToolResult(call.id, call.name, content, is_error, perf_counter() - clock.began)
+        call.result = ToolResult(
+            call.id, call.name, content, is_error, perf_counter() - clock.began
+        )
         return call.result
 
-    async def _run(self, tool: Tool[..., Any], call: ToolCall, clock: _Clock) -> tuple[str, bool]:
+    async def _run(
+        self, tool: Tool[..., Any], call: ToolCall, clock: _Clock
+    ) -> tuple[str, bool]:
         """The text for the model, and whether it is an error."""
         try:
             arguments = tool.bind(call.arguments, self.context)
@@ -127,7 +153,10 @@ class _Caller:
                 return await self._call(tool, arguments, clock), False
         except ArgumentsError as error:
             return to_text(str(error)), True
-        except (Exception, SystemExit) as error:  # whatever a tool raises is for the model, or by on_error the caller
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever a tool raises is for the model, or by on_error the caller
             if clock.has_ended(error):
                 text = f"did not end within {clock.seconds:g} seconds"
             else:
@@ -136,11 +165,15 @@ class _Caller:
                 raise ToolError(f"the tool {call.name!r} {text}") from error
             return to_text(f"The tool {call.name!r} {text}."), True
 
-    async def _call(self, tool: Tool[..., Any], arguments: dict[str, Any], clock: _Clock) -> str:
+    async def _call(
+        self, tool: Tool[..., Any], arguments: dict[str, Any], clock: _Clock
+    ) -> str:
         """Run the tool, and return the text of its result."""
         function = partial(tool.function, **arguments)
         if tool.run_in_thread and not _is_async(tool.function):
-            value, text = await self.threads.call(partial(_call_to_text, function), tool.name, clock.start)
+            value, text = await self.threads.call(
+                partial(_call_to_text, function), tool.name, clock.start
+            )
             if text is not None:
                 return str(text)
         else:
@@ -148,27 +181,37 @@ class _Caller:
             value = function()
         while inspect.isawaitable(value):
             value = await value
-        # In the loop's thread: another thread would hold the loop up just as long, since pydantic writes all of it in
-        # one piece, and tasks of the loop might change the value meanwhile.
+        # In the loop's thread: another thread would hold the loop up just as long,
+        # since pydantic writes all of it in one piece, and tasks of the loop might
+        # change the value meanwhile.
         return to_text(value)
 
 
 def _is_async(function: Callable[..., object]) -> bool:
-    return any(map(inspect.iscoroutinefunction, (function, getattr(function, "__call__", None))))  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004  # not whether, but what
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _call_to_text(function: Callable[[], object]) -> tuple[object, str | None]:
-    """In a tool's thread: what the function returned, and its text unless it is to be awaited in the loop."""
+    """In a tool's thread: what the function returned, and its text unless it is to be
+    awaited in the loop.
+    """
     try:
         value = function()
         text = None if inspect.isawaitable(value) else to_text(value)
         return value, text
-    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:  # these mean something else to a loop
+    except (
+        StopIteration,
+        GeneratorExit,
+        KeyboardInterrupt,
+    ) as error:  # these mean something else to a loop
         raise RuntimeError(_error_text(error)) from None
 
 
 def _error_text(error: BaseException) -> str:
-    """An exception as the model reads it: no traceback, no notes, and of a file's path only its last part."""
+    """An exception as the model reads it: no traceback, no notes, and of a file's path
+    only its last part.
+    """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  # the user's own __str__

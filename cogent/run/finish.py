@@ -1,8 +1,10 @@
-"""Why a turn ended: one table of the finish words that providers send, and the rule for tool calls.
+"""Why a turn ended: one table of the finish words that providers send, and the rule for
+tool calls.
 
-The rule: a turn that ended normally and holds complete tool calls asks for tools, whatever its word was (Gemini says
-STOP, Ollama "stop", some servers "stop"). A turn that ended in any other way runs nothing, and a turn whose word is not
-in the table does not either: with calls it is an error, without calls a `stop` that shows the word as
+The rule: a turn that ended normally and holds complete tool calls asks for tools,
+whatever its word was (Gemini says STOP, Ollama "stop", some servers "stop"). A turn
+that ended in any other way runs nothing, and a turn whose word is not in the table does
+not either: with calls it is an error, without calls a `stop` that shows the word as
 `raw_finish_reason`.
 """
 
@@ -13,12 +15,13 @@ from typing import Literal
 
 from cogent.messages import FinishReason
 
-# "continue" is a turn that the provider paused and wants to be asked on; "error" one that it gave up.
-# "unknown" is a word that is not in the table.
+# "continue" is a turn that the provider paused and wants to be asked on; "error" one
+# that it gave up. "unknown" is a word that is not in the table.
 Ending = Literal["stop", "length", "content_filter", "continue", "error", "unknown"]
 
 ENDINGS: dict[str, Ending] = {
-    # Chat completions, and the servers that speak them: DeepSeek, Mistral, Moonshot, SGLang, Together, vLLM, xAI, Zhipu
+    # Chat completions, and the servers that speak them: DeepSeek, Mistral, Moonshot,
+    # SGLang, Together, vLLM, xAI, Zhipu
     "stop": "stop",
     "tool_calls": "stop",
     "tool_call": "stop",
@@ -50,7 +53,8 @@ ENDINGS: dict[str, Ending] = {
     "user_cancel": "error",
     "error_toxic": "content_filter",
     "error_limit": "length",
-    # Bedrock, through gateways. Its `guardrail_intervened` is left out: what ends so is the guardrail's own message.
+    # Bedrock, through gateways. Its `guardrail_intervened` is left out: what ends so is
+    # the guardrail's own message.
     "finish": "stop",
     "finished": "stop",
     "content_filtered": "content_filter",
@@ -66,7 +70,8 @@ ENDINGS: dict[str, Ending] = {
     "cancelled": "error",
     "queued": "error",
     "in_progress": "error",
-    # Anthropic; "message_stop" is what the decoder says for a server that gives no stop reason
+    # Anthropic; "message_stop" is what the decoder says for a server that gives no stop
+    # reason
     "message_stop": "stop",
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -76,7 +81,8 @@ ENDINGS: dict[str, Ending] = {
     "refusal": "content_filter",
     "pause_turn": "continue",
     "compaction": "continue",
-    # Gemini: a candidate's finish reason, or "blocked:" and the reason that the prompt was
+    # Gemini: a candidate's finish reason, or "blocked:" and the reason that the prompt
+    # was
     "continuation": "length",
     "safety": "content_filter",
     "recitation": "content_filter",
@@ -121,7 +127,9 @@ AS_WRITTEN = re.compile(r"[-_ ]|^(finish_)?reason_(?!unspecified)", re.IGNORECAS
 
 
 def _plain(word: str) -> str:
-    """The word without what servers change in it: `TOOL_CALLS`, `tool-calls`, `toolCalls` and `REASON_TOOL_CALLS`."""
+    """The word without what servers change in it: `TOOL_CALLS`, `tool-calls`,
+    `toolCalls` and `REASON_TOOL_CALLS`.
+    """
     return AS_WRITTEN.sub("", word).lower()
 
 
@@ -129,12 +137,16 @@ BY_PLAIN_WORD = {_plain(word): end for word, end in ENDINGS.items()}
 
 
 def is_word(word: str | None) -> bool:
-    """Whether this says anything about the end: null, an empty string and "null" do not."""
+    """Whether this says anything about the end: null, an empty string and "null" do
+    not.
+    """
     return bool(word) and str(word).lower() not in NOT_A_WORD
 
 
 def ending(word: str) -> Ending:
-    """What a provider's word means; after a colon may follow the reason (`content_filter: RECITATION`)."""
+    """What a provider's word means; after a colon may follow the reason
+    (`content_filter: RECITATION`).
+    """
     known = BY_PLAIN_WORD.get(_plain(word))
     if known is None:
         known = BY_PLAIN_WORD.get(_plain(word.partition(":")[0].rstrip()))
@@ -142,7 +154,9 @@ def ending(word: str) -> Ending:
 
 
 def decisive(former: str | None, latter: str) -> str:
-    """Which of two words of one turn counts: the later one, but no good end hides one that is not."""
+    """Which of two words of one turn counts: the later one, but no good end hides one
+    that is not.
+    """
     if former is None or ending(former) == "stop":
         return latter
     if ending(former) == "unknown" and ending(latter) != "stop":
@@ -151,7 +165,9 @@ def decisive(former: str | None, latter: str) -> str:
 
 
 def map_finish_reason(end: Ending, *, refused: bool, calls: bool) -> FinishReason:
-    """The finish reason of a turn that ended with `end`; a refusal is a content filter in the model's own words."""
+    """The finish reason of a turn that ended with `end`; a refusal is a content filter
+    in the model's own words.
+    """
     if refused:
         return "content_filter"
     if end == "length" or end == "content_filter":

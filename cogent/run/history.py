@@ -3,14 +3,16 @@
 What servers refuse, often for the rest of the conversation, and what is sent instead:
 
 - arguments that are no JSON object: an object that holds the text;
-- a name that is no function's name: one of the characters that every API takes, the same on call and result;
+- a name that is no function's name: one of the characters that every API takes, the
+  same on call and result;
 - an id that another call has too: a new one, which later requests give that call again;
 - a call without a result: a result that says so; a result without a call is left out;
 - a turn of reasoning alone: nothing;
-- what belongs to another server (its own items, its reasoning): only the text and the calls.
+- what belongs to another server (its own items, its reasoning): only the text and the
+  calls.
 
-A new value depends only on what stands before it, so that a longer conversation begins with the same bytes.
-Pure functions: the messages that they are given stay as they are.
+A new value depends only on what stands before it, so that a longer conversation begins
+with the same bytes. Pure functions: the messages that they are given stay as they are.
 """
 
 from __future__ import annotations
@@ -29,12 +31,16 @@ from cogent.run.surrogates import is_json_object, json_object
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME_CHARS = 64
-MAX_ID_CHARS = 40  # OpenAI's Chat Completions have refused longer ones; elsewhere 64 are allowed
+MAX_ID_CHARS = (
+    40  # OpenAI's Chat Completions have refused longer ones; elsewhere 64 are allowed
+)
 NO_NAME = "unnamed_tool"
 NO_ID = "call"
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-CallKey = tuple[int, int]  # the place of a message in its conversation, and of a call in that message
+CallKey = tuple[
+    int, int
+]  # the place of a message in its conversation, and of a call in that message
 
 
 def fit_history(
@@ -45,9 +51,10 @@ def fit_history(
 ) -> list[Message]:
     """The conversation as it may be sent to this provider at this address.
 
-    Every call has an id of its own, a name that any API takes, an object as arguments, and its result right after
-    its message. Only messages that this server made have items and reasoning. `is_reasoning` tells the items that a
-    message cannot consist of.
+    Every call has an id of its own, a name that any API takes, an object as arguments,
+    and its result right after its message. Only messages that this server made have
+    items and reasoning. `is_reasoning` tells the items that a message cannot consist
+    of.
     """
     results = pair_results(messages)
     used: set[str] = set()
@@ -75,7 +82,9 @@ def _is_empty(message: Message, is_reasoning: Callable[[Json], bool]) -> bool:
 
 
 def made_by(message: Message, provider: str, address: str | None) -> bool:
-    """Whether this server made the message; where an address is not known, the provider alone counts."""
+    """Whether this server made the message; where an address is not known, the provider
+    alone counts.
+    """
     if message.provider != provider:
         return False
     return not message.address or address is None or message.address == address
@@ -87,17 +96,22 @@ def mend_items(
     read_id: Callable[[Json], object],
     mend: Callable[[Json, ToolCall], Json],
 ) -> list[Json] | None:
-    """A provider's own items, with each call in them as `mend` makes it of the message's own.
+    """A provider's own items, with each call in them as `mend` makes it of the
+    message's own.
 
-    `read_id` gives the id in an item that is a call, "" where it has none, and None for any other item. Returns None
-    if items and message do not hold as many calls: then only the message itself can be right.
+    `read_id` gives the id in an item that is a call, "" where it has none, and None for
+    any other item. Returns None if items and message do not hold as many calls: then
+    only the message itself can be right.
     """
     ids = [read_id(item) for item in items]
     matched = _match([id for id in ids if id is not None], calls)
     if matched is None:
         return None
     following = iter(matched)
-    return [item if id is None else mend(item, next(following)) for item, id in zip(items, ids, strict=True)]
+    return [
+        item if id is None else mend(item, next(following))
+        for item, id in zip(items, ids, strict=True)
+    ]
 
 
 def fit_name(name: str) -> str:
@@ -109,7 +123,9 @@ def fit_arguments(arguments: object) -> Json:
     """The arguments of a call as a JSON object; text that is none stays readable in it."""
     if isinstance(arguments, dict):
         return arguments
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    text = (
+        arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
+    )
     if text.strip() in ("", "null"):
         return {}
     value = json_object(text)
@@ -117,14 +133,18 @@ def fit_arguments(arguments: object) -> Json:
 
 
 def fit_arguments_text(text: object, arguments: Json) -> str:
-    """The JSON text of arguments as the model wrote it, or of the given object where that is no JSON object."""
+    """The JSON text of arguments as the model wrote it, or of the given object where
+    that is no JSON object.
+    """
     if isinstance(text, str) and is_json_object(text):
         return text
     return json.dumps(arguments)
 
 
 def unused_id(id: str, used: set[str]) -> str:
-    """The id, or where it is in use a new one that begins like it; it is entered into `used`."""
+    """The id, or where it is in use a new one that begins like it; it is entered into
+    `used`.
+    """
     unused = id
     number = 2
     while unused in used:
@@ -144,7 +164,11 @@ def server_address(url: object) -> str | None:
     if url is None:
         return None
     parts = urlsplit(str(url))
-    host = parts.netloc.rpartition("@")[2].lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+    host = (
+        parts.netloc.rpartition("@")[2]
+        .lower()
+        .removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+    )
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return f"{scheme}{host}{parts.path.rstrip('/')}" or None
 
@@ -161,7 +185,9 @@ def pair_results(messages: Sequence[Message]) -> dict[CallKey, Message]:
     waiting: dict[CallKey, ToolCall] = {}
     for place, message in enumerate(messages):
         if message.role == "assistant":
-            waiting |= {(place, number): call for number, call in enumerate(message.tool_calls)}
+            waiting |= {
+                (place, number): call for number, call in enumerate(message.tool_calls)
+            }
         elif message.role == "tool":
             key = _call_of(message, waiting)
             if key is not None:
@@ -171,7 +197,9 @@ def pair_results(messages: Sequence[Message]) -> dict[CallKey, Message]:
 
 
 def _call_of(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | None:
-    """The call that a result answers: of those with its id, the first of the last message."""
+    """The call that a result answers: of those with its id, the first of the last
+    message.
+    """
     fitting = [key for key, call in waiting.items() if _answers(result, call)]
     if not fitting:
         return None
@@ -182,7 +210,9 @@ def _call_of(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | Non
 def _answers(result: Message, call: ToolCall) -> bool:
     if result.tool_call_id:
         return result.tool_call_id == call.id
-    return not result.name or result.name == call.name  # as histories of servers without ids have it
+    return (
+        not result.name or result.name == call.name
+    )  # as histories of servers without ids have it
 
 
 def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
@@ -199,7 +229,9 @@ def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
 
 def _fit_arguments_of(call: ToolCall) -> Json:
     if call.type != "function" and isinstance(call.arguments, str):
-        return {"input": call.arguments}  # text is what such a call takes, and no broken JSON
+        return {
+            "input": call.arguments
+        }  # text is what such a call takes, and no broken JSON
     return fit_arguments(call.arguments)
 
 
@@ -213,9 +245,13 @@ def _with_calls(message: Message, calls: list[ToolCall]) -> Message:
 
 def _fit_result(call: ToolCall, result: Message | None) -> Message:
     if result is None:
-        return Message("tool", NOT_RUN, tool_call_id=call.id, name=call.name, is_error=True)
+        return Message(
+            "tool", NOT_RUN, tool_call_id=call.id, name=call.name, is_error=True
+        )
     unchanged = result.tool_call_id == call.id and result.name == call.name
-    return result if unchanged else replace(result, tool_call_id=call.id, name=call.name)
+    return (
+        result if unchanged else replace(result, tool_call_id=call.id, name=call.name)
+    )
 
 
 def _may_be_from(id: str, given: object) -> bool:
@@ -227,7 +263,9 @@ def _may_be_from(id: str, given: object) -> bool:
 
 
 def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall] | None:
-    """For each id in a provider's items the call that it is: in their order, or else by id and the rest in order."""
+    """For each id in a provider's items the call that it is: in their order, or else by
+    id and the rest in order.
+    """
     if len(ids) != len(calls):
         return None
     if all(_may_be_from(call.id, id) for call, id in zip(calls, ids, strict=True)):
@@ -243,5 +281,7 @@ def _match_by_id(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolC
 
 
 def _safe(text: str, most: int) -> str:
-    """The text with a code for each character that some API refuses, and no longer than `most`."""
+    """The text with a code for each character that some API refuses, and no longer than
+    `most`.
+    """
     return UNSAFE.sub(lambda found: f"_{ord(found[0]):x}", text[:most])[:most]

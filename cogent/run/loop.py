@@ -1,4 +1,6 @@
-"""Ask, run the tools that were asked for, ask again: the one place that decides what happens next."""
+"""Ask, run the tools that were asked for, ask again: the one place that decides what
+happens next.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,19 @@ Chunks = AsyncGenerator[StreamChunk, None]
 
 
 async def run_steps(job: Job) -> Chunks:
-    """All chunks of a run, in order, the final one last. A run that was stopped just ends."""
+    """All chunks of a run, in order, the final one last.
+
+    A run that was stopped just ends.
+    """
     plan, run, closer = job.plan, job.run, job.closer
     with _ending(run, closer):
         if closer.reason is not None:  # stopped before it began
             return
         with _stopping(closer):
             for _ in range(plan.max_steps):
-                answer = Answer(job, await plan.clients.get())  # a new look-up, as a tool may have closed the agent
+                answer = Answer(
+                    job, await plan.clients.get()
+                )  # a new look-up, as a tool may have closed the agent
                 while not answer.is_complete:
                     async with answer.attempt() as pieces:
                         async for piece in pieces:
@@ -45,9 +52,13 @@ async def run_steps(job: Job) -> Chunks:
                         yield chunk
                 if not goes_on:
                     closer.expect(Phase.END)
-                    yield StreamChunk(is_final=True, finish_reason=reason, metadata=run.finish(reason))
+                    yield StreamChunk(
+                        is_final=True, finish_reason=reason, metadata=run.finish(reason)
+                    )
                     return
-            raise MaxStepsExceeded(f"the model still asked for tools after max_steps={plan.max_steps} turns")
+            raise MaxStepsExceeded(
+                f"the model still asked for tools after max_steps={plan.max_steps} turns"
+            )
         _check_time(run, closer)
 
 
@@ -57,18 +68,24 @@ async def _call_tools(job: Job, reason: FinishReason) -> Chunks:
         return
     plan, run = job.plan, job.run
     yield StreamChunk(finish_reason=reason, metadata=run.tool_calls_metadata())
-    async with aclosing(dispatch(run.open_calls, plan.tools, job.context, plan.timeout.tool)) as results:
+    async with aclosing(
+        dispatch(run.open_calls, plan.tools, job.context, plan.timeout.tool)
+    ) as results:
         async for result in results:
             yield StreamChunk(tool_result=replace(result))
     run.close_calls()
 
 
 def _end_turn(run: Run) -> tuple[FinishReason, bool]:
-    """Enter the turn into the conversation; returns why it ended, and whether the model is to be asked again."""
+    """Enter the turn into the conversation; returns why it ended, and whether the model
+    is to be asked again.
+    """
     assert run.turn is not None
     turn = run.turn
     end = "stop" if turn.finish is None else finish.ending(turn.finish)
-    reason = finish.map_finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
+    reason = finish.map_finish_reason(
+        end, refused=turn.refused, calls=turn.asks_for_tools()
+    )
     run.end_turn(reason)
     if reason == "tool_calls":
         return reason, not run.pending  # pending calls are the caller's to answer
@@ -83,7 +100,9 @@ def _ending(run: Run, closer: StreamCloser) -> Iterator[None]:
         yield
     except CogentError as error:
         error.partial = run.response()
-        if not isinstance(error, ToolError):  # its frames are of the user's own tool, for the user to look at
+        if not isinstance(
+            error, ToolError
+        ):  # its frames are of the user's own tool, for the user to look at
             forget_locals(error)
         raise
     finally:
@@ -114,4 +133,6 @@ def time_overrun(run: Run, closer: StreamCloser) -> ModelTimeout | None:
     if overrun is None or run.finished is not None:
         return None
     limit, message = overrun
-    return ModelTimeout(message, kind=limit.value, provider=run.provider, model=run.model)
+    return ModelTimeout(
+        message, kind=limit.value, provider=run.provider, model=run.model
+    )

@@ -1,8 +1,9 @@
-"""Calls that wait for an answer from outside the run: which they are, and how a caller answers them.
+"""Calls that wait for an answer from outside the run: which they are, and how a caller
+answers them.
 
-A call is pending as long as no message holds its result. The next run gets `results` (what the call gave) and
-`approvals` (whether what the provider itself wants to run may run), each by the id of its call. Nothing unanswered is
-ever sent.
+A call is pending as long as no message holds its result. The next run gets `results`
+(what the call gave) and `approvals` (whether what the provider itself wants to run may
+run), each by the id of its call. Nothing unanswered is ever sent.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ Approvals = Mapping[str, bool | str]
 Results = Mapping[str, object]
 
 
-def answer_calls(messages: Sequence[Message], approvals: Approvals | None, results: Results | None) -> list[Message]:
-    """The messages that answer pending calls of the conversation, in the order of the calls.
+def answer_calls(
+    messages: Sequence[Message], approvals: Approvals | None, results: Results | None
+) -> list[Message]:
+    """The messages that answer pending calls of the conversation, in the order of the
+    calls.
 
-    Raises ConfigurationError for an answer to no pending call, and for a call that stays without one.
+    Raises ConfigurationError for an answer to no pending call, and for a call that
+    stays without one.
     """
     approvals = _checked(approvals, "approvals")
     results = _checked(results, "results")
@@ -46,17 +51,27 @@ def answer_calls(messages: Sequence[Message], approvals: Approvals | None, resul
         elif call.type != "function":
             open_calls.append(call)
     if open_calls:
-        raise ConfigurationError(f"the history asks for something: {_how_to_answer(open_calls)}")
+        raise ConfigurationError(
+            f"the history asks for something: {_how_to_answer(open_calls)}"
+        )
     return answers
 
 
-def _check_ids(waiting: Mapping[str, object], approvals: Approvals, results: Results) -> None:
-    """Raise ConfigurationError for an answer to no call that waits, and for two answers to one call."""
+def _check_ids(
+    waiting: Mapping[str, object], approvals: Approvals, results: Results
+) -> None:
+    """Raise ConfigurationError for an answer to no call that waits, and for two answers
+    to one call.
+    """
     for id in [*approvals, *results]:
         if id not in waiting:
-            raise ConfigurationError(f"no call {shown(id)} waits for an answer; {_names(waiting)}")
+            raise ConfigurationError(
+                f"no call {shown(id)} waits for an answer; {_names(waiting)}"
+            )
         if id in approvals and id in results:
-            raise ConfigurationError(f"the call {id!r} is answered twice: in approvals and in results")
+            raise ConfigurationError(
+                f"the call {id!r} is answered twice: in approvals and in results"
+            )
 
 
 def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCall]]:
@@ -95,13 +110,17 @@ def _checked(given: Mapping[str, T] | None, name: str) -> Mapping[str, T]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"{name} is a dict from the id of a call to its answer; got {shown(given)}")
+        raise ConfigurationError(
+            f"{name} is a dict from the id of a call to its answer; got {shown(given)}"
+        )
     return given
 
 
 def _decision(message: Message, call: ToolCall, approved: object) -> Message:
     if not isinstance(approved, bool | str):
-        raise ConfigurationError(f"approvals[{call.id!r}] is True, False or the reason for a no; got {shown(approved)}")
+        raise ConfigurationError(
+            f"approvals[{call.id!r}] is True, False or the reason for a no; got {shown(approved)}"
+        )
     if approved is not True:
         return _message(message, call, approved or NOT_APPROVED, is_error=True)
     if call.type != APPROVAL_REQUEST:
@@ -128,12 +147,18 @@ def _text(call: ToolCall, value: object) -> str:
     try:
         return to_text(value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"results[{call.id!r}] cannot be sent: {error}") from error
+        raise ConfigurationError(
+            f"results[{call.id!r}] cannot be sent: {error}"
+        ) from error
 
 
-def _message(message: Message, call: ToolCall, content: str, is_error: bool = False) -> Message:
+def _message(
+    message: Message, call: ToolCall, content: str, is_error: bool = False
+) -> Message:
     """The answer to a call, for the server that made the call."""
-    answer = Message("tool", content, tool_call_id=call.id, name=call.name, is_error=is_error)
+    answer = Message(
+        "tool", content, tool_call_id=call.id, name=call.name, is_error=is_error
+    )
     answer.provider = message.provider
     answer.address = message.address
     return answer

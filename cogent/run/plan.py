@@ -32,8 +32,8 @@ class Plan:
 class Job:
     """One run with all that it needs.
 
-    `streaming` says how the model is asked, `shown` whether somebody sees the chunks: only then is an answer that was
-    cut after it had begun not asked for again.
+    `streaming` says how the model is asked, `shown` whether somebody sees the chunks:
+    only then is an answer that was cut after it had begun not asked for again.
     """
 
     plan: Plan

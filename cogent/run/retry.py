@@ -1,8 +1,8 @@
 """When to ask again, and how long to wait first.
 
-A request is repeated only while the user has seen nothing of its answer. `Agent.run` shows no pieces, so that there an
-answer that was cut is asked for again. Tools never run again for it: they ran for an earlier answer, whose results are
-part of the request.
+A request is repeated only while the user has seen nothing of its answer. `Agent.run`
+shows no pieces, so that there an answer that was cut is asked for again. Tools never
+run again for it: they ran for an earlier answer, whose results are part of the request.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ MAX_WAIT_SECONDS = 8.0
 MAX_RETRY_AFTER_SECONDS = 60.0  # a provider that asks for more is not waited for: the error says `retry_after`
 
 
-def wait_before(attempt: int, error: ModelError, remaining: float = math.inf) -> float | None:
-    """Seconds to wait before the given further attempt (from 0), or None if it is not worth it.
+def wait_before(
+    attempt: int, error: ModelError, remaining: float = math.inf
+) -> float | None:
+    """Seconds to wait before the given further attempt (from 0), or None if it is not
+    worth it.
 
-    A wait that the run's time, of which `remaining` seconds are left, has no room for is not begun. What the provider
-    asks for is honoured; otherwise the wait doubles with each attempt, and up to a quarter is taken off at random so
-    that clients that failed together do not come back together.
+    A wait that the run's time, of which `remaining` seconds are left, has no room for
+    is not begun. What the provider asks for is honoured; otherwise the wait doubles
+    with each attempt, and up to a quarter is taken off at random so that clients that
+    failed together do not come back together.
     """
     import random  # not at the top, as it is slow to import
 

@@ -1,7 +1,8 @@
 """What a server sends as text, made fit to be printed, stored and sent on.
 
-JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their answers between the two. Half a
-character cannot be printed, sent or written to a file: none leaves this module, nor does a number that JSON has not.
+JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their
+answers between the two. Half a character cannot be printed, sent or written to a file:
+none leaves this module, nor does a number that JSON has not.
 """
 
 from __future__ import annotations
@@ -15,21 +16,27 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def require_str(value: object) -> str:
-    """The value itself. Raises TypeError if it is no string: a decoder passes on whatever a server sent."""
+    """The value itself.
+
+    Raises TypeError if it is no string: a decoder passes on whatever a server sent.
+    """
     if not isinstance(value, str):
         raise TypeError(f"a string was expected; got {type(value).__name__}")
     return value
 
 
 def fix_surrogates(text: str) -> str:
-    """The text with halves that belong together joined, and U+FFFD for each that is alone."""
+    """The text with halves that belong together joined, and U+FFFD for each that is
+    alone.
+    """
     if text.isascii() or LONE_SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def fix_json(value: Json) -> Json:
-    """The object with the same done to every string in it, and null for numbers that only Python has.
+    """The object with the same done to every string in it, and null for numbers that
+    only Python has.
 
     An object that is nested too deeply stays as it is.
     """
@@ -43,7 +50,9 @@ def fix_json(value: Json) -> Json:
 
 
 def join_surrogates(carry: dict[object, str], key: object, piece: object) -> str:
-    """The next piece of the text `key`, fixed; half a character at its end stays in `carry` for the piece after it."""
+    """The next piece of the text `key`, fixed; half a character at its end stays in
+    `carry` for the piece after it.
+    """
     text = carry.pop(key, "") + require_str(piece)
     if "\ud800" <= text[-1] <= "\udbff":
         carry[key] = text[-1]
@@ -74,5 +83,7 @@ def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no number in JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse).decode  # json.loads would make a decoder for each text
+_decode = json.JSONDecoder(
+    parse_constant=_refuse
+).decode  # json.loads would make a decoder for each text
 _encode = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,7 +1,9 @@
-"""The threads in which sync tools run: some for each turn, so that many computing tools leave the event loop time.
+"""The threads in which sync tools run: some for each turn, so that many computing tools
+leave the event loop time.
 
-Each turn has its own. One pool for the process would be full of tools that wait for the tools of an agent inside them,
-and the loop's own pool is small, looks up names, and is waited for at the loop's end: a tool that hangs would stop it.
+Each turn has its own. One pool for the process would be full of tools that wait for the
+tools of an agent inside them, and the loop's own pool is small, looks up names, and is
+waited for at the loop's end: a tool that hangs would stop it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
-# Only one thread computes at a time, so each thread that computes adds a switch interval (5 ms) to each turn of the
-# event loop. Measured with twenty of them: 20 to 30 ms with 4 threads, 100 to 300 ms with 20, and 1.5 s to start 20.
+# Only one thread computes at a time, so each thread that computes adds a switch
+# interval (5 ms) to each turn of the event loop. Measured with twenty of them: 20 to 30
+# ms with 4 threads, 100 to 300 ms with 20, and 1.5 s to start 20.
 FIRST_THREADS = 4
 MAX_THREADS = 128
 LOOK_SECONDS = 0.002  # between two looks at the loop
@@ -63,26 +66,35 @@ class Job:
 class ToolThreads:
     """The threads of one turn; used from one event loop.
 
-    Four threads start at once. As long as calls wait for a thread and the loop is prompt, which it is while tools wait
-    for something or compute outside of Python, their number doubles, up to 128. A call that was given up does not
-    count, though its thread cannot be stopped. All are daemons: a tool that hangs keeps no program from ending.
+    Four threads start at once. As long as calls wait for a thread and the loop is
+    prompt, which it is while tools wait for something or compute outside of Python,
+    their number doubles, up to 128. A call that was given up does not count, though its
+    thread cannot be stopped. All are daemons: a tool that hangs keeps no program from
+    ending.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards what follows and the flags of jobs; never held while a tool runs
+        self._lock = (
+            threading.Lock()
+        )  # guards what follows and the flags of jobs; never held while a tool runs
         self._waiting: deque[Job] = deque()
         self._threads = 0  # those that take further jobs
         self._growth: asyncio.Handle | None = None
         self._prompt = 0  # how many times in a row the loop was prompt
 
-    async def call(self, function: Callable[[], Any], name: str, on_start: Callable[[], None]) -> Any:
-        """Call the function in a thread, with the caller's context variables; `on_start` is called when it begins."""
+    async def call(
+        self, function: Callable[[], Any], name: str, on_start: Callable[[], None]
+    ) -> Any:
+        """Call the function in a thread, with the caller's context variables;
+        `on_start` is called when it begins.
+        """
         loop = asyncio.get_running_loop()
         job = Job(function, name, on_start, loop.create_future())
         with self._lock:
             self._waiting.append(job)
         if self._growth is None:
-            # Not at once: further calls of the turn come before it, and their threads start together.
+            # Not at once: further calls of the turn come before it, and their threads
+            # start together.
             self._growth = loop.call_soon(self._grow, loop, None)
         try:
             return await job.answer
@@ -100,7 +112,9 @@ class ToolThreads:
             self._growth = loop.call_soon(self._grow, loop, None)
 
     def _grow(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
-        """Start threads: the first ones, or, by a timer that was due at that time, more."""
+        """Start threads: the first ones, or, by a timer that was due at that time,
+        more.
+        """
         prompt = due is None or loop.time() - due < sys.getswitchinterval() / 2
         self._prompt = self._prompt + 1 if prompt else 0
         self._growth = None
@@ -117,14 +131,19 @@ class ToolThreads:
         return max(FIRST_THREADS, min(2 * self._threads, MAX_THREADS))
 
     def _start(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
-        # They take their jobs when the lock is free. Starting a thread waits until it runs, which takes long while
-        # others compute.
+        # They take their jobs when the lock is free. Starting a thread waits until it
+        # runs, which takes long while others compute.
         with self._lock:
             try:
                 for _ in range(number):
-                    threading.Thread(target=self._work, args=(loop,), daemon=True).start()
+                    threading.Thread(
+                        target=self._work, args=(loop,), daemon=True
+                    ).start()
                     self._threads += 1
-            except (RuntimeError, MemoryError) as error:  # the system gives no more threads
+            except (
+                RuntimeError,
+                MemoryError,
+            ) as error:  # the system gives no more threads
                 if self._threads:
                     return
                 while self._waiting:

@@ -1,10 +1,11 @@
 """What comes in of one answer becomes one turn.
 
-The pieces of a tool call belong together by id, then by index, then by position, because some servers give every
-call index 0, some give none, and some repeat id and name with every piece. A piece that names a function opens a new
-call unless it goes on with one of the same name whose arguments are still unfinished JSON. Two calls may come with one
-id: at another index it is another call, and so is a second whole call without an index. Every call is given an id that
-no other call of the conversation has.
+The pieces of a tool call belong together by id, then by index, then by position,
+because some servers give every call index 0, some give none, and some repeat id and
+name with every piece. A piece that names a function opens a new call unless it goes on
+with one of the same name whose arguments are still unfinished JSON. Two calls may come
+with one id: at another index it is another call, and so is a second whole call without
+an index. Every call is given an id that no other call of the conversation has.
 """
 
 from __future__ import annotations
@@ -18,17 +19,27 @@ from cogent.json_values import Json, copy_json
 from cogent.messages import Message, ToolCall, Usage
 from cogent.run import finish
 from cogent.run.history import unused_id
-from cogent.run.surrogates import fix_json, fix_surrogates, join_surrogates, json_object, require_str
+from cogent.run.surrogates import (
+    fix_json,
+    fix_surrogates,
+    join_surrogates,
+    json_object,
+    require_str,
+)
 
 CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
 
-# What decides whether a JSON text is complete: brackets and the quotes around strings, with what is escaped in them.
+# What decides whether a JSON text is complete: brackets and the quotes around strings,
+# with what is escaped in them.
 JSON_MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 DEPTH_CHANGES = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def whole_text(pieces: list[str]) -> str:
-    """The text that the pieces make up. They become one, or reading the text after each piece would be quadratic."""
+    """The text that the pieces make up.
+
+    They become one, or reading the text after each piece would be quadratic.
+    """
     if len(pieces) > 1:
         pieces[:] = ["".join(pieces)]
     return pieces[0] if pieces else ""
@@ -73,7 +84,9 @@ class PartialCall:
         self._restart()
 
     def arguments_object(self) -> Json | None:
-        """The arguments so far if they are a JSON object; asking after each piece costs no more than the pieces."""
+        """The arguments so far if they are a JSON object; asking after each piece costs
+        no more than the pieces.
+        """
         text = whole_text(self.arguments)
         if self._is_unfinished(text):
             return None
@@ -110,7 +123,8 @@ class PartialCall:
         """Whether a piece without an id of its own goes on with this call."""
         if delta.name:
             return self.continues_with_name(delta.name)
-        # A server that gives neither id nor index sends its calls whole, also one that names no function.
+        # A server that gives neither id nor index sends its calls whole, also one that
+        # names no function.
         is_whole = delta.index is None and json_object(delta.arguments) is not None
         return not is_whole or not self.is_complete()
 
@@ -132,7 +146,8 @@ class PartialCall:
 class PartialCalls:
     """The calls of a turn, and which of them a piece belongs to.
 
-    `stem` is for the ids of calls that the provider gave none; `used` are the ids of earlier calls.
+    `stem` is for the ids of calls that the provider gave none; `used` are the ids of
+    earlier calls.
     """
 
     def __init__(self, stem: str, used: set[str]) -> None:
@@ -144,7 +159,9 @@ class PartialCalls:
         self.last: PartialCall | None = None  # that a piece came for
 
     def call_of(self, delta: ToolCallDelta, is_whole: bool = False) -> PartialCall:
-        """The call that a piece belongs to, or that is given whole: a known one or a new one."""
+        """The call that a piece belongs to, or that is given whole: a known one or a
+        new one.
+        """
         call = self._find(delta, is_whole)
         if call is None:
             call = self._open(delta)
@@ -198,7 +215,8 @@ class PartialCalls:
 class Turn:
     """One answer of the model as it comes in.
 
-    `id` is for ids of calls that the provider gave none; `used` are the ids of earlier calls.
+    `id` is for ids of calls that the provider gave none; `used` are the ids of earlier
+    calls.
     """
 
     def __init__(self, id: str, used: Iterable[str] = ()) -> None:
@@ -210,7 +228,9 @@ class Turn:
         self._thoughts: list[str] = []
         self._calls = PartialCalls(id, self._used)
         self._items: dict[int, Json] = {}  # by position
-        self._carry: dict[object, str] = {}  # of which text, and the half character that its last piece ended with
+        self._carry: dict[
+            object, str
+        ] = {}  # of which text, and the half character that its last piece ended with
         self.pending: list[ToolCall] = []  # calls that are no functions
         self.finish: str | None = None
         self.model = ""
@@ -219,11 +239,16 @@ class Turn:
         self.usage: dict[str, int] = {}
 
     def add(self, chunk: StreamChunk) -> bool:
-        """Take in a chunk; returns whether there is anything in it. A piece of a call is given its place and id."""
+        """Take in a chunk; returns whether there is anything in it.
+
+        A piece of a call is given its place and id.
+        """
         self.began = True
         if text := chunk.content:
             if text.__class__ is not str or not text.isascii() or self._carry:
-                chunk.content = chunk.delta = text = join_surrogates(self._carry, "content", text)
+                chunk.content = chunk.delta = text = join_surrogates(
+                    self._carry, "content", text
+                )
             self._text.append(text)
         elif text := chunk.reasoning:
             chunk.reasoning = text = join_surrogates(self._carry, "reasoning", text)
@@ -255,7 +280,9 @@ class Turn:
 
     def _update_usage(self, usage: Mapping[str, int]) -> None:
         for name, number in usage.items():
-            self.usage[name] = number or self.usage.get(name, 0)  # a later zero says nothing
+            self.usage[name] = number or self.usage.get(
+                name, 0
+            )  # a later zero says nothing
 
     def _keep_item(self, item: Json, position: int | None, of_last_call: bool) -> None:
         if of_last_call and self._calls.last is not None:
@@ -295,29 +322,49 @@ class Turn:
     def asks_for_tools(self) -> bool:
         """Whether the turn holds calls that can be answered.
 
-        Where its end was only assumed, a call without arguments may be one that was cut off, and none counts.
+        Where its end was only assumed, a call without arguments may be one that was cut
+        off, and none counts.
         """
         if self.pending:
             return True
-        if self.finish is None and not all(call.is_complete() for call in self._calls.all):
+        if self.finish is None and not all(
+            call.is_complete() for call in self._calls.all
+        ):
             return False
         return bool(self._calls.all)
 
     def items(self) -> list[Json]:
-        """The provider's own pieces, in their order; a decoder may keep its own for the next turn."""
-        return [copy_json(fix_json(self._items[position])) for position in sorted(self._items)]
+        """The provider's own pieces, in their order; a decoder may keep its own for the
+        next turn.
+        """
+        return [
+            copy_json(fix_json(self._items[position]))
+            for position in sorted(self._items)
+        ]
 
     def tokens(self, messages: Sequence[Message]) -> Usage:
-        """What the turn cost: the provider's figures, or an estimate from the messages sent and the answer."""
+        """What the turn cost: the provider's figures, or an estimate from the messages
+        sent and the answer.
+        """
         counts = dict(self.usage)
         uncached = counts.pop("input_tokens_uncached", None)
         if uncached is not None:
-            cached = counts.get("cache_read_tokens", 0) + counts.get("cache_write_tokens", 0)
+            cached = counts.get("cache_read_tokens", 0) + counts.get(
+                "cache_write_tokens", 0
+            )
             counts["input_tokens"] = uncached + cached
-        if "output_tokens" in counts and "input_tokens" in counts and self.finish is not None:
+        if (
+            "output_tokens" in counts
+            and "input_tokens" in counts
+            and self.finish is not None
+        ):
             return Usage(**counts, estimated=False)
-        counts.setdefault("input_tokens", _estimate(len(message.content) for message in messages))
-        counts["output_tokens"] = max(counts.get("output_tokens", 0), self._estimate_output())
+        counts.setdefault(
+            "input_tokens", _estimate(len(message.content) for message in messages)
+        )
+        counts["output_tokens"] = max(
+            counts.get("output_tokens", 0), self._estimate_output()
+        )
         return Usage(**counts, estimated=True)
 
     def _estimate_output(self) -> int:
@@ -331,5 +378,7 @@ def _estimate(lengths: Iterable[int]) -> int:
 
 
 def _says_something(delta: ToolCallDelta) -> bool:
-    """Whether a piece of a call holds anything: some servers send empty ones where there is no call."""
+    """Whether a piece of a call holds anything: some servers send empty ones where
+    there is no call.
+    """
     return bool(delta.id or delta.name or delta.arguments)

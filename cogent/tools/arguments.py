@@ -1,13 +1,18 @@
-"""The model's arguments, checked; what models often write a little wrongly, and what is clear, costs no turn.
+"""The model's arguments, checked; what models often write a little wrongly, and what is
+clear, costs no turn.
 
 Where a type refuses a value, and only there:
 - null for a field that has a default, or may be left out, is as if it were left out;
-- a JSON list or object in a string is read: `"[1, 2]"` for `list[int]`, `'{"city": "Bern"}'` for a model;
-- a number, true or false for a string is taken as its JSON text; for a Literal or an Enum, also the other way round.
+- a JSON list or object in a string is read: `"[1, 2]"` for `list[int]`, `'{"city":
+  "Bern"}'` for a model;
+- a number, true or false for a string is taken as its JSON text; for a Literal or an
+  Enum, also the other way round.
 
-What breaks a constraint, or is wrong for a strict type (`StrictStr`, `Field(strict=True)`), is refused. Whether a type
-is strict is asked of pydantic itself: a repair first puts a probe in the place of the value, which only a lax type
-takes (a tuple for a list, another mapping for a dict, bytes for a string). All repairs of a round are tried together.
+What breaks a constraint, or is wrong for a strict type (`StrictStr`,
+`Field(strict=True)`), is refused. Whether a type is strict is asked of pydantic itself:
+a repair first puts a probe in the place of the value, which only a lax type takes (a
+tuple for a list, another mapping for a dict, bytes for a string). All repairs of a
+round are tried together.
 """
 
 from __future__ import annotations
@@ -28,7 +33,8 @@ MAX_ROUNDS = 8  # JSON in a string in JSON in a string
 NO_FIELD = "\0"  # no field's name begins so
 UNKNOWN_FIELD = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 CHOICES = frozenset({"literal_error", "enum"})
-# The errors of a type that takes no such value; all others mean that a type took it and found it wrong.
+# The errors of a type that takes no such value; all others mean that a type took it and
+# found it wrong.
 TYPE_ERRORS = (*CHOICES, "is_instance_of", "sequence_str")
 TYPE_ENDINGS = ("_type", "_parsing", "_from_float")
 
@@ -39,7 +45,9 @@ Model = TypeVar("Model", bound="BaseModel")
 
 @dataclass(slots=True)
 class Replacement:
-    """Another value instead of one: the probe, then the final value if a type took the probe."""
+    """Another value instead of one: the probe, then the final value if a type took the
+    probe.
+    """
 
     parent: Any
     key: Step
@@ -56,7 +64,10 @@ class Replacement:
 
 @dataclass(slots=True)
 class Omission:
-    """Nothing instead of null. A mapping takes any name, so the probe is a null under a name that no field has."""
+    """Nothing instead of null.
+
+    A mapping takes any name, so the probe is a null under a name that no field has.
+    """
 
     parent: Json
     key: str
@@ -74,10 +85,14 @@ Repair = Replacement | Omission
 
 
 def validate(model: type[Model], arguments: Json) -> Model:
-    """The arguments as the model's fields; the mapping itself stays as it is. Raises pydantic's ValidationError."""
+    """The arguments as the model's fields; the mapping itself stays as it is.
+
+    Raises pydantic's ValidationError.
+    """
     from pydantic import ValidationError
 
-    # A copy: the function may change what it is given, the conversation stays as it was.
+    # A copy: the function may change what it is given, the conversation stays as it
+    # was.
     values = copy_json(arguments)
     try:
         return model.model_validate(values)
@@ -129,7 +144,11 @@ def _wrong_places(values: Json, errors: list[ErrorDetails]) -> dict[Place, set[s
         place = _place(values, error["loc"])
         if place and _value_at(values, place) is error["input"]:
             found.setdefault(place, set()).add(error["type"])
-    return {place: kinds for place, kinds in found.items() if all(map(_is_type_error, kinds))}
+    return {
+        place: kinds
+        for place, kinds in found.items()
+        if all(map(_is_type_error, kinds))
+    }
 
 
 def _is_type_error(kind: str) -> bool:
@@ -137,7 +156,10 @@ def _is_type_error(kind: str) -> bool:
 
 
 def _refused_places(values: Json, errors: list[ErrorDetails]) -> set[Place]:
-    """The places whose probes no type takes. One in which only a part is wrong was taken."""
+    """The places whose probes no type takes.
+
+    One in which only a part is wrong was taken.
+    """
     wrong: set[Place] = set()
     taken: set[Place] = set()
     for error in errors:
@@ -156,7 +178,9 @@ def _field_name(step: Step) -> Step:
 
 
 def _place(values: object, location: Place) -> Place:
-    """Where pydantic's location is in the values: it also names the members of unions, which are no place."""
+    """Where pydantic's location is in the values: it also names the members of unions,
+    which are no place.
+    """
     place: list[Step] = []
     for step in location:
         if _is_inside(values, step):
@@ -168,7 +192,11 @@ def _place(values: object, location: Place) -> Place:
 def _is_inside(values: object, step: Step) -> bool:
     if isinstance(values, Mapping):
         return step in values
-    return isinstance(values, list | tuple) and isinstance(step, int) and step < len(values)
+    return (
+        isinstance(values, list | tuple)
+        and isinstance(step, int)
+        and step < len(values)
+    )
 
 
 def _value_at(values: Any, place: Place) -> Any:

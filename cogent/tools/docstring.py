@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 UNDERLINE = re.compile(r"-{3,}\s*")
 
-# How a section about parameters or results begins in each style. Every other section is part of the description.
+# How a section about parameters or results begins in each style. Every other section is
+# part of the description.
 FIELD = re.compile(
     r"[:@](arg|argument|attribute|except|exception|key|keyword|param|parameter"
     r"|raises?|returns?|rtype|type|yields?|ytype)\b.*"
@@ -36,7 +37,9 @@ class Documentation(NamedTuple):
 
 
 def read_docstring(docstring: str) -> Documentation:
-    """Read a docstring of any usual style, without the indentation that it has in the source."""
+    """Read a docstring of any usual style, without the indentation that it has in the
+    source.
+    """
     from docstring_parser import parse
 
     parsed = parse(docstring)

@@ -7,20 +7,30 @@ import types
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Collection, ItemsView, KeysView, ValuesView
 
-WRITTEN_AS_LISTS = (KeysView, ValuesView, ItemsView, UserList)  # pydantic does not know them
+WRITTEN_AS_LISTS = (
+    KeysView,
+    ValuesView,
+    ItemsView,
+    UserList,
+)  # pydantic does not know them
 OTHER_SEQUENCES = (tuple, set, frozenset, deque, *WRITTEN_AS_LISTS)
 MAPPINGS = (dict, UserDict, ChainMap, types.MappingProxyType)
-STEPS = ("__next__", "__anext__", "__aiter__")  # what is read step by step has one of them
+STEPS = (
+    "__next__",
+    "__anext__",
+    "__aiter__",
+)  # what is read step by step has one of them
 SCALARS = frozenset({str, int, float, bool, type(None), bytes})
 MAX_DEPTH = 300  # pydantic refuses what is nested more deeply
 MAX_RANGE_LENGTH = 10_000  # numbers of a range that are written one by one
 
 
 def to_text(value: object) -> str:
-    """A string as it is, anything else as JSON. What has no JSON form is its `str`; NaN and Infinity are null.
+    """A string as it is, anything else as JSON. What has no JSON form is its `str`; NaN
+    and Infinity are null.
 
-    Raises TypeError for an iterator, wherever in the value it is; nothing of it is read. Raises ValueError for a value
-    that contains itself or is nested too deeply.
+    Raises TypeError for an iterator, wherever in the value it is; nothing of it is
+    read. Raises ValueError for a value that contains itself or is nested too deeply.
     """
     if isinstance(value, str):
         return _encodable(value)
@@ -29,8 +39,12 @@ def to_text(value: object) -> str:
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     try:
-        written = to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_replacement)
-    except PydanticSerializationError:  # it may have been a lone surrogate; anything else fails here as well
+        written = to_json(
+            value, bytes_mode="base64", inf_nan_mode="null", fallback=_replacement
+        )
+    except (
+        PydanticSerializationError
+    ):  # it may have been a lone surrogate; anything else fails here as well
         plain = to_jsonable_python(value, bytes_mode="base64", fallback=_replacement)
         plain = json.loads(_encodable(json.dumps(plain, ensure_ascii=False)))
         written = to_json(plain, inf_nan_mode="null")
@@ -38,7 +52,9 @@ def to_text(value: object) -> str:
 
 
 def _encodable(text: str) -> str:
-    """The text with a question mark for each lone surrogate, which no request can carry."""
+    """The text with a question mark for each lone surrogate, which no request can
+    carry.
+    """
     if text.isascii():
         return text
     try:
@@ -50,7 +66,9 @@ def _encodable(text: str) -> str:
 
 def _refuse_iterators(value: object, depth: int = 0) -> None:
     if _is_iterator(type(value)):
-        raise TypeError(f"it returned {_with_article(type(value))}, which is read step by step; return a list instead")
+        raise TypeError(
+            f"it returned {_with_article(type(value))}, which is read step by step; return a list instead"
+        )
     if depth > MAX_DEPTH:
         return
     parts = _parts(value)

@@ -1,4 +1,6 @@
-"""From a function's signature to a JSON schema, and from a model's arguments to those of the function."""
+"""From a function's signature to a JSON schema, and from a model's arguments to those
+of the function.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class ArgumentsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The parameters that the model fills in, with real types, and the names of those that take the context."""
+    """The parameters that the model fills in, with real types, and the names of those
+    that take the context.
+    """
 
     parameters: list[inspect.Parameter]
     context_names: list[str]
@@ -38,14 +42,19 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """What a model may give: `fields` are the parameters by the names that they have in the pydantic model."""
+    """What a model may give: `fields` are the parameters by the names that they have in
+    the pydantic model.
+    """
 
     model: type[BaseModel]
     fields: dict[str, inspect.Parameter]
     json_schema: Json
 
     def check_arguments(self, arguments: Json | str) -> Json:
-        """The values for the function, of the types of its parameters. Raises ArgumentsError."""
+        """The values for the function, of the types of its parameters.
+
+        Raises ArgumentsError.
+        """
         from pydantic import ValidationError
 
         from cogent.tools.arguments import validate
@@ -53,12 +62,15 @@ class ToolSchema:
         try:
             values = validate(self.model, _require_object(arguments))
         except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False, include_input=False)
+            details = error.errors(
+                include_url=False, include_context=False, include_input=False
+            )
             problems = "; ".join(map(_problem, details))
             raise ArgumentsError(f"The arguments do not fit: {problems}.") from None
         given: Json = {}
         for field, parameter in self.fields.items():
-            # A default is left to the function, unless it is in a `Field` that only pydantic understands.
+            # A default is left to the function, unless it is in a `Field` that only
+            # pydantic understands.
             if field in values.model_fields_set or _is_field(parameter.default):
                 given[parameter.name] = getattr(values, field)
         return given
@@ -70,12 +82,16 @@ def read_signature(function: AnyFunction, tool_name: str) -> Signature:
         parameters = inspect.signature(function).parameters.values()
         hints = _type_hints(function)
     except Exception as error:  # reading annotations runs whatever the user wrote there
-        raise ConfigurationError(f"the signature of tool {tool_name!r} cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"the signature of tool {tool_name!r} cannot be read: {error}"
+        ) from error
     signature = Signature([], [])
     for parameter in parameters:
         _check_parameter(parameter, tool_name)
         annotation = hints.get(parameter.name, Any)
-        takes_context = annotation is RunContext or RunContext in typing.get_args(annotation)
+        takes_context = annotation is RunContext or RunContext in typing.get_args(
+            annotation
+        )
         if takes_context or parameter.name == "context":
             signature.context_names.append(parameter.name)
         else:
@@ -83,14 +99,20 @@ def read_signature(function: AnyFunction, tool_name: str) -> Signature:
     return signature
 
 
-def make_schema(tool_name: str, parameters: list[inspect.Parameter], descriptions: Mapping[str, str]) -> ToolSchema:
-    """Raises ConfigurationError, which names the parameter that cannot become a JSON schema."""
+def make_schema(
+    tool_name: str, parameters: list[inspect.Parameter], descriptions: Mapping[str, str]
+) -> ToolSchema:
+    """Raises ConfigurationError, which names the parameter that cannot become a JSON
+    schema.
+    """
     try:
         return _make_schema(tool_name, parameters, descriptions)
     except Exception as error:  # pydantic has no common base for what it raises here
         for parameter in parameters:
             _check_schema(tool_name, parameter)
-        raise ConfigurationError(f"tool {tool_name!r} cannot become a JSON schema: {error}") from error
+        raise ConfigurationError(
+            f"tool {tool_name!r} cannot become a JSON schema: {error}"
+        ) from error
 
 
 def underlying(function: AnyFunction) -> AnyFunction:
@@ -100,17 +122,23 @@ def underlying(function: AnyFunction) -> AnyFunction:
 
 
 def _type_hints(function: AnyFunction) -> dict[str, object]:
-    """The parameters' types; the return type is left alone, as it may be known to type checkers only."""
+    """The parameters' types; the return type is left alone, as it may be known to type
+    checkers only.
+    """
     target = underlying(function)
     annotations = dict(inspect.get_annotations(target))
     annotations.pop("return", None)
     holder = types.SimpleNamespace(__annotations__=annotations)
-    return typing.get_type_hints(holder, globalns=getattr(target, "__globals__", {}), include_extras=True)
+    return typing.get_type_hints(
+        holder, globalns=getattr(target, "__globals__", {}), include_extras=True
+    )
 
 
 def _check_parameter(parameter: inspect.Parameter, tool_name: str) -> None:
     if parameter.name == "self":
-        raise ConfigurationError(f"tool {tool_name!r} is a method: give the agent `instance.{tool_name}`")
+        raise ConfigurationError(
+            f"tool {tool_name!r} is a method: give the agent `instance.{tool_name}`"
+        )
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise ConfigurationError(
             f"tool {tool_name!r}: a model gives arguments by name, so {parameter} cannot be a parameter"
@@ -128,28 +156,40 @@ def _check_schema(tool_name: str, parameter: inspect.Parameter) -> None:
 
 
 def _make_schema(
-    tool_name: str, parameters: Iterable[inspect.Parameter], descriptions: Mapping[str, str]
+    tool_name: str,
+    parameters: Iterable[inspect.Parameter],
+    descriptions: Mapping[str, str],
 ) -> ToolSchema:
     from pydantic import ConfigDict, create_model
 
-    # The fields have made-up names, so that a parameter may be called anything: `schema`, `copy`, `_x`.
+    # The fields have made-up names, so that a parameter may be called anything:
+    # `schema`, `copy`, `_x`.
     fields = {f"p{place}": parameter for place, parameter in enumerate(parameters)}
     definitions: Json = {
-        field: _field_definition(parameter, descriptions.get(parameter.name)) for field, parameter in fields.items()
+        field: _field_definition(parameter, descriptions.get(parameter.name))
+        for field, parameter in fields.items()
     }
-    model = create_model(tool_name, __config__=ConfigDict(extra="forbid"), **definitions)
+    model = create_model(
+        tool_name, __config__=ConfigDict(extra="forbid"), **definitions
+    )
     json_schema = model.model_json_schema(schema_generator=_untitled_generator())
     json_schema.pop("title", None)
     return ToolSchema(model, fields, json_schema)
 
 
-def _field_definition(parameter: inspect.Parameter, description: str | None) -> tuple[object, object]:
-    """The annotation and the default that `create_model` takes; a description of the parameter's own wins."""
+def _field_definition(
+    parameter: inspect.Parameter, description: str | None
+) -> tuple[object, object]:
+    """The annotation and the default that `create_model` takes; a description of the
+    parameter's own wins.
+    """
     from pydantic import Field
 
     annotation = parameter.annotation
     declared = [*typing.get_args(annotation), parameter.default]
-    if description and not any(_is_field(value) and value.description for value in declared):
+    if description and not any(
+        _is_field(value) and value.description for value in declared
+    ):
         annotation = Annotated[annotation, Field(description=description)]
     default = ... if parameter.default is parameter.empty else parameter.default
     return Annotated[annotation, Field(alias=parameter.name)], default

@@ -8,12 +8,28 @@ import re
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.tools.docstring import Documentation, read_docstring
-from cogent.tools.schema import AnyFunction, Signature, ToolSchema, make_schema, read_signature, underlying
+from cogent.tools.schema import (
+    AnyFunction,
+    Signature,
+    ToolSchema,
+    make_schema,
+    read_signature,
+    underlying,
+)
 from cogent.validation import shown
 
 P = ParamSpec("P")
@@ -35,7 +51,9 @@ class ToolOptions(TypedDict, total=False):
 
 
 class Tool(Generic[P, R]):
-    """A function with its description and schema for a model; calling it calls the function. Made by `tool`."""
+    """A function with its description and schema for a model; calling it calls the
+    function. Made by `tool`.
+    """
 
     def __init__(
         self,
@@ -80,7 +98,8 @@ class Tool(Generic[P, R]):
         path: str = getattr(self.function, "__qualname__", "")
         for name in path.split("."):
             found = getattr(found, name, None)
-        # By reference where the name means this tool; otherwise from the function, which pickles as it can.
+        # By reference where the name means this tool; otherwise from the function,
+        # which pickles as it can.
         return path if found is self else (_rebuild, (self.function, self._options))
 
     @property
@@ -90,11 +109,17 @@ class Tool(Generic[P, R]):
 
     @property
     def parameters(self) -> Json:
-        """The arguments as a JSON schema. Raises ConfigurationError for a parameter that cannot become one."""
+        """The arguments as a JSON schema.
+
+        Raises ConfigurationError for a parameter that cannot become one.
+        """
         return self._schema.json_schema
 
     def bind(self, arguments: Json | str, context: Json) -> Json:
-        """The function's keyword arguments: checked, coerced, and with the context. Raises ArgumentsError."""
+        """The function's keyword arguments: checked, coerced, and with the context.
+
+        Raises ArgumentsError.
+        """
         values = self._schema.check_arguments(arguments)
         for name in self._signature.context_names:
             values[name] = context
@@ -110,7 +135,9 @@ class Tool(Generic[P, R]):
 
     @functools.cached_property
     def _schema(self) -> ToolSchema:
-        return make_schema(self.name, self._signature.parameters, self._documentation.parameters)
+        return make_schema(
+            self.name, self._signature.parameters, self._documentation.parameters
+        )
 
 
 @overload
@@ -126,11 +153,12 @@ def tool(
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function (sync, async, or a method) one that a model may call.
 
-    The model reads the name, the docstring and the parameters with their types, defaults and descriptions (from
-    `Field` or the docstring's `Args:`). When the function fails, the model reads the error, or, with
-    `on_error="raise"`, the run ends with ToolError; the model always reads which arguments do not fit. `timeout` is in
-    seconds. A `sequential` tool never runs beside another. A sync function runs in a worker thread unless
-    `run_in_thread=False`. Raises ConfigurationError.
+    The model reads the name, the docstring and the parameters with their types,
+    defaults and descriptions (from `Field` or the docstring's `Args:`). When the
+    function fails, the model reads the error, or, with `on_error="raise"`, the run ends
+    with ToolError; the model always reads which arguments do not fit. `timeout` is in
+    seconds. A `sequential` tool never runs beside another. A sync function runs in a
+    worker thread unless `run_in_thread=False`. Raises ConfigurationError.
     """
 
     def decorate(decorated: Callable[P, R]) -> Tool[P, R]:
@@ -139,8 +167,12 @@ def tool(
     return decorate if function is None else decorate(function)
 
 
-def _rebuild(function: Tool[..., Any] | AnyFunction, options: ToolOptions) -> Tool[..., Any]:
-    """Unpickle a tool; a function that pickled by its name may be found as the tool that has this name now."""
+def _rebuild(
+    function: Tool[..., Any] | AnyFunction, options: ToolOptions
+) -> Tool[..., Any]:
+    """Unpickle a tool; a function that pickled by its name may be found as the tool
+    that has this name now.
+    """
     return function if isinstance(function, Tool) else Tool(function, **options)
 
 
@@ -150,8 +182,14 @@ def _name_of(function: AnyFunction) -> str:
 
 
 def _check_function(function: object) -> None:
-    if isinstance(function, Tool) or inspect.isclass(function) or not callable(function):
-        raise ConfigurationError(f"a tool is made from a function or method; {_what_instead(function)}")
+    if (
+        isinstance(function, Tool)
+        or inspect.isclass(function)
+        or not callable(function)
+    ):
+        raise ConfigurationError(
+            f"a tool is made from a function or method; {_what_instead(function)}"
+        )
 
 
 def _what_instead(given: object) -> str:
@@ -170,13 +208,21 @@ def _check_tool(tool: Tool[..., Any]) -> None:
             f"a tool's name has 1 to 64 letters, digits, _ and -; got {tool.name!r}: give it one by tool(name=...)"
         )
     if tool.on_error not in ("return", "raise"):
-        raise ConfigurationError(f'on_error is "return" or "raise"; got {tool.on_error!r}')
+        raise ConfigurationError(
+            f'on_error is "return" or "raise"; got {tool.on_error!r}'
+        )
     if tool.timeout is not None:
         _check_timeout(tool.timeout)
-    if inspect.isasyncgenfunction(tool.function) or inspect.isgeneratorfunction(tool.function):
-        raise ConfigurationError(f"the tool {tool.name!r} yields, and a model can only read a value that is returned")
+    if inspect.isasyncgenfunction(tool.function) or inspect.isgeneratorfunction(
+        tool.function
+    ):
+        raise ConfigurationError(
+            f"the tool {tool.name!r} yields, and a model can only read a value that is returned"
+        )
 
 
 def _check_timeout(seconds: object) -> None:
     if not isinstance(seconds, int | float) or seconds <= 0:
-        raise ConfigurationError(f"a tool's timeout is a number of seconds above 0; got {seconds!r}")
+        raise ConfigurationError(
+            f"a tool's timeout is a number of seconds above 0; got {seconds!r}"
+        )

@@ -1,7 +1,8 @@
-"""What holds for every HTTP answer, whichever SDK reads it: where it may come from, how it begins and how it is left.
+"""What holds for every HTTP answer, whichever SDK reads it: where it may come from, how
+it begins and how it is left.
 
-The SDKs take an HTTP client with event hooks. All this is the same for httpx and httpx2, whose classes the SDKs bring
-along, so that neither is imported here.
+The SDKs take an HTTP client with event hooks. All this is the same for httpx and
+httpx2, whose classes the SDKs bring along, so that neither is imported here.
 """
 
 from __future__ import annotations
@@ -20,30 +21,46 @@ from cogent.transport.body import content_type, wrap_body
 from cogent.transport.event_stream import BLANK_LINE, Reader
 
 # Names of this machine in the form of the HTTP clients' patterns.
-THIS_MACHINE = ("localhost", "*.localhost", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")  # nothing is bound
+THIS_MACHINE = (
+    "localhost",
+    "*.localhost",
+    "127.0.0.1",
+    "0.0.0.0",
+    "[::1]",
+    "[::]",
+)  # nothing is bound
 EVENT_STREAM = "text/event-stream"
 STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
-def client_settings(httpx: Any, timeout: Timeout, address: str | None, *hooks: Any) -> dict[str, Any]:
-    """The arguments of an HTTP client of this library, httpx or httpx2; `hooks` are called for each response.
+def client_settings(
+    httpx: Any, timeout: Timeout, address: str | None, *hooks: Any
+) -> dict[str, Any]:
+    """The arguments of an HTTP client of this library, httpx or httpx2; `hooks` are
+    called for each response.
 
-    What the environment says of proxies holds, but not for this machine's own addresses: no proxy stands between a
-    process and a server beside it. `address` is the one that will be asked, as far as it is known.
+    What the environment says of proxies holds, but not for this machine's own
+    addresses: no proxy stands between a process and a server beside it. `address` is
+    the one that will be asked, as far as it is known.
 
-    The number of connections has no limit: an agent has as many as it has streams, and with a limit the clients look
-    through all that wait and all that are open whenever one of them changes.
+    The number of connections has no limit: an agent has as many as it has streams, and
+    with a limit the clients look through all that wait and all that are open whenever
+    one of them changes.
     """
     return {
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {"request": [_reject_premature_response], "response": [*hooks]},
-        "mounts": {f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))},
+        "mounts": {
+            f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))
+        },
     }
 
 
 def _own_host(address: str) -> list[str]:
-    """The host of an address if it is one of this machine's: all of 127.0.0.0/8 is, and no pattern stands for it."""
+    """The host of an address if it is one of this machine's: all of 127.0.0.0/8 is, and
+    no pattern stands for it.
+    """
     try:
         host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
         own = ip_address(host).is_loopback
@@ -53,10 +70,12 @@ def _own_host(address: str) -> list[str]:
 
 
 async def _reject_premature_response(request: Any) -> None:
-    """A request hook: an answer that had come before its question was sent is no answer to that.
+    """A request hook: an answer that had come before its question was sent is no answer
+    to that.
 
-    The HTTP clients keep what a server sends after the end of an answer, and take it for the next one. Only then is
-    there an answer as soon as it is waited for, before the event loop has had its turn.
+    The HTTP clients keep what a server sends after the end of an answer, and take it
+    for the next one. Only then is there an answer as soon as it is waited for, before
+    the event loop has had its turn.
     """
     waited: list[bool] = []
 
@@ -64,20 +83,28 @@ async def _reject_premature_response(request: Any) -> None:
         if event.endswith("receive_response_headers.started"):
             asyncio.get_running_loop().call_soon(waited.append, True)
         elif event.endswith("receive_response_headers.complete") and not waited:
-            raise ServerError("the server had sent an answer before the question", retryable=True)
+            raise ServerError(
+                "the server had sent an answer before the question", retryable=True
+            )
 
     request.extensions["trace"] = trace
 
 
-async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any) -> None:
-    """A response hook: refuses redirects to another host, and limits the size of what is read.
+async def guard(
+    response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any
+) -> None:
+    """A response hook: refuses redirects to another host, and limits the size of what
+    is read.
 
-    `ends` are the bytes of which one ends an event, where a stream was asked for; `how` goes to `wrap_body`.
+    `ends` are the bytes of which one ends an event, where a stream was asked for; `how`
+    goes to `wrap_body`.
     """
     if response.has_redirect_location:
         _check_redirect(response)
     asked = response.request
-    if STREAMED not in asked.extensions:  # a request that was redirected has those of the one before, but no content
+    if (
+        STREAMED not in asked.extensions
+    ):  # a request that was redirected has those of the one before, but no content
         in_path = asked.url.path.endswith(":streamGenerateContent")
         asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
     streamed = asked.extensions[STREAMED] or content_type(response) == EVENT_STREAM
@@ -85,11 +112,19 @@ async def guard(response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any)
 
 
 def _check_redirect(response: Any) -> None:
-    """HTTP clients take only the Authorization header off such a request, and most keys are in another."""
+    """HTTP clients take only the Authorization header off such a request, and most keys
+    are in another.
+    """
     before = response.url
     after = before.join(response.headers["location"])
-    upgrade = before.scheme == "http" and after.scheme == "https" and not (before.port or after.port)
-    if before.host != after.host or not (upgrade or (before.scheme, before.port) == (after.scheme, after.port)):
+    upgrade = (
+        before.scheme == "http"
+        and after.scheme == "https"
+        and not (before.port or after.port)
+    )
+    if before.host != after.host or not (
+        upgrade or (before.scheme, before.port) == (after.scheme, after.port)
+    ):
         raise ServerError(
             f"the server redirects to {after.scheme}://{after.netloc.decode()}, where neither the key nor the question "
             "is sent: if that is right, give it as base_url",
@@ -99,26 +134,40 @@ def _check_redirect(response: Any) -> None:
 
 
 def watch_stream(response: Any, reader: Reader = "openai") -> TurnUpdate:
-    """What the head of a streamed answer tells; from here on its bytes are looked at, whoever made the client."""
+    """What the head of a streamed answer tells; from here on its bytes are looked at,
+    whoever made the client.
+    """
     wrap_body(response, BLANK_LINE, reader=reader)
     return request_id_update(response.headers)
 
 
 def request_id_update(headers: Mapping[str, str]) -> TurnUpdate:
-    """The first part of every answer: the provider's id for the request, if it gave one."""
-    return TurnUpdate(request_id=headers.get("x-request-id") or headers.get("request-id"))
+    """The first part of every answer: the provider's id for the request, if it gave
+    one.
+    """
+    return TurnUpdate(
+        request_id=headers.get("x-request-id") or headers.get("request-id")
+    )
 
 
 def is_event_stream(response: Any) -> bool:
-    """Whether a response that was read whole is a stream of events, whatever it says it is."""
-    return content_type(response) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
+    """Whether a response that was read whole is a stream of events, whatever it says it
+    is.
+    """
+    return content_type(
+        response
+    ) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
-def expect_complete_body(response: Any, reader: Reader = "openai") -> Callable[[], None]:
-    """Watch the last bytes of an HTTP response; the function returned raises StreamInterrupted if they break off.
+def expect_complete_body(
+    response: Any, reader: Reader = "openai"
+) -> Callable[[], None]:
+    """Watch the last bytes of an HTTP response; the function returned raises
+    StreamInterrupted if they break off.
 
-    A stream that is cut after its finish reason still lacks what follows, usage above all. The SDKs drop an unfinished
-    last event silently and do not tell whether they saw `[DONE]`, so the response's own byte stream is asked.
+    A stream that is cut after its finish reason still lacks what follows, usage above
+    all. The SDKs drop an unfinished last event silently and do not tell whether they
+    saw `[DONE]`, so the response's own byte stream is asked.
     """
     events = wrap_body(response, BLANK_LINE, reader=reader).events
 
@@ -132,20 +181,25 @@ def expect_complete_body(response: Any, reader: Reader = "openai") -> Callable[[
 async def close_stainless_stream(events: Any) -> None:
     """Close an SDK's stream, and end the generators behind it by reading on.
 
-    Left to the garbage collector or the end of the loop, they would be closed all at once, each while another closes
-    it, and the loop would complain. What is read of a closed stream is at most what had already come.
+    Left to the garbage collector or the end of the loop, they would be closed all at
+    once, each while another closes it, and the loop would complain. What is read of a
+    closed stream is at most what had already come.
     """
     await events.close()
-    with suppress(Exception):  # reading a closed stream fails, and that is the end of it
+    with suppress(
+        Exception
+    ):  # reading a closed stream fails, and that is the end of it
         async for _ in events:
             pass
 
 
 async def close_generator_chain(events: AsyncIterator[object]) -> None:
-    """End an SDK's generators, and with them the connection of an answer that is not read to its end.
+    """End an SDK's generators, and with them the connection of an answer that is not
+    read to its end.
 
-    Generators that hold each other in a circle have nothing else to close: closing the outermost closes no other before
-    the garbage collector comes by. A read that is cancelled ends them all, beginning with the innermost.
+    Generators that hold each other in a circle have nothing else to close: closing the
+    outermost closes no other before the garbage collector comes by. A read that is
+    cancelled ends them all, beginning with the innermost.
     """
     interrupted, ended = False, False
 
@@ -156,11 +210,15 @@ async def close_generator_chain(events: AsyncIterator[object]) -> None:
 
     while not ended:
         reading = asyncio.ensure_future(read())
-        stop = asyncio.get_running_loop().call_soon(reading.cancel)  # when it waits, or has found what had already come
+        stop = asyncio.get_running_loop().call_soon(
+            reading.cancel
+        )  # when it waits, or has found what had already come
         while not reading.done():
             try:
                 await asyncio.wait([reading])
-            except asyncio.CancelledError:  # later: a loop that is ending would find the generators half closed
+            except (
+                asyncio.CancelledError
+            ):  # later: a loop that is ending would find the generators half closed
                 interrupted = True
         stop.cancel()
         if not reading.cancelled() and reading.exception() is not None:

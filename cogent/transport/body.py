@@ -1,7 +1,9 @@
-"""The bytes of an answer on their way to an SDK: unpacked bit by bit, limited in size, and their end remembered.
+"""The bytes of an answer on their way to an SDK: unpacked bit by bit, limited in size,
+and their end remembered.
 
-A response's byte stream is a public attribute, which is wrapped. All this is the same for httpx and httpx2, whose
-classes the SDKs bring along, so that neither is imported here.
+A response's byte stream is a public attribute, which is wrapped. All this is the same
+for httpx and httpx2, whose classes the SDKs bring along, so that neither is imported
+here.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ MAX_EVENT_BYTES = 64 * MB
 MAX_ANSWER_BYTES = 256 * MB  # for what is no stream
 MAX_PAGE_BYTES = MB  # of an error or a redirect: more is not told anyway
 TAIL_BYTES = 32  # bytes that the last line of a stream takes with what stands around it
-MAX_DRAIN_SECONDS = 1.0  # seconds that a server may hold the connection after the end of its answer
+MAX_DRAIN_SECONDS = (
+    1.0  # seconds that a server may hold the connection after the end of its answer
+)
 MAX_INFLATE_BYTES = MB  # bytes that are unpacked at once
 COMPRESSED = {"gzip", "x-gzip", "deflate"}  # what the HTTP clients ask for
-WBITS_AUTO, WBITS_RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS  # gzip or zlib, as the head says; or deflate alone
+WBITS_AUTO, WBITS_RAW = (
+    zlib.MAX_WBITS | 32,
+    -zlib.MAX_WBITS,
+)  # gzip or zlib, as the head says; or deflate alone
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 
@@ -40,7 +47,9 @@ class CompressionError(Exception):
 
 
 class AnswerBytes:
-    """A byte stream around another; its base class besides is that of the HTTP client that the SDK uses."""
+    """A byte stream around another; its base class besides is that of the HTTP client
+    that the SDK uses.
+    """
 
     first, begun = b"", False  # what came before the first byte that says something
     events: EventStream | None = None  # what is known of a body of server-sent events
@@ -48,16 +57,32 @@ class AnswerBytes:
     last = b""  # the last bytes that came
 
     def __init__(
-        self, inner: Any, ends: tuple[bytes, ...], unpack: Unpack | None, mend: Mend | None, page: bool, most: int
+        self,
+        inner: Any,
+        ends: tuple[bytes, ...],
+        unpack: Unpack | None,
+        mend: Mend | None,
+        page: bool,
+        most: int,
     ) -> None:
-        self.__dict__.update(getattr(inner, "__dict__", {}))  # the SDKs look for notes of their own at each event
-        self.inner, self.ends, self.unpack, self.page, self.most = inner, ends, unpack, page, most
+        self.__dict__.update(
+            getattr(inner, "__dict__", {})
+        )  # the SDKs look for notes of their own at each event
+        self.inner, self.ends, self.unpack, self.page, self.most = (
+            inner,
+            ends,
+            unpack,
+            page,
+            most,
+        )
         self.mend = mend if most == sys.maxsize else _sliced(mend, most)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         unpack, mend, most = self.unpack, self.mend, self.most
         async with aclosing(aiter(self.inner)) as pieces:
-            if self.complete():  # the openai SDK begins anew to read what follows the end
+            if (
+                self.complete()
+            ):  # the openai SDK begins anew to read what follows the end
                 await drain(pieces)
                 return
             try:
@@ -78,8 +103,12 @@ class AnswerBytes:
                 for piece in (rest,) if mend is None else mend(rest):
                     yield piece
             except CompressionError as error:
-                if not self.page:  # the status of an error counts, also where its words cannot be read
-                    raise ServerError(f"the answer is not compressed as it says: {error}", status=200) from error
+                if (
+                    not self.page
+                ):  # the status of an error counts, also where its words cannot be read
+                    raise ServerError(
+                        f"the answer is not compressed as it says: {error}", status=200
+                    ) from error
             except ModelError:
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
@@ -87,7 +116,9 @@ class AnswerBytes:
             await drain(pieces)
 
     def take_in(self, data: bytes) -> bytes:
-        """What the SDK is to be given for these bytes: of a body of events, those that are whole with them."""
+        """What the SDK is to be given for these bytes: of a body of events, those that
+        are whole with them.
+        """
         if not self.begun:
             data = self.begin(data)
         self.size += len(data)
@@ -99,9 +130,11 @@ class AnswerBytes:
         return data if self.events is None else self.events.feed(data)
 
     def begin(self, data: bytes) -> bytes:
-        """The first bytes without a byte order mark; none as long as they may be a part of such.
+        """The first bytes without a byte order mark; none as long as they may be a part
+        of such.
 
-        A stream of events begins with its first byte that is no white space, and that byte is looked at.
+        A stream of events begins with its first byte that is no white space, and that
+        byte is looked at.
         """
         self.first += data
         if BYTE_ORDER_MARK.startswith(self.first):
@@ -128,18 +161,30 @@ class AnswerBytes:
 
     def complete(self) -> bool:
         """Whether the last event is the one that ends a chat stream."""
-        if self.last.find(b"[DONE]") < 0:  # `in` is four times as slow, and this is asked for each piece
+        if (
+            self.last.find(b"[DONE]") < 0
+        ):  # `in` is four times as slow, and this is asked for each piece
             return False
-        return self.ends is BLANK_LINE and done(self.last) and self.last.endswith(self.ends)
+        return (
+            self.ends is BLANK_LINE
+            and done(self.last)
+            and self.last.endswith(self.ends)
+        )
 
     def checked(self, size: int, data: bytes) -> int:
-        """The bytes so far of the event, or of the whole answer, that `data` belongs to."""
+        """The bytes so far of the event, or of the whole answer, that `data` belongs
+        to.
+        """
         edge = self.last[-3:] + data[:3]
         if any(end in data or end in edge for end in self.ends):
             return 0
         limit = MAX_EVENT_BYTES if self.ends else MAX_ANSWER_BYTES
         if size > limit:
-            raise ServerError(f"the server sends more than {limit // MB} MB in one piece", status=200, retryable=False)
+            raise ServerError(
+                f"the server sends more than {limit // MB} MB in one piece",
+                status=200,
+                retryable=False,
+            )
         return size
 
     async def aclose(self) -> None:
@@ -158,40 +203,62 @@ def wrap_body(
     most: int = sys.maxsize,
     reader: Reader = "openai",
 ) -> AnswerBytes:
-    """The response's byte stream, wrapped the first time; `ends` are those of its events, if it has such.
+    """The response's byte stream, wrapped the first time; `ends` are those of its
+    events, if it has such.
 
-    `mender` makes what changes the bytes before the SDK sees them, or raises the error that they report. `most` at a
-    time are for an SDK whose stream can be left only where it waits for more: about as many as it reads in some
-    milliseconds.
+    `mender` makes what changes the bytes before the SDK sees them, or raises the error
+    that they report. `most` at a time are for an SDK whose stream can be left only
+    where it waits for more: about as many as it reads in some milliseconds.
     """
     if isinstance(response.stream, AnswerBytes):
         return response.stream
-    base = next(c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream")
+    base = next(
+        c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream"
+    )
     unpack = _take_over_unpacking(response)
-    mend = mender() if mender is not None and "content-encoding" not in response.headers else None
-    wrapped = _class_over(base)(response.stream, ends, unpack, mend, not response.is_success, most)
-    if ends is BLANK_LINE and response.is_success and "content-encoding" not in response.headers:
+    mend = (
+        mender()
+        if mender is not None and "content-encoding" not in response.headers
+        else None
+    )
+    wrapped = _class_over(base)(
+        response.stream, ends, unpack, mend, not response.is_success, most
+    )
+    if (
+        ends is BLANK_LINE
+        and response.is_success
+        and "content-encoding" not in response.headers
+    ):
         wrapped.events = EventStream(content_type(response), reader)
     response.stream = wrapped
     return wrapped
 
 
 def _take_over_unpacking(response: Any) -> Unpack | None:
-    """A function that unpacks the body, which the HTTP client then does not; None if there is nothing to unpack."""
-    codings = [coding.strip() for coding in response.headers.get("content-encoding", "").lower().split(",")]
+    """A function that unpacks the body, which the HTTP client then does not; None if
+    there is nothing to unpack.
+    """
+    codings = [
+        coding.strip()
+        for coding in response.headers.get("content-encoding", "").lower().split(",")
+    ]
     unpack: Unpack | None = None
     if COMPRESSED.issuperset(codings):
         del response.headers["content-encoding"]
         for _ in codings:
             unpack = _chained(unpack, _unpacker())
-    if not response.is_success and "charset" not in response.headers.get("content-type", ""):
+    if not response.is_success and "charset" not in response.headers.get(
+        "content-type", ""
+    ):
         unpack = _chained(unpack, _text_mender())
     return unpack
 
 
 def content_type(response: Any) -> str:
     """What the response says that it holds, without parameters."""
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    return (
+        str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    )
 
 
 def done(data: bytes) -> bool:
@@ -200,7 +267,9 @@ def done(data: bytes) -> bool:
 
 
 async def drain(rest: AsyncIterator[object]) -> None:
-    """Read what follows the end of an answer, whatever it is, only for its connection to be used again."""
+    """Read what follows the end of an answer, whatever it is, only for its connection
+    to be used again.
+    """
     with suppress(Exception):
         async with asyncio.timeout(MAX_DRAIN_SECONDS):
             async for _ in rest:
@@ -223,7 +292,9 @@ def _chained(first: Unpack | None, then: Unpack) -> Unpack:
 
 
 def _text_mender() -> Unpack:
-    """A function that replaces what is no UTF-8: one SDK fails at it, and the error's status and words are lost."""
+    """A function that replaces what is no UTF-8: one SDK fails at it, and the error's
+    status and words are lost.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def mend(data: bytes) -> Iterator[bytes]:
@@ -233,7 +304,9 @@ def _text_mender() -> Unpack:
 
 
 def _unpacker() -> Unpack:
-    """A function that unpacks a piece bit by bit: one of a few bytes can hold a gigabyte."""
+    """A function that unpacks a piece bit by bit: one of a few bytes can hold a
+    gigabyte.
+    """
     decompress, began = zlib.decompressobj(WBITS_AUTO), False
 
     def unpack(packed: bytes) -> Iterator[bytes]:

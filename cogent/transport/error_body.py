@@ -1,7 +1,8 @@
 """What a server says of an error, read from whatever it sends.
 
-Servers put the words under `error`, `detail`, `errors`, `message` and other names, as a string, an object or a list, as
-JSON inside a string, or as a web page. Nothing here knows a provider, and nothing here decides what an error means.
+Servers put the words under `error`, `detail`, `errors`, `message` and other names, as a
+string, an object or a list, as JSON inside a string, or as a web page. Nothing here
+knows a provider, and nothing here decides what an error means.
 """
 
 from __future__ import annotations
@@ -30,14 +31,40 @@ WORDS = (
     "description",
     "errors",
 )
-CODES = ("code", "type", "status", "error_code", "errorCode", "error_type", "status_code", "statusCode")
+CODES = (
+    "code",
+    "type",
+    "status",
+    "error_code",
+    "errorCode",
+    "error_type",
+    "status_code",
+    "statusCode",
+)
 INNER = ("error", "detail", "message", "errors", "error_message")
-NO_CODES = {"error", "errors", "fail", "failed", "about:blank"}  # say only that this is an error
+NO_CODES = {
+    "error",
+    "errors",
+    "fail",
+    "failed",
+    "about:blank",
+}  # say only that this is an error
 # Names that an answer has, and an error has not.
-ANSWER = {"choices", "candidates", "output", "content", "usage", "usageMetadata", "promptFeedback", "response", "delta"}
+ANSWER = {
+    "choices",
+    "candidates",
+    "output",
+    "content",
+    "usage",
+    "usageMetadata",
+    "promptFeedback",
+    "response",
+    "delta",
+}
 ONLY_ERRORS = ("errors", "detail", "error_message", "errorMessage", "error_msg")
 
-# The first event of a stream of events, which gateways send with the status of an error too.
+# The first event of a stream of events, which gateways send with the status of an error
+# too.
 EVENT = re.compile(r"\s*(?:event:[^\r\n]*(?:\r\n|\r|\n))?data:[ ]?([{\[][^\r\n]*)")
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.][A-Za-z0-9]+)+")
 PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
@@ -47,7 +74,9 @@ TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a server says of an error: `words` for people, and `codes`, the most specific first."""
+    """What a server says of an error: `words` for people, and `codes`, the most
+    specific first.
+    """
 
     words: str
     codes: tuple[str, ...]
@@ -64,7 +93,9 @@ def read_report(body: object) -> Report:
 
 
 def is_error(value: object) -> bool:
-    """Whether a JSON value, where an answer or a piece of one is expected, reports an error instead."""
+    """Whether a JSON value, where an answer or a piece of one is expected, reports an
+    error instead.
+    """
     if isinstance(value, list) and value:
         return isinstance(value[0], Mapping) and is_error(value[0])
     if not isinstance(value, Mapping):
@@ -74,12 +105,16 @@ def is_error(value: object) -> bool:
     if value.keys() & ANSWER:
         return False
     named = "error" in (value.get("object"), value.get("type"))
-    return named or any(value.get(name) for name in ONLY_ERRORS) or _is_flat_error(value)
+    return (
+        named or any(value.get(name) for name in ONLY_ERRORS) or _is_flat_error(value)
+    )
 
 
 def _is_flat_error(value: Mapping[object, object]) -> bool:
     """Whether this is `{"message": "...", "code": ...}`, without anything around it."""
-    return isinstance(value.get("message"), str) and ("type" not in value or value.keys() & set(CODES) != {"type"})
+    return isinstance(value.get("message"), str) and (
+        "type" not in value or value.keys() & set(CODES) != {"type"}
+    )
 
 
 def decoded(body: object) -> object:
@@ -106,7 +141,9 @@ def _words(value: object, depth: int) -> Iterator[str]:
         if text:
             yield text
     elif isinstance(value, list):
-        items = (": ".join(_distinct(_words(item, depth + 1))) for item in value[:MAX_ITEMS])
+        items = (
+            ": ".join(_distinct(_words(item, depth + 1))) for item in value[:MAX_ITEMS]
+        )
         yield from filter(None, ["; ".join(filter(None, items))])
     elif isinstance(value, Mapping):
         yield from _words_of_object(value, depth)
@@ -129,7 +166,9 @@ def _words_of_object(value: Mapping[object, object], depth: int) -> Iterator[str
                 yield f"{field}: {'; '.join(listed)}"
 
 
-def _words_of_relayed_error(value: Mapping[object, object], depth: int) -> Iterator[str]:
+def _words_of_relayed_error(
+    value: Mapping[object, object], depth: int
+) -> Iterator[str]:
     """What a router (OpenRouter) was told by the server behind it."""
     metadata = value.get("metadata")
     if isinstance(metadata, Mapping):
@@ -148,7 +187,10 @@ def _distinct(texts: Iterator[str]) -> list[str]:
 
 
 def _page_text(page: str) -> str:
-    """The title of a web page, or its text. Not cut here: half a key could not be found and taken out."""
+    """The title of a web page, or its text.
+
+    Not cut here: half a key could not be found and taken out.
+    """
     from html import unescape  # not at the top, as it is slow to import
 
     title = TITLE.search(page)
@@ -163,7 +205,9 @@ def _codes(value: object, depth: int) -> Iterator[str]:
         return
     for name in INNER:
         inner = value.get(name)
-        if not (name == "detail" and isinstance(inner, list)):  # FastAPI's: their types are those of pydantic
+        if not (
+            name == "detail" and isinstance(inner, list)
+        ):  # FastAPI's: their types are those of pydantic
             yield from _codes(inner, depth + 1)
     if isinstance(value.get("error"), str) and CODE.fullmatch(str(value["error"])):
         yield str(value["error"])
@@ -171,7 +215,9 @@ def _codes(value: object, depth: int) -> Iterator[str]:
         code = value.get(name)
         if _is_code(code):
             yield str(code)
-    yield from _codes(value.get("innererror"), depth + 1)  # Azure's, which says the same in more detail
+    yield from _codes(
+        value.get("innererror"), depth + 1
+    )  # Azure's, which says the same in more detail
 
 
 def _is_code(value: object) -> bool:

@@ -1,4 +1,5 @@
-"""What codes, words, statuses and exception classes of providers, SDKs and HTTP clients mean; data, and no decisions.
+"""What codes, words, statuses and exception classes of providers, SDKs and HTTP clients
+mean; data, and no decisions.
 
 `transport/errors.py` says in which order these tables are asked.
 """
@@ -24,10 +25,14 @@ from cogent.errors import (
 
 
 class FilterRefusal(BadRequest):
-    """A filter of the provider's refused the prompt or the answer. It never reaches the user: it ends the run."""
+    """A filter of the provider's refused the prompt or the answer.
+
+    It never reaches the user: it ends the run.
+    """
 
 
-# What a provider's code or type means, whatever the HTTP status. Codes are compared by `_normal`.
+# What a provider's code or type means, whatever the HTTP status. Codes are compared by
+# `_normal`.
 BY_CODE: dict[str, type[ModelError]] = {
     "contextlengthexceeded": ContextTooLong,
     "contextwindowexceedederror": ContextTooLong,
@@ -56,7 +61,8 @@ BY_CODE: dict[str, type[ModelError]] = {
     "toolusefailed": BadRequest,
     "cancelled": ServerError,  # by Google, with status 499
 }
-# The same for a refusal by a filter. OpenAI documents `invalid_prompt`, and the policies, as such refusals.
+# The same for a refusal by a filter. OpenAI documents `invalid_prompt`, and the
+# policies, as such refusals.
 FILTER_CODES = {
     "contentfilter",
     "contentfiltered",
@@ -80,7 +86,9 @@ FILTER_CODES = {
     "1301",  # Zhipu
 }
 # OpenRouter says `invalid_prompt` of a request that has not the form that it expects.
-PLAINLY_INVALID = re.compile(r"API request|schema|malformed|invalid[ _](type|value|input|union)", re.IGNORECASE)
+PLAINLY_INVALID = re.compile(
+    r"API request|schema|malformed|invalid[ _](type|value|input|union)", re.IGNORECASE
+)
 FILTER_WORDS = re.compile(
     r"content management policy|content filtering policy|content exists risk|inappropriate content"
     r"|datainspectionfailed|data_inspection_failed|contentpolicyviolation|content_policy_violation"
@@ -90,8 +98,16 @@ FILTER_WORDS = re.compile(
     r"|unsafe or sensitive content|不安全或敏感内容",
     re.IGNORECASE,
 )
-ABOUT_THE_CONTENT = (None, 200, 400, 403, 422, 451)  # statuses with which a filter refuses
-# What the same means only where the HTTP status says nothing: with a status that is an error, that decides.
+ABOUT_THE_CONTENT = (
+    None,
+    200,
+    400,
+    403,
+    422,
+    451,
+)  # statuses with which a filter refuses
+# What the same means only where the HTTP status says nothing: with a status that is an
+# error, that decides.
 BY_GENERIC_CODE: dict[str, type[ModelError]] = {
     "servererror": ServerError,
     "internalservererror": ServerError,
@@ -120,7 +136,13 @@ TOO_LONG_WORDS = re.compile(
     re.IGNORECASE,
 )
 OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
-ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)  # with another status, words of length mean something else
+ABOUT_THE_REQUEST = (
+    None,
+    200,
+    400,
+    413,
+    422,
+)  # with another status, words of length mean something else
 BY_STATUS: dict[int, type[ModelError]] = {
     401: AuthenticationError,
     403: PermissionDenied,
@@ -133,7 +155,8 @@ BY_STATUS: dict[int, type[ModelError]] = {
     529: Overloaded,
 }
 CONFLICT = 409  # asked again by the SDKs, so by this library too
-# Class names of the SDKs (openai, anthropic, groq) and of httpx and httpx2; the nearest base class decides.
+# Class names of the SDKs (openai, anthropic, groq) and of httpx and httpx2; the nearest
+# base class decides.
 BY_CLASS: dict[str, type[ModelError]] = {
     "APITimeoutError": ModelTimeout,
     "APIConnectionError": ConnectionFailed,
@@ -159,15 +182,28 @@ ONCE_STREAMING: dict[type[ModelError], type[ModelError]] = {
 # Asking again cannot help before somebody pays or the request changes.
 NOT_RETRYABLE_CODES = {"insufficientquota", "billingerror", "stringabovemaxlength"}
 # What stands between client and server, and what a server says that has no such path.
-NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ProxyError", "ConnectionRefusedError", "UnsupportedProtocol"}
+NO_CONNECTION = {
+    "ConnectError",
+    "ConnectTimeout",
+    "ProxyError",
+    "ConnectionRefusedError",
+    "UnsupportedProtocol",
+}
 NO_SUCH_PATH = re.compile(
     r"not found|cannot (post|get)|no route|no such (path|route|page)|(method )?not allowed|invalid url"
     r"|unknown (path|url|route|request url|endpoint)|the provider gave no reason",
     re.IGNORECASE,
 )
-NO_MORE_THAN_NOT_FOUND = re.compile(r"(404 )?not found[.!]?|the provider gave no reason", re.IGNORECASE)
+NO_MORE_THAN_NOT_FOUND = re.compile(
+    r"(404 )?not found[.!]?|the provider gave no reason", re.IGNORECASE
+)
 WRONG_PATH = (404, 405)
 SECURE = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 CLOSED = re.compile(r"disconnected|closed", re.IGNORECASE)
-SAY_NOTHING = ("Connection error.", "Request timed out.")  # what the SDKs say of every such error
-MAX_MESSAGE_CHARS = 1000  # characters; what answers instead of a provider may send a whole page
+SAY_NOTHING = (
+    "Connection error.",
+    "Request timed out.",
+)  # what the SDKs say of every such error
+MAX_MESSAGE_CHARS = (
+    1000  # characters; what answers instead of a provider may send a whole page
+)

@@ -1,8 +1,9 @@
 """Errors of SDKs, HTTP clients and providers, translated into ModelErrors by tables.
 
-The SDKs share the names and fields of their exceptions, so no SDK is imported to tell them apart. What an error means
-is asked in this order: a code that is specific, the HTTP status if it is an error (refined by the words: a 400 may say
-that the context is too long), the words, a code that is generic, the exception's class.
+The SDKs share the names and fields of their exceptions, so no SDK is imported to tell
+them apart. What an error means is asked in this order: a code that is specific, the
+HTTP status if it is an error (refined by the words: a 400 may say that the context is
+too long), the words, a code that is generic, the exception's class.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ from cogent.transport.error_tables import (
 from cogent.transport.keys import keep_secret
 
 
-def provider_error(detail: object, *, status: int | None = 200, code: str | None = None) -> ModelError:
+def provider_error(
+    detail: object, *, status: int | None = 200, code: str | None = None
+) -> ModelError:
     """The error that a provider described, as a decoded JSON value or as text.
 
-    `status` is that of the HTTP answer. With 200 it says nothing, and a number that stands for one in the body counts.
-    `code` is one that says more than those of the usual places.
+    `status` is that of the HTTP answer. With 200 it says nothing, and a number that
+    stands for one in the body counts. `code` is one that says more than those of the
+    usual places.
     """
     report = read_report(detail)
     if code is not None:
@@ -67,14 +71,20 @@ def provider_error(detail: object, *, status: int | None = 200, code: str | None
     if kind is FilterRefusal:
         return FilterRefusal(words, status=status, code=_filter_code(report))
     retryable = _retryable(report.codes, reported)
-    return kind(words, status=status, code=_code_to_show(report.codes), retryable=retryable)
+    return kind(
+        words, status=status, code=_code_to_show(report.codes), retryable=retryable
+    )
 
 
 def _reported_status(codes: Sequence[str], status: int | None) -> int | None:
-    """The status of the HTTP answer; where that is no error, the one that a code stands for, if there is such."""
+    """The status of the HTTP answer; where that is no error, the one that a code stands
+    for, if there is such.
+    """
     if status is not None and status >= 400:
         return status
-    return next((int(code) for code in codes if code.isdecimal() and len(code) == 3), status)
+    return next(
+        (int(code) for code in codes if code.isdecimal() and len(code) == 3), status
+    )
 
 
 def _code_to_show(codes: Sequence[str]) -> str | None:
@@ -84,19 +94,26 @@ def _code_to_show(codes: Sequence[str]) -> str | None:
 
 
 def raise_reported(value: object) -> None:
-    """Raise the error that a JSON value reports in the place of an answer, if it reports one."""
+    """Raise the error that a JSON value reports in the place of an answer, if it
+    reports one.
+    """
     if is_error(value):
         raise provider_error(value)
 
 
 def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
-    """The error of an SDK, of its HTTP client or of a decoder as a ModelError, with `__cause__` set.
+    """The error of an SDK, of its HTTP client or of a decoder as a ModelError, with
+    `__cause__` set.
 
-    `began` says whether the answer had begun: a connection lost after that is an interrupted stream. A key that the
-    provider repeats is taken out, and the error that shows it is not kept.
+    `began` says whether the answer had begun: a connection lost after that is an
+    interrupted stream. A key that the provider repeats is taken out, and the error that
+    shows it is not kept.
     """
-    # A ModelError may have been raised by a hook inside the SDK or its HTTP client, and wrapped by them.
-    error = next((cause for cause in _causes(error) if isinstance(cause, ModelError)), error)
+    # A ModelError may have been raised by a hook inside the SDK or its HTTP client, and
+    # wrapped by them.
+    error = next(
+        (cause for cause in _causes(error) if isinstance(cause, ModelError)), error
+    )
     translated = error if isinstance(error, ModelError) else _translate(error, began)
     if translated is not error:
         translated.__cause__, translated.__suppress_context__ = error, True
@@ -120,11 +137,22 @@ def _translate(error: Exception, began: bool) -> ModelError:
 
 
 def name_address(error: ModelError, response: Any) -> None:
-    """Add the address that was asked, where the server has no such path: `base_url` is wrong then."""
+    """Add the address that was asked, where the server has no such path: `base_url` is
+    wrong then.
+    """
     words = str(error.args[0])
-    coded = error.code not in (None, str(error.status), "NOT_FOUND") and not NO_MORE_THAN_NOT_FOUND.fullmatch(words)
+    coded = error.code not in (
+        None,
+        str(error.status),
+        "NOT_FOUND",
+    ) and not NO_MORE_THAN_NOT_FOUND.fullmatch(words)
     named = "model" in words.lower() or coded
-    if response is None or error.status not in WRONG_PATH or named or not NO_SUCH_PATH.search(words):
+    if (
+        response is None
+        or error.status not in WRONG_PATH
+        or named
+        or not NO_SUCH_PATH.search(words)
+    ):
         return
     url = response.url
     error.args = (f"{words} (asked: {_origin(url)}{url.path}; is base_url right?)",)
@@ -144,14 +172,22 @@ def _without_answer(error: Exception, began: bool) -> ModelError:
     names = {c.__name__ for e in _causes(error) for c in type(e).__mro__}
     if kind is ModelTimeout and "ConnectTimeout" in names:
         return ModelTimeout("no connection in time", kind="connect")
-    sentence = _connection_sentence(error, names) if kind is ConnectionFailed else _sentence(kind, names)
-    if kind is ServerError and isinstance(_causes(error)[-1], AttributeError | TypeError | LookupError):
+    sentence = (
+        _connection_sentence(error, names)
+        if kind is ConnectionFailed
+        else _sentence(kind, names)
+    )
+    if kind is ServerError and isinstance(
+        _causes(error)[-1], AttributeError | TypeError | LookupError
+    ):
         return kind(f"{sentence}: it is not in the provider's format")
     return kind(f"{sentence}: {_reason(error)}")
 
 
 def broken_off(error: BaseException | None) -> bool:
-    """Whether what could not be read was good as far as it came: a character, or a JSON object, without its end."""
+    """Whether what could not be read was good as far as it came: a character, or a JSON
+    object, without its end.
+    """
     if isinstance(error, UnicodeDecodeError):
         return error.reason == "unexpected end of data"
     if not isinstance(error, JSONDecodeError) or not error.doc:
@@ -178,17 +214,23 @@ def _kind(codes: Sequence[str], words: str, status: int | None) -> type[ModelErr
     return _first_known(normal, BY_GENERIC_CODE) or ServerError
 
 
-def _first_known(codes: Sequence[str], table: Mapping[str, type[ModelError]]) -> type[ModelError] | None:
+def _first_known(
+    codes: Sequence[str], table: Mapping[str, type[ModelError]]
+) -> type[ModelError] | None:
     return next((table[code] for code in codes if code in table), None)
 
 
 def _by_status(status: int, words: str) -> type[ModelError]:
     kind = BY_STATUS.get(status, ServerError if status >= 500 else BadRequest)
-    return Overloaded if kind is ServerError and OVERLOADED_WORDS.search(words) else kind
+    return (
+        Overloaded if kind is ServerError and OVERLOADED_WORDS.search(words) else kind
+    )
 
 
 def _normal(code: str) -> list[str]:
-    """A code in the spelling of the tables, and its last part: `InternalError.Algo.DataInspectionFailed`."""
+    """A code in the spelling of the tables, and its last part:
+    `InternalError.Algo.DataInspectionFailed`.
+    """
     parts = [code, code.rpartition(".")[2]] if "." in code else [code]
     return [re.sub(r"[^a-z0-9.]", "", part.lower()) for part in parts]
 
@@ -199,28 +241,41 @@ def _is_filter_refusal(codes: Sequence[str], words: str, status: int | None) -> 
     if FILTER_WORDS.search(words):
         return True
     named = FILTER_CODES.intersection(codes)
-    return bool(named) and not (named == {"invalidprompt"} and PLAINLY_INVALID.search(words))
+    return bool(named) and not (
+        named == {"invalidprompt"} and PLAINLY_INVALID.search(words)
+    )
 
 
 def _filter_code(report: Report) -> str:
-    """The provider's code for the refusal, or its words where the code says no more than that a request failed."""
-    specific = (code for code in report.codes if FILTER_CODES.intersection(_normal(code)))
+    """The provider's code for the refusal, or its words where the code says no more
+    than that a request failed.
+    """
+    specific = (
+        code for code in report.codes if FILTER_CODES.intersection(_normal(code))
+    )
     return next(specific, report.words)
 
 
 def _retryable(codes: Sequence[str], status: int | None) -> bool | None:
     """Whether asking again may help; None where the kind of the error decides."""
-    if NOT_RETRYABLE_CODES.intersection(part for code in codes for part in _normal(code)):
+    if NOT_RETRYABLE_CODES.intersection(
+        part for code in codes for part in _normal(code)
+    ):
         return False
     return True if status == CONFLICT else None
 
 
 def _by_class(error: Exception) -> type[ModelError]:
-    return next((BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in BY_CLASS), ServerError)
+    return next(
+        (BY_CLASS[c.__name__] for c in type(error).__mro__ if c.__name__ in BY_CLASS),
+        ServerError,
+    )
 
 
 def _connection_sentence(error: Exception, names: set[str]) -> str:
-    """Why there is no answer; `names` are those of the classes of the error and of its causes."""
+    """Why there is no answer; `names` are those of the classes of the error and of its
+    causes.
+    """
     where = _asked(error)
     if SECURE.search(_reason(error)):
         return f"no secure connection to the server{where}"
@@ -242,26 +297,35 @@ def _asked(error: Exception) -> str:
 
 
 def _sentence(kind: type[ModelError], names: set[str]) -> str:
-    """What went wrong, in general; `names` are those of the classes of the error and of its causes."""
+    """What went wrong, in general; `names` are those of the classes of the error and of
+    its causes.
+    """
     if kind is StreamInterrupted:
         return "the connection was lost before the answer was complete"
     if kind is ModelTimeout:
         return "no answer in time"
     if kind is ServerError:
         return (
-            "the server sent what is no JSON" if "JSONDecodeError" in names else "the server sent what cannot be read"
+            "the server sent what is no JSON"
+            if "JSONDecodeError" in names
+            else "the server sent what cannot be read"
         )
     return "the request cannot be sent"
 
 
 def _reason(error: Exception) -> str:
-    """The words of the innermost cause, which knows most, and of an error without words its name."""
+    """The words of the innermost cause, which knows most, and of an error without words
+    its name.
+    """
     causes = _causes(error)
     last = causes[-1]
     if isinstance(last, JSONDecodeError):
         return repr(last.doc[:100]) if last.doc else "it is empty"
     texts = [str(cause).strip() for cause in causes]
-    return next((text for text in reversed(texts) if text and text not in SAY_NOTHING), type(last).__name__)
+    return next(
+        (text for text in reversed(texts) if text and text not in SAY_NOTHING),
+        type(last).__name__,
+    )
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -269,17 +333,23 @@ def _causes(error: BaseException) -> list[BaseException]:
     causes = [error]
     while True:
         last = causes[-1]
-        cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        cause = last.__cause__ or (
+            None if last.__suppress_context__ else last.__context__
+        )
         if cause is None or cause in causes:
             return causes
         causes.append(cause)
 
 
 def error_body(error: Exception, status: int | None) -> object:
-    """The body of an answer that is an error, as the server sent it; None if there is none."""
+    """The body of an answer that is an error, as the server sent it; None if there is
+    none.
+    """
     response = getattr(error, "response", None)
     if status is not None and status >= 400 and response is not None:
-        with suppress(RuntimeError):  # the HTTP clients' own, where the answer was not read
+        with suppress(
+            RuntimeError
+        ):  # the HTTP clients' own, where the answer was not read
             return str(response.text) or None
     return getattr(error, "body", None)
 
@@ -289,7 +359,9 @@ def _headers(error: Exception) -> Mapping[str, str]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds or a date, RFC 9110 section 10.2.3)."""
+    """Seconds to wait, from `retry-after-ms` or `retry-after` (seconds or a date, RFC
+    9110 section 10.2.3).
+    """
     from datetime import UTC, datetime  # not at the top, as they are slow to import
     from email.utils import parsedate_to_datetime
 
@@ -302,6 +374,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         when = parsedate_to_datetime(value)
-        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+        return max(
+            0.0,
+            (
+                when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)
+            ).total_seconds(),
+        )
     except ValueError:
         return None

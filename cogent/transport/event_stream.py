@@ -1,12 +1,15 @@
 """A body of server-sent events, mended where the SDKs fail at what the format allows.
 
-- A body that begins as a JSON document or a page is no stream, and one that does not is a stream, whatever its content
-  type says: servers send events under `application/json`, `text/plain` and no type at all.
-- The SDKs silently drop a last event without the blank line that ends one. Where its data are whole, a JSON object or
-  `[DONE]`, only the line ends are missing, and they are supplied. Anything else was cut, and stays so.
-- An SDK is given whole events only, of the fields that it understands. The SDKs of OpenAI and Groq read an event
-  without data as JSON, and Groq's wraps one with a name; Gemini's reads every line as JSON that does not begin with
-  `data: `; Anthropic's drops an event without a name. All of them wait for the blank line, so holding an event back
+- A body that begins as a JSON document or a page is no stream, and one that does not is
+  a stream, whatever its content type says: servers send events under
+  `application/json`, `text/plain` and no type at all.
+- The SDKs silently drop a last event without the blank line that ends one. Where its
+  data are whole, a JSON object or `[DONE]`, only the line ends are missing, and they
+  are supplied. Anything else was cut, and stays so.
+- An SDK is given whole events only, of the fields that it understands. The SDKs of
+  OpenAI and Groq read an event without data as JSON, and Groq's wraps one with a name;
+  Gemini's reads every line as JSON that does not begin with `data: `; Anthropic's drops
+  an event without a name. All of them wait for the blank line, so holding an event back
   until then delays nothing.
 """
 
@@ -21,7 +24,11 @@ from cogent.transport.error_body import ANSWER, is_error, read_report
 from cogent.transport.errors import provider_error
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
-EVENT_ENDS = (b"\n\n", b"\n\r", b"\r\r")  # as short as they can be told, also where line ends are mixed
+EVENT_ENDS = (
+    b"\n\n",
+    b"\n\r",
+    b"\r\r",
+)  # as short as they can be told, also where line ends are mixed
 EVENT_END = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 NOT_PASSED_ON = (b"", b"id", b"retry")  # fields; a comment is a field without a name
@@ -34,7 +41,8 @@ MAX_SHOWN_BYTES = 100  # of data that are no JSON, in an error
 Reader = Literal["openai", "groq", "anthropic", "gemini"]  # whose SDK reads the events
 READ_NAMES: tuple[Reader, ...] = ("openai", "anthropic")
 READ_DONE: tuple[Reader, ...] = ("openai", "groq")
-# Whole events that an SDK reads as they are: nearly all that ever come, told apart as cheaply as can be.
+# Whole events that an SDK reads as they are: nearly all that ever come, told apart as
+# cheaply as can be.
 READABLE: dict[Reader, re.Pattern[bytes]] = {
     "openai": re.compile(rb"(?:(?:event: .+\n)?data: [{\[].*\n\r?\n)++"),
     "groq": re.compile(rb"(?:data: [{\[].*\n\r?\n)++"),
@@ -44,23 +52,34 @@ READABLE: dict[Reader, re.Pattern[bytes]] = {
 
 
 class EventStream:
-    """One such body as it comes in; `content_type` is what its head says of it, `reader` whose SDK reads it."""
+    """One such body as it comes in; `content_type` is what its head says of it,
+    `reader` whose SDK reads it.
+    """
 
     def __init__(self, content_type: str, reader: Reader) -> None:
         self.content_type = content_type
         self.reader = reader
         self.document: bytearray | None = None  # of a body that is one JSON document
-        self.in_events = True  # not a JSON document that the SDK is to read: Gemini's does
+        self.in_events = (
+            True  # not a JSON document that the SDK is to read: Gemini's does
+        )
         self.unfinished = bytearray()  # what came since the last blank line
-        self.failure: ServerError | None = None  # for an event at which the SDK would fail and close nothing
+        self.failure: ServerError | None = (
+            None  # for an event at which the SDK would fail and close nothing
+        )
 
     def begin(self, first: bytes) -> None:
-        """Look at the first bytes that are no white space. Raises ServerError for those of a page."""
+        """Look at the first bytes that are no white space.
+
+        Raises ServerError for those of a page.
+        """
         if first.startswith((b"{", b"[")):
             self.in_events = False
             other = self.content_type == JSON or self.reader != "gemini"
         else:
-            other = first.startswith(b"<") or (self.content_type != EVENTS and not _may_be_field(first))
+            other = first.startswith(b"<") or (
+                self.content_type != EVENTS and not _may_be_field(first)
+            )
         if not other:
             return
         if self.content_type == PAGE or first.startswith(b"<"):
@@ -79,14 +98,19 @@ class EventStream:
         start = max(0, len(self.unfinished) - 1)  # a blank line may be cut in two
         self.unfinished += data if self.unfinished else data.lstrip(b"\r\n")
         whole = self._take_whole_events(start)
-        if self.reader == "gemini" and self.unfinished.startswith((b"{", b"[")):  # Google's form of an error
+        if self.reader == "gemini" and self.unfinished.startswith(
+            (b"{", b"[")
+        ):  # Google's form of an error
             self.in_events = False
             whole += self.unfinished
             self.unfinished.clear()
         return whole
 
     def end(self) -> bytes:
-        """What the SDK is to be given of the last event. Raises the error that came instead of a stream."""
+        """What the SDK is to be given of the last event.
+
+        Raises the error that came instead of a stream.
+        """
         if self.document is not None:
             raise self._error_of(bytes(self.document))
         rest = bytes(self.unfinished)
@@ -96,9 +120,15 @@ class EventStream:
         return self._readable(rest)
 
     def empty(self) -> None:
-        """Called for a body without any byte. Raises ServerError if it was not even announced as a stream."""
+        """Called for a body without any byte.
+
+        Raises ServerError if it was not even announced as a stream.
+        """
         if self.content_type in (JSON, PAGE):
-            raise ServerError(f"the server sent an empty answer of type {self.content_type}", status=200)
+            raise ServerError(
+                f"the server sent an empty answer of type {self.content_type}",
+                status=200,
+            )
 
     @property
     def cut(self) -> bool:
@@ -106,23 +136,36 @@ class EventStream:
         return bool(self.unfinished.strip())
 
     def _take_whole_events(self, start: int) -> bytes:
-        """The events that are over, as the SDK reads them; `start` is where a blank line may be found."""
+        """The events that are over, as the SDK reads them; `start` is where a blank
+        line may be found.
+        """
         last = max(self.unfinished.rfind(end, start) for end in EVENT_ENDS)
         found = EVENT_END.match(self.unfinished, last) if last >= 0 else None
         if found is None:
             return b""
         whole = bytes(self.unfinished[: found.end()])
         del self.unfinished[: found.end()]
-        return whole if self._is_readable(whole) else b"".join(map(self._readable, EVENT_END.split(whole)))
+        return (
+            whole
+            if self._is_readable(whole)
+            else b"".join(map(self._readable, EVENT_END.split(whole)))
+        )
 
     def _is_usual(self, data: bytes) -> bool:
-        """Whether this is one event in the form in which nearly all come: a test that costs next to nothing."""
+        """Whether this is one event in the form in which nearly all come: a test that
+        costs next to nothing.
+        """
         if not data.endswith(b"\n\n") or data.find(b"\r") >= 0:  # `in` is slower
             return False
         if data.startswith(b"data: {"):
             return data.count(b"\n") == 2 and self.reader != "anthropic"
         name_end = data.find(b"\ndata: {")
-        return name_end > 7 and data.startswith(b"event: ") and data.count(b"\n") == 3 and self.reader in READ_NAMES
+        return (
+            name_end > 7
+            and data.startswith(b"event: ")
+            and data.count(b"\n") == 3
+            and self.reader in READ_NAMES
+        )
 
     def _is_readable(self, events: bytes) -> bool:
         """Whether the SDK reads these events as they are."""
@@ -131,13 +174,21 @@ class EventStream:
         return READABLE[self.reader].fullmatch(events) is not None
 
     def _readable(self, event: bytes) -> bytes:
-        """One event with no more than the SDK understands; nothing if that holds no data."""
+        """One event with no more than the SDK understands; nothing if that holds no
+        data.
+        """
         fields = [_field_of(line) for line in LINE_END.split(event)]
-        data = [b"data: " + value.removeprefix(b" ") for value in _values(fields, b"data")]
+        data = [
+            b"data: " + value.removeprefix(b" ") for value in _values(fields, b"data")
+        ]
         names = [b"event:" + value for value in _values(fields, b"event")]
         if not data:
-            is_event = all(name in KNOWN for name, _ in fields) and names != [b"event: error"]
-            return b"" if is_event else event + b"\n\n"  # no event, or an error without words: the SDK is to say so
+            is_event = all(name in KNOWN for name, _ in fields) and names != [
+                b"event: error"
+            ]
+            return (
+                b"" if is_event else event + b"\n\n"
+            )  # no event, or an error without words: the SDK is to say so
         if data == [b"data: [DONE]"] and self.reader not in READ_DONE:
             return b""
         if self.reader == "gemini" and self._fails_at(data[0]):
@@ -148,12 +199,16 @@ class EventStream:
         return b"\n".join(lines) + b"\n\n"
 
     def _fails_at(self, line: bytes) -> bool:
-        """Whether Gemini's SDK would fail at these data; the failure is then kept, to be raised at the end."""
+        """Whether Gemini's SDK would fail at these data; the failure is then kept, to
+        be raised at the end.
+        """
         text = line.removeprefix(b"data: ").strip()
         if text.startswith((b"{", b"[")):
             return False
         said = text[:MAX_SHOWN_BYTES].decode(errors="replace")
-        self.failure = ServerError(f"the server sent what is no JSON object: {said!r}", status=200)
+        self.failure = ServerError(
+            f"the server sent what is no JSON object: {said!r}", status=200
+        )
         return True
 
     def _error_of(self, document: bytes) -> ModelError:
@@ -164,7 +219,9 @@ class EventStream:
         if is_error(answer):
             return provider_error(answer)
         error = self._not_a_stream(document)
-        if isinstance(answer, dict) and answer.keys() & ANSWER:  # that was paid for: asking again would be paid twice
+        if (
+            isinstance(answer, dict) and answer.keys() & ANSWER
+        ):  # that was paid for: asking again would be paid twice
             error.retryable = False
         return error
 
@@ -174,13 +231,18 @@ class EventStream:
             kind = "a JSON document"
         words = read_report(body).words
         said = f": {words}" if words else ""
-        return ServerError(f"the server answered with {kind} instead of a stream{said}", status=200)
+        return ServerError(
+            f"the server answered with {kind} instead of a stream{said}", status=200
+        )
 
 
 def _may_be_field(first: bytes) -> bool:
     """Whether a body that begins so may begin with a field of an event."""
     name = LINE_END.split(first, 1)[0].partition(b":")[0]
-    return any(field.startswith(name) if len(name) == len(first) else field == name for field in KNOWN)
+    return any(
+        field.startswith(name) if len(name) == len(first) else field == name
+        for field in KNOWN
+    )
 
 
 def _field_of(line: bytes) -> tuple[bytes, bytes]:
@@ -194,9 +256,17 @@ def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 
 def _is_whole(event: bytes) -> bool:
-    """Whether the data of an event without its blank line are complete, or it has only what no SDK is given."""
-    lines = [line for line in LINE_END.split(event) if line.partition(b":")[0] not in NOT_PASSED_ON]
-    text = b"\n".join(line.removeprefix(b"data:") for line in lines if line.startswith(b"data:")).strip()
+    """Whether the data of an event without its blank line are complete, or it has only
+    what no SDK is given.
+    """
+    lines = [
+        line
+        for line in LINE_END.split(event)
+        if line.partition(b":")[0] not in NOT_PASSED_ON
+    ]
+    text = b"\n".join(
+        line.removeprefix(b"data:") for line in lines if line.startswith(b"data:")
+    ).strip()
     if not lines or text == b"[DONE]":
         return True
     if not text.startswith((b"{", b"[")):

@@ -1,4 +1,6 @@
-"""API keys are sent to their provider and shown nowhere: a server may repeat one in whatever it says."""
+"""API keys are sent to their provider and shown nowhere: a server may repeat one in
+whatever it says.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ MIN_KEY_CHARS = 8  # below this a "key" is a placeholder, and looking for it wou
 
 
 def check_key(key: object) -> None:
-    """Raise ConfigurationError for a key that no HTTP header takes; the HTTP clients' own errors would show it."""
-    if isinstance(key, str) and not (key.isascii() and key.isprintable() and key == key.strip()):
+    """Raise ConfigurationError for a key that no HTTP header takes; the HTTP clients'
+    own errors would show it.
+    """
+    if isinstance(key, str) and not (
+        key.isascii() and key.isprintable() and key == key.strip()
+    ):
         raise ConfigurationError(
             "the API key has a character that cannot be sent, perhaps a line break at its end: strip() it"
         )
@@ -29,10 +35,19 @@ def check_client(client: object) -> None:
 
 
 def keep_secret(raised: ModelError, error: BaseException, client: object) -> None:
-    """Take keys out of an error that is raised, and drop its causes, `error` and those behind it, if they show one."""
+    """Take keys out of an error that is raised, and drop its causes, `error` and those
+    behind it, if they show one.
+    """
     chain = _chain(error)
-    keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(*map(_sent, chain))
-    forms = {form for key in keys if isinstance(key, str) and len(key) >= MIN_KEY_CHARS for form in _forms(key)}
+    keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(
+        *map(_sent, chain)
+    )
+    forms = {
+        form
+        for key in keys
+        if isinstance(key, str) and len(key) >= MIN_KEY_CHARS
+        for form in _forms(key)
+    }
     for one in chain:
         _blank_headers(one)
     if not forms:
@@ -65,9 +80,11 @@ def _without(text: str, forms: set[str]) -> str:
 
 
 def forget_locals(error: BaseException) -> None:
-    """Empty the frames that an error came through, and those of its causes: tools that print tracebacks show locals.
+    """Empty the frames that an error came through, and those of its causes: tools that
+    print tracebacks show locals.
 
-    The SDKs and HTTP clients hold the key in theirs. Frames that still run, which are the caller's, keep them.
+    The SDKs and HTTP clients hold the key in theirs. Frames that still run, which are
+    the caller's, keep them.
     """
     for one in _chain(error):
         clear_frames(one.__traceback__)
@@ -79,17 +96,27 @@ def _chain(error: BaseException) -> list[BaseException]:
         behind = [one.__cause__, one.__context__]
         if isinstance(one, BaseExceptionGroup):  # of the attempts to connect, say
             behind += one.exceptions
-        chain += [e for e in behind if e is not None and not any(e is known for known in chain)]
+        chain += [
+            e
+            for e in behind
+            if e is not None and not any(e is known for known in chain)
+        ]
     return chain
 
 
 def _sent(error: BaseException) -> set[str]:
     """The secrets in the headers of the request that failed."""
-    return {str(value).rpartition(" ")[2] for name, value in _headers(error).items() if HEADER.search(name)}
+    return {
+        str(value).rpartition(" ")[2]
+        for name, value in _headers(error).items()
+        if HEADER.search(name)
+    }
 
 
 def _blank_headers(error: BaseException) -> None:
-    """Take the secrets out of the request that the SDK's error keeps: it has been sent, and is not sent again."""
+    """Take the secrets out of the request that the SDK's error keeps: it has been sent,
+    and is not sent again.
+    """
     headers = _headers(error)
     for name in [name for name in headers if HEADER.search(name)]:
         headers[name] = "[key]"
@@ -97,7 +124,9 @@ def _blank_headers(error: BaseException) -> None:
 
 def _headers(error: BaseException) -> MutableMapping[str, str]:
     try:
-        request: Any = getattr(getattr(error, "response", None), "request", None) or getattr(error, "request", None)
+        request: Any = getattr(
+            getattr(error, "response", None), "request", None
+        ) or getattr(error, "request", None)
     except RuntimeError:  # the HTTP clients' own, where no request is known
         return {}
     headers: MutableMapping[str, str] = getattr(request, "headers", {})

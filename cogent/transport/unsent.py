@@ -1,7 +1,9 @@
-"""Errors of requests that never left: what the caller wrote is wrong, and asking again cannot help.
+"""Errors of requests that never left: what the caller wrote is wrong, and asking again
+cannot help.
 
-The SDKs write a request as JSON, put its headers together and read its address before they send a byte. Each of these
-fails with an error of Python's, or of the HTTP client's, that never comes from an answer.
+The SDKs write a request as JSON, put its headers together and read its address before
+they send a byte. Each of these fails with an error of Python's, or of the HTTP
+client's, that never comes from an answer.
 """
 
 from __future__ import annotations
@@ -10,30 +12,50 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.model import Model
 from cogent.validation import UnsendableError, check_json
 
-# Class names of httpx and httpx2, and what the caller is told; their own words may show a header, and so a key.
+# Class names of httpx and httpx2, and what the caller is told; their own words may show
+# a header, and so a key.
 BY_CLASS = {
     "InvalidURL": "its address cannot be read: give base_url as a whole address like https://HOST/PATH",
     "UnsupportedProtocol": "its address has no http:// or https://: give base_url as a whole address",
     "LocalProtocolError": "a header has a character that no header takes: look at extra_headers",
 }
 # Words of Python's JSON encoder; those of its decoder are others.
-ENCODER_WORDS = ("not JSON serializable", "not JSON compliant", "keys must be str", "Circular reference detected")
+ENCODER_WORDS = (
+    "not JSON serializable",
+    "not JSON compliant",
+    "keys must be str",
+    "Circular reference detected",
+)
 
 
 def unsent(raised: Exception, error: ModelError, model: Model) -> ModelError:
     """What to raise for an error that came before anything of an answer.
 
-    `raised` is the SDK's and `error` what it was translated to, which is returned unless the request never left.
-    Raises ConfigurationError for an address or a header that cannot be used.
+    `raised` is the SDK's and `error` what it was translated to, which is returned
+    unless the request never left. Raises ConfigurationError for an address or a header
+    that cannot be used.
     """
     causes = _causes(raised)
     for cause in causes:
         words = BY_CLASS.get(type(cause).__name__)
         if words is not None:
             raise ConfigurationError(f"the request cannot be sent: {words}") from None
-    words = next((str(cause) for cause in causes if _of_the_encoder(cause) or isinstance(cause, Warning)), None)
-    if words is None and isinstance(error, ConnectionFailed) and isinstance(causes[-1], AttributeError | TypeError):
-        words = str(causes[-1])  # two SDKs call all that happens before the answer a connection error
+    words = next(
+        (
+            str(cause)
+            for cause in causes
+            if _of_the_encoder(cause) or isinstance(cause, Warning)
+        ),
+        None,
+    )
+    if (
+        words is None
+        and isinstance(error, ConnectionFailed)
+        and isinstance(causes[-1], AttributeError | TypeError)
+    ):
+        words = str(
+            causes[-1]
+        )  # two SDKs call all that happens before the answer a connection error
     if words is None:
         return error
     refused = BadRequest(f"the request cannot be sent: {_place(model) or words}")
@@ -49,7 +71,9 @@ def _causes(raised: BaseException) -> list[BaseException]:
 
 
 def _of_the_encoder(error: BaseException) -> bool:
-    return isinstance(error, TypeError | ValueError) and any(words in str(error) for words in ENCODER_WORDS)
+    return isinstance(error, TypeError | ValueError) and any(
+        words in str(error) for words in ENCODER_WORDS
+    )
 
 
 def _place(model: Model) -> str | None:

@@ -14,7 +14,14 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, pieces: Sequence[bytes], content_type: str, status: int, headers: dict[str, str], pause: float):
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        content_type: str,
+        status: int,
+        headers: dict[str, str],
+        pause: float,
+    ):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pieces, self.content_type, self.status = pieces, content_type, status
         self.headers, self.pause = headers, pause
@@ -30,8 +37,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server = self.server
-        server.requests.append(self.rfile.read(int(self.headers.get("content-length", 0))))
-        server.request_headers.append({name.lower(): value for name, value in self.headers.items()})
+        server.requests.append(
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+        )
+        server.request_headers.append(
+            {name.lower(): value for name, value in self.headers.items()}
+        )
         server.connections.add(self.client_address)
         self.send_response(server.status)
         self.send_header("content-type", server.content_type)
@@ -81,4 +92,7 @@ def report(expected: object, seen: object, described: object) -> None:
 def _lines(value: object) -> list[str]:
     if not isinstance(value, dict):
         return [repr(value)]
-    return [f"{name if isinstance(name, str) else ', '.join(name)}: {one!r}" for name, one in value.items()]
+    return [
+        f"{name if isinstance(name, str) else ', '.join(name)}: {one!r}"
+        for name, one in value.items()
+    ]

@@ -15,9 +15,19 @@ STAINLESS = {
 
 def chunk(content: str | None, finish: str | None = None) -> bytes:
     """One event."""
-    delta = {"role": "assistant"} if content is None else {"role": "assistant", "content": content}
+    delta = (
+        {"role": "assistant"}
+        if content is None
+        else {"role": "assistant", "content": content}
+    )
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    data = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    data = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+    }
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
@@ -28,8 +38,12 @@ WHOLE = A + B + END + DONE
 async def stainless(name: str, url: str) -> AsyncIterator[str]:
     """The deltas that an SDK made by Stainless gives; "no choices" for a chunk without any."""
     module, client, options = STAINLESS[name]
-    sdk = getattr(importlib.import_module(module), client)(api_key="k", base_url=url, max_retries=0, **options)
-    async for event in await sdk.chat.completions.create(model="m", messages=MESSAGES, stream=True):
+    sdk = getattr(importlib.import_module(module), client)(
+        api_key="k", base_url=url, max_retries=0, **options
+    )
+    async for event in await sdk.chat.completions.create(
+        model="m", messages=MESSAGES, stream=True
+    ):
         choices = getattr(event, "choices", None)
         yield (choices[0].delta.content or "") if choices else "no choices"
 
@@ -38,7 +52,9 @@ async def mistral(url: str) -> AsyncIterator[str]:
     """The same for mistralai."""
     from mistralai.client import Mistral
 
-    async for event in await Mistral(api_key="k", server_url=url).chat.stream_async(model="m", messages=MESSAGES):
+    async for event in await Mistral(api_key="k", server_url=url).chat.stream_async(
+        model="m", messages=MESSAGES
+    ):
         yield event.data.choices[0].delta.content or ""
 
 
@@ -46,7 +62,9 @@ async def hugging_face(url: str) -> AsyncIterator[str]:
     """The same for huggingface_hub."""
     from huggingface_hub import AsyncInferenceClient
 
-    client = AsyncInferenceClient(base_url=url, api_key="k")  # its stream does not keep it alive
+    client = AsyncInferenceClient(
+        base_url=url, api_key="k"
+    )  # its stream does not keep it alive
     async for event in await client.chat_completion(MESSAGES, stream=True):
         yield (event.choices[0].delta.content or "") if event.choices else "no choices"
 
@@ -56,8 +74,14 @@ async def openrouter(url: str) -> AsyncIterator[str]:
     from openrouter import OpenRouter
 
     async with OpenRouter(api_key="k", server_url=url) as client:
-        async for event in await client.chat.send_async(messages=MESSAGES, model="m", stream=True):
-            yield (event.choices[0].delta.content or "") if event.choices else "no choices"
+        async for event in await client.chat.send_async(
+            messages=MESSAGES, model="m", stream=True
+        ):
+            yield (
+                (event.choices[0].delta.content or "")
+                if event.choices
+                else "no choices"
+            )
 
 
 async def read(deltas: AsyncIterator[str]) -> str:

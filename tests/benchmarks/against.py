@@ -58,21 +58,36 @@ async def _measure(name: str, url: str, rounds: int) -> Peer:
 
 def _cases(python: str, name: str, url: str) -> Iterator[Case]:
     def both(kind: str, figures: tuple[Figure, ...], *counts: int) -> Case:
-        ours, theirs = (partial(child, python, who, kind, url, *counts) for who in (name, "by_hand"))
-        return Case(figures, ours, theirs, warm=kind != "text")  # the first case warms the disk for all
+        ours, theirs = (
+            partial(child, python, who, kind, url, *counts) for who in (name, "by_hand")
+        )
+        return Case(
+            figures, ours, theirs, warm=kind != "text"
+        )  # the first case warms the disk for all
 
     yield both("text", (Figure(f"{name}: text", "us CPU per delta"),))
     yield both("round_trip", (Figure(f"{name}: tool round trip", "ms CPU"),))
     yield both("cold", (Figure(f"{name}: cold", "ms CPU up to the first token"),))
-    yield both("many", many_figures(f"{name}: {STREAMS} streams", (None, None, None)), STREAMS)
+    yield both(
+        "many", many_figures(f"{name}: {STREAMS} streams", (None, None, None)), STREAMS
+    )
 
 
 def environment(name: str) -> str:
     """The Python of the peer's environment, which is made where it is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    python = CACHE / name / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python = (
+        CACHE
+        / name
+        / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    )
     if not python.exists():
-        _uv("venv", "--python", f"{sys.version_info.major}.{sys.version_info.minor}", name)
+        _uv(
+            "venv",
+            "--python",
+            f"{sys.version_info.major}.{sys.version_info.minor}",
+            name,
+        )
     packages = PACKAGES.get(name) or ["--editable", f"{ROOT}[openai-chat]"]
     _uv("pip", "install", "--python", str(python), *packages)
     return str(python)
@@ -80,29 +95,55 @@ def environment(name: str) -> str:
 
 def _uv(*arguments: str) -> None:
     # Not in this project's folder, where its settings would hold.
-    ended = subprocess.run(["uv", "--quiet", *arguments], cwd=CACHE, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["uv", "--quiet", *arguments],
+        cwd=CACHE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if ended.returncode:
-        raise RuntimeError(f"uv {arguments[0]} failed: {' '.join(ended.stderr.split())}")
+        raise RuntimeError(
+            f"uv {arguments[0]} failed: {' '.join(ended.stderr.split())}"
+        )
 
 
 def _version(python: str, name: str) -> str:
     package = PACKAGES.get(name, ["cogent-ai"])[0].partition("[")[0]
     code = f"import importlib.metadata as m; print(m.version({package!r}), '(openai ' + m.version('openai') + ')')"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def summary(peers: list[Peer]) -> str:
     """One line for each peer with its ratios to the loop by hand, and whether any is below cogent's."""
     ours = next(peer for peer in peers if peer.name == COGENT)
     kinds = [outcome.name.removeprefix(f"{COGENT}: ") for outcome in ours.outcomes]
-    lines = ["ratio to the loop by hand".ljust(40) + "".join(f"{kind.removeprefix('200 '):>21}" for kind in kinds)]
+    lines = [
+        "ratio to the loop by hand".ljust(40)
+        + "".join(f"{kind.removeprefix('200 '):>21}" for kind in kinds)
+    ]
     below = []
     for peer in peers:
-        ratios = {outcome.name.removeprefix(f"{peer.name}: "): outcome.ratio for outcome in peer.outcomes}
-        cells = "".join(f"{ratios[kind]:21.3f}" if kind in ratios else f"{'-':>21}" for kind in kinds)
+        ratios = {
+            outcome.name.removeprefix(f"{peer.name}: "): outcome.ratio
+            for outcome in peer.outcomes
+        }
+        cells = "".join(
+            f"{ratios[kind]:21.3f}" if kind in ratios else f"{'-':>21}"
+            for kind in kinds
+        )
         lines.append(f"{peer.name} {peer.version}".ljust(40) + cells)
         if peer.not_measured:
             lines.append(f"  not measured: {peer.not_measured}")
-        least = {outcome.name.removeprefix(f"{COGENT}: "): outcome.ratio for outcome in ours.outcomes}
-        below += [f"{peer.name}: {kind}" for kind in ratios if peer is not ours and ratios[kind] < least[kind]]
+        least = {
+            outcome.name.removeprefix(f"{COGENT}: "): outcome.ratio
+            for outcome in ours.outcomes
+        }
+        below += [
+            f"{peer.name}: {kind}"
+            for kind in ratios
+            if peer is not ours and ratios[kind] < least[kind]
+        ]
     return "\n".join([*lines, f"less than cogent: {', '.join(below) or 'none'}"])

@@ -50,7 +50,12 @@ class Sides:
         self.client = protocol.connect(url)
         self.provider = protocol.provider
 
-    def ours(self, name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()) -> Run:
+    def ours(
+        self,
+        name: str,
+        history: Sequence[Message] = (),
+        tools: Sequence[Tool[..., Any]] = (),
+    ) -> Run:
         """Stream a run."""
         return partial(collect, self.agent(name, tools), history)
 
@@ -64,14 +69,33 @@ class Sides:
         return Agent("benchmark", model, tools=tools)
 
     def theirs(
-        self, loop: Any, name: str, history: Sequence[Message] = (), tools: Sequence[Tool[..., Any]] = ()
+        self,
+        loop: Any,
+        name: str,
+        history: Sequence[Message] = (),
+        tools: Sequence[Tool[..., Any]] = (),
     ) -> Run:
         """The same by hand, with one of the protocol's functions."""
-        messages = [{"role": m.role, "content": m.content} for m in (*history, Message("user", QUESTION))]
-        functions = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in tools]
-        return partial(loop, self.client, model=name, **self.protocol.request(messages, functions))
+        messages = [
+            {"role": m.role, "content": m.content}
+            for m in (*history, Message("user", QUESTION))
+        ]
+        functions = [
+            {"name": t.name, "description": t.description, "parameters": t.parameters}
+            for t in tools
+        ]
+        return partial(
+            loop, self.client, model=name, **self.protocol.request(messages, functions)
+        )
 
-    def case(self, name: str, what: str, samples: Sequence[Sample], goal: float | None = None, times: int = 1) -> Case:
+    def case(
+        self,
+        name: str,
+        what: str,
+        samples: Sequence[Sample],
+        goal: float | None = None,
+        times: int = 1,
+    ) -> Case:
         """A case of this protocol with one figure."""
         return Case((Figure(f"{self.provider}: {name}", what, goal),), *samples, times)
 
@@ -81,45 +105,91 @@ def text_cases(sides: Sides) -> Iterator[Case]:
     protocol, text, single = sides.protocol, f"text-{DELTAS}", f"text-{DELTAS}-1"
     our_text, typed = sides.ours(text), sides.theirs(protocol.text, text)
     goal = TEXT_GOALS[sides.provider]
-    yield sides.case("text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3)
-    one_by_one = per_delta(DELTAS, sides.ours(single), sides.theirs(protocol.text, single))
-    yield sides.case("text, one by one", "us CPU per delta; one event in a chunk of HTTP", one_by_one, times=3)
+    yield sides.case(
+        "text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3
+    )
+    one_by_one = per_delta(
+        DELTAS, sides.ours(single), sides.theirs(protocol.text, single)
+    )
+    yield sides.case(
+        "text, one by one",
+        "us CPU per delta; one event in a chunk of HTTP",
+        one_by_one,
+        times=3,
+    )
     if hasattr(protocol, "other_http") and find_spec("aiohttp"):
         _, theirs = one_by_one
         samples = [partial(over_aiohttp, protocol, sides.url, single), theirs]
-        yield sides.case("text over aiohttp", "us CPU per delta; one event in a chunk of HTTP", samples, times=3)
+        yield sides.case(
+            "text over aiohttp",
+            "us CPU per delta; one event in a chunk of HTTP",
+            samples,
+            times=3,
+        )
     if hasattr(protocol, "floor"):
         floor = sides.theirs(protocol.floor, text)
-        yield sides.case("floor", "us CPU per delta; ours: the SDK's dicts", per_delta(DELTAS, floor, typed))
+        yield sides.case(
+            "floor",
+            "us CPU per delta; ours: the SDK's dicts",
+            per_delta(DELTAS, floor, typed),
+        )
         above = per_delta(DELTAS, our_text, floor)
-        yield sides.case("above floor", "us CPU per delta; theirs: the SDK's dicts", above, times=3)
+        yield sides.case(
+            "above floor", "us CPU per delta; theirs: the SDK's dicts", above, times=3
+        )
     short = f"text-{ROUND_TRIP}"
     both = sides.ours_plain(short), sides.theirs(protocol.plain, short)
-    yield sides.case("plain transport", "ms CPU", per_run(*both, repeated=REPEATED), times=2)
+    yield sides.case(
+        "plain transport", "ms CPU", per_run(*both, repeated=REPEATED), times=2
+    )
 
 
 def tool_cases(sides: Sides) -> Iterator[Case]:
     """A call, its tool and the answer, with arguments in a few pieces and in many."""
     goal = ROUND_TRIP_GOALS.get(sides.provider)
-    for pieces, name, repeated in ((4, "tool round trip", REPEATED), (1_000, "1,000 argument deltas", 1)):
+    for pieces, name, repeated in (
+        (4, "tool round trip", REPEATED),
+        (1_000, "1,000 argument deltas", 1),
+    ):
         if pieces == 4 or not sides.protocol.whole_calls:
             answer = f"call-{pieces}"
-            both = sides.ours(answer, tools=[measure]), sides.theirs(sides.protocol.round_trip, answer, tools=[measure])
+            both = (
+                sides.ours(answer, tools=[measure]),
+                sides.theirs(sides.protocol.round_trip, answer, tools=[measure]),
+            )
             samples = per_run(*both, repeated=repeated)
-            yield sides.case(name, "ms CPU", samples, goal if pieces == 4 else None, times=2)
+            yield sides.case(
+                name, "ms CPU", samples, goal if pieces == 4 else None, times=2
+            )
 
 
 def size_cases(sides: Sides) -> Iterator[Case]:
     """What must not cost more than in proportion: a longer answer, a long history, many tools."""
     fewest, *lengths = LENGTHS
     for many in lengths:
-        samples = per_delta(many, sides.ours(f"text-{many}")) + per_delta(fewest, sides.ours(f"text-{fewest}"))
-        yield sides.case(f"{many:,} deltas", f"us CPU per delta; theirs: ours of {fewest:,}", samples, FLAT)
-    history = [Message("assistant" if n % 2 else "user", f"Message {n}. " * 10) for n in range(200)]
+        samples = per_delta(many, sides.ours(f"text-{many}")) + per_delta(
+            fewest, sides.ours(f"text-{fewest}")
+        )
+        yield sides.case(
+            f"{many:,} deltas",
+            f"us CPU per delta; theirs: ours of {fewest:,}",
+            samples,
+            FLAT,
+        )
+    history = [
+        Message("assistant" if n % 2 else "user", f"Message {n}. " * 10)
+        for n in range(200)
+    ]
     tools = [tool(name=f"tool_{n}")(measure.function) for n in range(100)]
     short = f"text-{ROUND_TRIP}"
-    for name, given in (("200 messages", {"history": history}), ("100 tools", {"tools": tools})):
-        both = sides.ours(short, **given), sides.theirs(sides.protocol.text, short, **given)
+    for name, given in (
+        ("200 messages", {"history": history}),
+        ("100 tools", {"tools": tools}),
+    ):
+        both = (
+            sides.ours(short, **given),
+            sides.theirs(sides.protocol.text, short, **given),
+        )
         yield sides.case(name, "ms CPU", per_run(*both, repeated=5))
 
 
@@ -154,7 +224,11 @@ async def collect(agent: Agent, history: Sequence[Message]) -> str:
 async def over_aiohttp(protocol: Any, url: str, name: str) -> tuple[float]:
     """A sample of a run over the SDK's other HTTP client, which is made, used once before, and closed."""
     async with protocol.connect(url, http_client=protocol.other_http()) as client:
-        run = partial(collect, Agent("benchmark", Model(f"{protocol.provider}:{name}", client=client)), ())
+        run = partial(
+            collect,
+            Agent("benchmark", Model(f"{protocol.provider}:{name}", client=client)),
+            (),
+        )
         await run()
         return await cpu(run, DELTAS, 1e-6 * DELTAS)
 

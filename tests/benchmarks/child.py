@@ -16,7 +16,10 @@ from answers import QUESTION, ROUND_TRIP, result, words
 DELTAS = 2_000
 RUNS = 3
 ROUND_TRIPS = 20
-PACED, PACED_DELTAS = "text-200-4-50", 200  # an answer that takes two and a half seconds
+PACED, PACED_DELTAS = (
+    "text-200-4-50",
+    200,
+)  # an answer that takes two and a half seconds
 HELD = "text-100-4-600000"  # one that stops after its first deltas
 ENOUGH = 64 * 2**20  # bytes that tell more than what the allocator takes at once
 
@@ -60,7 +63,9 @@ async def checked(ask: peers.Ask, deltas: int) -> None:
 async def cold(who: str, url: str) -> list[float]:
     """Milliseconds of CPU from the start of the process to the first token."""
     spent: list[float] = []
-    await getattr(peers, who)(url, f"text-{ROUND_TRIP}", [])(lambda _: spent.append(process_time()))
+    await getattr(peers, who)(url, f"text-{ROUND_TRIP}", [])(
+        lambda _: spent.append(process_time())
+    )
     return [1e3 * spent[0]]
 
 
@@ -136,7 +141,9 @@ async def kept(who: str, url: str) -> list[float]:
 async def _our_chunks(url: str, model: str) -> list[object]:
     from cogent import Agent, Model
 
-    agent = Agent("benchmark", Model(f"openai-chat:{model}", api_key="none", base_url=url))
+    agent = Agent(
+        "benchmark", Model(f"openai-chat:{model}", api_key="none", base_url=url)
+    )
     async with agent, agent.run_stream(QUESTION) as stream:
         return [chunk async for chunk in stream]
 
@@ -147,7 +154,10 @@ async def _their_chunks(url: str, model: str) -> list[object]:
     async with AsyncOpenAI(api_key="none", base_url=url) as client:
         messages = [{"role": "user", "content": QUESTION}]
         return [
-            chunk async for chunk in await client.chat.completions.create(messages=messages, model=model, stream=True)
+            chunk
+            async for chunk in await client.chat.completions.create(
+                messages=messages, model=model, stream=True
+            )
         ]
 
 
@@ -158,7 +168,9 @@ def memory(kind: str) -> float:
     """
     try:
         with open("/proc/self/status") as status:
-            return 1024 * next(float(line.split()[1]) for line in status if line.startswith(kind))
+            return 1024 * next(
+                float(line.split()[1]) for line in status if line.startswith(kind)
+            )
     except OSError:
         import resource
 

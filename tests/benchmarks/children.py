@@ -13,8 +13,20 @@ from compare import Case, Figure, Sample
 from server import most_at_once
 
 HERE = Path(__file__).parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cogent-benchmarks"
-NEVER_IMPORTED = ["openai", "anthropic", "groq", "ollama", "google.genai", "xllamacpp", "httpx", "httpx2"]
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    / "cogent-benchmarks"
+)
+NEVER_IMPORTED = [
+    "openai",
+    "anthropic",
+    "groq",
+    "ollama",
+    "google.genai",
+    "xllamacpp",
+    "httpx",
+    "httpx2",
+]
 STREAMS = 500
 
 
@@ -23,31 +35,57 @@ def cases(url: str) -> Iterator[Case]:
     bare = Figure("import", "ms CPU above bare Python; theirs: `import openai`")
     yield Case((bare,), partial(import_cpu, "cogent"), partial(import_cpu, "openai"))
     first = Figure("cold", "ms CPU up to the first token of openai", 1.05)
-    yield Case((first,), partial(cold, "ours", url), partial(cold, "theirs", url), times=2)
+    yield Case(
+        (first,), partial(cold, "ours", url), partial(cold, "theirs", url), times=2
+    )
     chat = Figure("cold, openai-chat", "ms CPU up to the first token", 1.05)
     yield Case((chat,), *both("cold", url), times=2)
-    yield Case(many_figures(f"{STREAMS} streams", (0.30, 1.0, None)), *both("many", url, STREAMS))
+    yield Case(
+        many_figures(f"{STREAMS} streams", (0.30, 1.0, None)),
+        *both("many", url, STREAMS),
+    )
     yield Case((Figure("idle agent", "bytes; theirs: a client"),), *both("agents", url))
-    yield Case((Figure("open stream", "bytes for each, of openai-chat"),), *both("opened", url, STREAMS))
-    yield Case((Figure("chunk kept", "bytes for each, of openai-chat"),), *both("kept", url))
+    yield Case(
+        (Figure("open stream", "bytes for each, of openai-chat"),),
+        *both("opened", url, STREAMS),
+    )
+    yield Case(
+        (Figure("chunk kept", "bytes for each, of openai-chat"),), *both("kept", url)
+    )
 
 
 def many_figures(name: str, goals: Sequence[float | None]) -> tuple[Figure, ...]:
     """What `child.py many` tells."""
-    whats = (("CPU", "s CPU, of openai-chat"), ("peak memory", "MB, the whole process"), ("p99", "ms to first token"))
-    return tuple(Figure(f"{name}: {kind}", what, goal) for (kind, what), goal in zip(whats, goals, strict=True))
+    whats = (
+        ("CPU", "s CPU, of openai-chat"),
+        ("peak memory", "MB, the whole process"),
+        ("p99", "ms to first token"),
+    )
+    return tuple(
+        Figure(f"{name}: {kind}", what, goal)
+        for (kind, what), goal in zip(whats, goals, strict=True)
+    )
 
 
 def both(kind: str, url: str, *counts: int) -> tuple[Sample, Sample]:
     """Samples of cogent and of the loop written by hand."""
-    one, other = (partial(child, sys.executable, who, kind, url, *counts) for who in ("cogent", "by_hand"))
+    one, other = (
+        partial(child, sys.executable, who, kind, url, *counts)
+        for who in ("cogent", "by_hand")
+    )
     return one, other
 
 
-async def child(python: str, who: str, kind: str, url: str, *counts: int) -> list[float]:
+async def child(
+    python: str, who: str, kind: str, url: str, *counts: int
+) -> list[float]:
     """The figures of a new process; there must have been as many streams at once as were asked for."""
     most_at_once(url)
-    figures = json.loads(_output(python, str(HERE / "child.py"), who, kind, url, *map(str, counts)).splitlines()[-1])
+    figures = json.loads(
+        _output(
+            python, str(HERE / "child.py"), who, kind, url, *map(str, counts)
+        ).splitlines()[-1]
+    )
     if counts and (most := most_at_once(url)) < counts[0]:
         raise RuntimeError(f"only {most} of {counts[0]} streams were open at once")
     return [float(figure) for figure in figures]
@@ -73,9 +111,17 @@ async def cold(who: str, url: str) -> tuple[float]:
 
 def _output(*command: str) -> str:
     # As installed programs run: with bytecode, which the round that does not count leaves there.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONDONTWRITEBYTECODE"
+    }
     env = {**kept, "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=600)
+    ended = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=600
+    )
     if ended.returncode:
-        raise RuntimeError((ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1])
+        raise RuntimeError(
+            (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        )
     return ended.stdout

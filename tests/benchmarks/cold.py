@@ -20,7 +20,9 @@ async def theirs(url: str) -> None:
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(api_key="none", base_url=url) as client:
-        async for event in await client.responses.create(model=NAME, input=QUESTION, stream=True):
+        async for event in await client.responses.create(
+            model=NAME, input=QUESTION, stream=True
+        ):
             if event.type == "response.output_text.delta":
                 print(process_time(), event.delta)
 

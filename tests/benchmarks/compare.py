@@ -50,7 +50,11 @@ class Outcome:
 
     def __str__(self) -> str:
         figures = f"{self.ours:10.2f} {self.theirs:10.2f} {self.ratio:7.3f} {self.least:7.3f} {self.most:7.3f}"
-        goal = "" if self.goal is None else f"{self.goal:.2f} {'yes' if self.ratio <= self.goal else 'NO'}"
+        goal = (
+            ""
+            if self.goal is None
+            else f"{self.goal:.2f} {'yes' if self.ratio <= self.goal else 'NO'}"
+        )
         return f"{self.name:35} {figures} {goal:>8}  {self.what}"
 
 
@@ -67,7 +71,9 @@ async def compare(case: Case, rounds: int) -> list[Outcome]:
         turns = [(ours, case.ours), (theirs, case.theirs)]
         for samples, sample in reversed(turns) if number % 2 else turns:
             samples.append(await sample())
-    columns = zip(case.figures, zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
+    columns = zip(
+        case.figures, zip(*ours, strict=True), zip(*theirs, strict=True), strict=True
+    )
     return [outcome(figure, our, their) for figure, our, their in columns]
 
 
@@ -75,4 +81,6 @@ def outcome(figure: Figure, ours: Sequence[float], theirs: Sequence[float]) -> O
     """What the samples of both sides come to."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     middle = median(ours), median(theirs), median(ratios)
-    return Outcome(figure.name, figure.what, *middle, min(ratios), max(ratios), figure.goal)
+    return Outcome(
+        figure.name, figure.what, *middle, min(ratios), max(ratios), figure.goal
+    )

@@ -29,22 +29,33 @@ PACKAGES = {
 }
 """What the registry calls them, their own package first."""
 
-PARAMETERS = {"type": "object", "properties": {"asked": {"type": "string"}}, "required": ["asked"]}
+PARAMETERS = {
+    "type": "object",
+    "properties": {"asked": {"type": "string"}},
+    "required": ["asked"],
+}
 
 
 def by_hand(url: str, model: str, tools: Tools) -> Ask:
     from openai import AsyncOpenAI
 
-    create = AsyncOpenAI(api_key="none", base_url=url, max_retries=0).chat.completions.create
+    create = AsyncOpenAI(
+        api_key="none", base_url=url, max_retries=0
+    ).chat.completions.create
     return _loop(create, tools, model=model, stream_options={"include_usage": True})
 
 
 def _loop(create: Callable[..., Awaitable[Any]], tools: Tools, **options: Any) -> Ask:
     """What has to be written where there are typed chunks and nothing else."""
     named = {tool.__name__: tool for tool in tools}
-    functions = [{"name": name, "description": tool.__doc__, "parameters": PARAMETERS} for name, tool in named.items()]
+    functions = [
+        {"name": name, "description": tool.__doc__, "parameters": PARAMETERS}
+        for name, tool in named.items()
+    ]
     if functions:
-        options["tools"] = [{"type": "function", "function": function} for function in functions]
+        options["tools"] = [
+            {"type": "function", "function": function} for function in functions
+        ]
 
     async def ask(heard: Heard) -> None:
         messages: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}]
@@ -58,12 +69,22 @@ def _loop(create: Callable[..., Awaitable[Any]], tools: Tools, **options: Any) -
                 if delta.content:
                     heard(delta.content)
                 for call in delta.tool_calls or ():
-                    new = {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": ""}}
-                    calls.setdefault(call.index, new)["function"]["arguments"] += call.function.arguments or ""
+                    new = {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.function.name, "arguments": ""},
+                    }
+                    calls.setdefault(call.index, new)["function"]["arguments"] += (
+                        call.function.arguments or ""
+                    )
             messages.append({"role": "assistant", "tool_calls": [*calls.values()]})
             for call in calls.values():
-                output = await named[call["function"]["name"]](**json.loads(call["function"]["arguments"]))
-                messages.append({"role": "tool", "tool_call_id": call["id"], "content": output})
+                output = await named[call["function"]["name"]](
+                    **json.loads(call["function"]["arguments"])
+                )
+                messages.append(
+                    {"role": "tool", "tool_call_id": call["id"], "content": output}
+                )
 
     return ask
 
@@ -71,7 +92,11 @@ def _loop(create: Callable[..., Awaitable[Any]], tools: Tools, **options: Any) -
 def cogent(url: str, model: str, tools: Tools) -> Ask:
     from cogent import Agent, Model
 
-    agent = Agent("benchmark", Model(f"openai-chat:{model}", api_key="none", base_url=url), tools=tools)
+    agent = Agent(
+        "benchmark",
+        Model(f"openai-chat:{model}", api_key="none", base_url=url),
+        tools=tools,
+    )
 
     async def ask(heard: Heard) -> None:
         async with agent.run_stream(QUESTION) as stream:
@@ -87,7 +112,10 @@ def pydantic_ai(url: str, model: str, tools: Tools) -> Ask:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    agent = Agent(OpenAIChatModel(model, provider=OpenAIProvider(base_url=url, api_key="none")), tools=tools)
+    agent = Agent(
+        OpenAIChatModel(model, provider=OpenAIProvider(base_url=url, api_key="none")),
+        tools=tools,
+    )
 
     async def ask(heard: Heard) -> None:
         async with agent.run_stream(QUESTION) as stream:
@@ -98,16 +126,29 @@ def pydantic_ai(url: str, model: str, tools: Tools) -> Ask:
 
 
 def openai_agents(url: str, model: str, tools: Tools) -> Ask:
-    from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+    from agents import (
+        Agent,
+        OpenAIChatCompletionsModel,
+        Runner,
+        function_tool,
+        set_tracing_disabled,
+    )
     from openai import AsyncOpenAI
 
     set_tracing_disabled(True)
-    chat = OpenAIChatCompletionsModel(model, AsyncOpenAI(api_key="none", base_url=url, max_retries=0))
-    agent = Agent("benchmark", model=chat, tools=[function_tool(tool) for tool in tools])
+    chat = OpenAIChatCompletionsModel(
+        model, AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
+    )
+    agent = Agent(
+        "benchmark", model=chat, tools=[function_tool(tool) for tool in tools]
+    )
 
     async def ask(heard: Heard) -> None:
         async for event in Runner.run_streamed(agent, QUESTION).stream_events():
-            if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+            if (
+                event.type == "raw_response_event"
+                and event.data.type == "response.output_text.delta"
+            ):
                 heard(event.data.delta)
 
     return ask
@@ -116,7 +157,9 @@ def openai_agents(url: str, model: str, tools: Tools) -> Ask:
 def langchain(url: str, model: str, tools: Tools) -> Ask:
     from langchain_openai import ChatOpenAI
 
-    chat = ChatOpenAI(model=model, api_key="none", base_url=url, max_retries=0, stream_usage=True)
+    chat = ChatOpenAI(
+        model=model, api_key="none", base_url=url, max_retries=0, stream_usage=True
+    )
     if not tools:
 
         async def ask(heard: Heard) -> None:
@@ -143,7 +186,14 @@ def litellm(url: str, model: str, tools: Tools) -> Ask:
     from litellm import acompletion
 
     usage = {"include_usage": True}
-    return _loop(acompletion, tools, model=f"openai/{model}", api_base=url, api_key="none", stream_options=usage)
+    return _loop(
+        acompletion,
+        tools,
+        model=f"openai/{model}",
+        api_base=url,
+        api_key="none",
+        stream_options=usage,
+    )
 
 
 def any_llm(url: str, model: str, tools: Tools) -> Ask:
@@ -201,11 +251,15 @@ def strands(url: str, model: str, tools: Tools) -> Ask:
     from strands import Agent, tool
     from strands.models.openai import OpenAIModel
 
-    chat = OpenAIModel(AsyncOpenAI(api_key="none", base_url=url, max_retries=0), model_id=model)
+    chat = OpenAIModel(
+        AsyncOpenAI(api_key="none", base_url=url, max_retries=0), model_id=model
+    )
     decorated = [tool(function) for function in tools]
 
     async def ask(heard: Heard) -> None:
-        agent = Agent(chat, tools=decorated, callback_handler=None)  # it remembers what was said, and asks one thing
+        agent = Agent(
+            chat, tools=decorated, callback_handler=None
+        )  # it remembers what was said, and asks one thing
         async for event in agent.stream_async(QUESTION):
             if "data" in event:
                 heard(event["data"])

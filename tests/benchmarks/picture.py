@@ -36,7 +36,9 @@ def bars(axes: Any, title: str, rows: list[tuple[str, float, bool]]) -> None:
     labels, ratios, own = zip(*rows, strict=True)
     places = range(len(rows))
     for place, ratio in zip(places, ratios, strict=True):
-        axes.barh(place, ratio - 1, left=1, height=0.68, color=OURS if own[place] else OTHERS)
+        axes.barh(
+            place, ratio - 1, left=1, height=0.68, color=OURS if own[place] else OTHERS
+        )
         text = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
         at, side = (ratio / 1.04, "right") if ratio < 1 else (ratio * 1.04, "left")
         axes.text(at, place, text, va="center", ha=side, color=INK, fontsize=9)
@@ -45,8 +47,16 @@ def bars(axes: Any, title: str, rows: list[tuple[str, float, bool]]) -> None:
     axes.set_xlim(least / 1.6, most * 1.6)
     axes.set_yticks(places, labels, fontsize=9.5, color=INK)
     axes.invert_yaxis()
-    ticks = [tick for tick in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8) if least / 1.6 <= tick <= most * 1.6]
-    axes.set_xticks(ticks, [f"1/{round(1 / tick)}" if tick < 1 else f"{tick:.0f}" for tick in ticks], fontsize=9)
+    ticks = [
+        tick
+        for tick in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+        if least / 1.6 <= tick <= most * 1.6
+    ]
+    axes.set_xticks(
+        ticks,
+        [f"1/{round(1 / tick)}" if tick < 1 else f"{tick:.0f}" for tick in ticks],
+        fontsize=9,
+    )
     axes.minorticks_off()
     axes.axvline(1, color=LINE, linewidth=1.2)
     axes.grid(axis="x", color="#e6e8eb", linewidth=0.8)
@@ -60,7 +70,9 @@ def panels(outcomes: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, b
     """What there is to draw, as far as it was measured."""
     drawn = []
     found = {row["name"]: row["ratio"] for row in outcomes.get("rows", ())}
-    if own := [(label, found[name], True) for name, label in SHOWN.items() if name in found]:
+    if own := [
+        (label, found[name], True) for name, label in SHOWN.items() if name in found
+    ]:
         drawn.append(("cogent; 1 is a typed loop by hand over the same SDK", own))
     for kind, title in (
         ("text", "CPU per text delta over Chat Completions; 1 is the loop by hand"),
@@ -68,7 +80,11 @@ def panels(outcomes: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, b
         ("tool round trip", "CPU of a tool round trip; 1 is the loop by hand"),
     ):
         ratios = [
-            (PEER_NAMES.get(peer["name"], peer["name"]), row["ratio"], peer["name"] == "cogent")
+            (
+                PEER_NAMES.get(peer["name"], peer["name"]),
+                row["ratio"],
+                peer["name"] == "cogent",
+            )
             for peer in outcomes.get("peers", ())
             for row in peer["outcomes"]
             if row["name"] == f"{peer['name']}: {kind}"
@@ -83,7 +99,11 @@ def draw(source: Path, target: Path) -> None:
     drawn = panels(json.loads(source.read_text()))
     heights = [len(rows) + 1.6 for _, rows in drawn]
     figure, all_axes = plt.subplots(
-        len(drawn), 1, figsize=(8.4, 0.25 * sum(heights)), gridspec_kw={"height_ratios": heights}, squeeze=False
+        len(drawn),
+        1,
+        figsize=(8.4, 0.25 * sum(heights)),
+        gridspec_kw={"height_ratios": heights},
+        squeeze=False,
     )
     for axes, (title, rows) in zip(all_axes.flat, drawn, strict=True):
         bars(axes, title, rows)

@@ -36,8 +36,15 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
             print(HEADING)
             all_cases = chain(children.cases(url), cases.cases(url))
             rows = [row async for row in _rows(all_cases, options.only, options.rounds)]
-            versions = {"python": ".".join(map(str, sys.version_info[:3])), **{sdk: version(sdk) for sdk in SDKS}}
-            found |= {"versions": versions, "rounds": options.rounds, "rows": [asdict(row) for row in rows]}
+            versions = {
+                "python": ".".join(map(str, sys.version_info[:3])),
+                **{sdk: version(sdk) for sdk in SDKS},
+            }
+            found |= {
+                "versions": versions,
+                "rounds": options.rounds,
+                "rows": [asdict(row) for row in rows],
+            }
         if options.peers or options.peers_only:
             peers = await against.measured(url, min(options.rounds, 3), options.only)
             print(f"\n{against.summary(peers)}")
@@ -45,7 +52,9 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-async def _rows(all_cases: Iterator[Case], only: str, rounds: int) -> AsyncIterator[Outcome]:
+async def _rows(
+    all_cases: Iterator[Case], only: str, rounds: int
+) -> AsyncIterator[Outcome]:
     for case in all_cases:
         if any(only in figure.name for figure in case.figures):
             for row in await compare(case, rounds):
@@ -55,25 +64,61 @@ async def _rows(all_cases: Iterator[Case], only: str, rounds: int) -> AsyncItera
 
 def missed(rows: list[dict[str, Any]]) -> str:
     """The rows whose ratio is above the goal."""
-    names = [row["name"] for row in rows if row["goal"] is not None and row["ratio"] > row["goal"]]
+    names = [
+        row["name"]
+        for row in rows
+        if row["goal"] is not None and row["ratio"] > row["goal"]
+    ]
     return f"goals missed: {', '.join(names) or 'none'}"
 
 
 def draw(source: Path, target: Path) -> None:
     """Draw the outcomes, with matplotlib in an environment that lasts no longer."""
-    command = ["uv", "run", "--quiet", "--no-project", "--with", "matplotlib", "python", str(HERE / "picture.py")]
-    ended = subprocess.run([*command, str(source), str(target)], capture_output=True, text=True, check=False)
-    print(f"drawn: {target.name}" if ended.returncode == 0 else f"not drawn: {ended.stderr.strip()[-300:]}")
+    command = [
+        "uv",
+        "run",
+        "--quiet",
+        "--no-project",
+        "--with",
+        "matplotlib",
+        "python",
+        str(HERE / "picture.py"),
+    ]
+    ended = subprocess.run(
+        [*command, str(source), str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(
+        f"drawn: {target.name}"
+        if ended.returncode == 0
+        else f"not drawn: {ended.stderr.strip()[-300:]}"
+    )
 
 
 def main() -> None:
     """Measure, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="NAME", help="only the cases and peers whose names contain this")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="NAME",
+        help="only the cases and peers whose names contain this",
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument("--peers", action="store_true", help="other libraries too, three rounds at most")
-    parser.add_argument("--peers-only", action="store_true", help="nothing but the other libraries")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there, not to outcomes.json")
+    parser.add_argument(
+        "--peers", action="store_true", help="other libraries too, three rounds at most"
+    )
+    parser.add_argument(
+        "--peers-only", action="store_true", help="nothing but the other libraries"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the outcomes there, not to outcomes.json",
+    )
     options = parser.parse_args()
     found = asyncio.run(measured(options))
     if "rows" in found:

@@ -23,7 +23,13 @@ from answers import RESULT, ROUND_TRIP, words
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 
 WIRES = {
     "/responses": openai_responses,
@@ -38,15 +44,21 @@ MARK = "<delta>"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 STREAMED = re.compile(rb'"stream": ?true')
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-PLAIN_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+PLAIN_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+)
 
 
 def text_events(wire: Any, deltas: list[str]) -> list[bytes]:
     """What `wire.text(*deltas)` makes, in linear time: the deltas are written into copies of one event."""
     events = wire.text(MARK)
     place = next(place for place, event in enumerate(events) if MARK.encode() in event)
-    pieces = [(events[place], delta) for delta in deltas] + [(event, "".join(deltas)) for event in events[place + 1 :]]
-    return events[:place] + [event.replace(MARK.encode(), text.encode()) for event, text in pieces]
+    pieces = [(events[place], delta) for delta in deltas] + [
+        (event, "".join(deltas)) for event in events[place + 1 :]
+    ]
+    return events[:place] + [
+        event.replace(MARK.encode(), text.encode()) for event, text in pieces
+    ]
 
 
 @lru_cache
@@ -56,11 +68,21 @@ def answer(path: str, name: str, streamed: bool) -> tuple[list[bytes], float]:
     wire = next(wire for end, wire in WIRES.items() if path.endswith(end))
     call = "call_1", "measure", json.dumps({"asked": "".join(words(int(count)))})
     if not streamed:
-        body = wire.plain_text(*words(int(count))) if kind == "text" else wire.plain_tool_calls(call)
+        body = (
+            wire.plain_text(*words(int(count)))
+            if kind == "text"
+            else wire.plain_tool_calls(call)
+        )
         return [PLAIN_HEAD % len(body) + body], 0.0
-    events = text_events(wire, words(int(count))) if kind == "text" else wire.tool_calls(call, pieces=int(count))
+    events = (
+        text_events(wire, words(int(count)))
+        if kind == "text"
+        else wire.tool_calls(call, pieces=int(count))
+    )
     size, pause = (*map(int, rest), *(EVENTS_PER_CHUNK, 0)[len(rest) :])
-    chunks = [b"".join(events[start : start + size]) for start in range(0, len(events), size)] + [b""]
+    chunks = [
+        b"".join(events[start : start + size]) for start in range(0, len(events), size)
+    ] + [b""]
     pieces = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
     pieces[0] = HEAD + pieces[0]
     return (pieces, pause / 1000) if pause else ([b"".join(pieces)], 0.0)
@@ -99,7 +121,11 @@ class Connection(asyncio.Protocol):
         Connection.answered.add(self)
         Connection.most = max(Connection.most, len(Connection.answered))
         in_path = path.rpartition("/")[2].partition(":")[0]
-        name = f"text-{ROUND_TRIP}" if RESULT.encode() in body else json.loads(body).get("model", in_path)
+        name = (
+            f"text-{ROUND_TRIP}"
+            if RESULT.encode() in body
+            else json.loads(body).get("model", in_path)
+        )
         streamed = STREAMED.search(body) is not None or ":streamGenerateContent" in path
         self.write(*answer(path, name, streamed))
 
@@ -109,7 +135,9 @@ class Connection(asyncio.Protocol):
             return
         self.transport.write(pieces[place])
         if place + 1 < len(pieces):
-            asyncio.get_running_loop().call_later(pause, self.write, pieces, pause, place + 1)
+            asyncio.get_running_loop().call_later(
+                pause, self.write, pieces, pause, place + 1
+            )
         else:
             Connection.answered.discard(self)
 

@@ -25,7 +25,13 @@ from typing import Any, Literal, Self
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.loopback import Loopback, Recorded, Reply
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 from support.wire.common import Call
 
 FORMATS = {
@@ -94,7 +100,9 @@ class Turn:
         """The answer in a format."""
         if not self.calls:
             return send.text(*self.deltas)
-        return send.tool_calls(*self.calls, text="".join(self.deltas), pieces=max(1, len(self.deltas)))
+        return send.tool_calls(
+            *self.calls, text="".join(self.deltas), pieces=max(1, len(self.deltas))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,11 @@ class Plan:
     @property
     def arguments(self) -> list[tuple[str, Any]]:
         """What each call of the run is of, and with which arguments."""
-        return [(name, json.loads(arguments)) for turn in self.turns for _, name, arguments in turn.calls]
+        return [
+            (name, json.loads(arguments))
+            for turn in self.turns
+            for _, name, arguments in turn.calls
+        ]
 
     def asked(self, body: bytes) -> int:
         """Which turn a request asks for: one more than those whose calls it has all answers to."""
@@ -130,7 +142,9 @@ def planned(order: Order) -> Plan:
 
 
 def _storm(order: Order, random: Random) -> Plan:
-    point = POINTS[order.number // 8 % len(POINTS)]  # eight wires have each point in turn
+    point = POINTS[
+        order.number // 8 % len(POINTS)
+    ]  # eight wires have each point in turn
     text = Turn(tuple(f"{order.number}-{place} " for place in range(20)))
     if point in ("head", "text"):
         return Plan((text,), point)
@@ -142,13 +156,21 @@ def _storm(order: Order, random: Random) -> Plan:
 
 def _soak(order: Order, random: Random) -> Plan:
     turns = [
-        Turn(_text(random, 0, 5), tuple(_call(random, turn, place) for place in range(random.randint(1, 3))))
+        Turn(
+            _text(random, 0, 5),
+            tuple(_call(random, turn, place) for place in range(random.randint(1, 3))),
+        )
         for turn in range(random.choices((0, 1, 2), (6, 3, 1))[0])
     ]
     turns.append(Turn(_text(random, 1, 40)))
     fault = random.choice(FAULTS) if random.random() * 100 < order.setting else ""
     failures = random.randint(1, 2) if fault == "status" else 1
-    return Plan(tuple(turns), fault=fault, broken=random.randrange(len(turns)), failures=failures)
+    return Plan(
+        tuple(turns),
+        fault=fault,
+        broken=random.randrange(len(turns)),
+        failures=failures,
+    )
 
 
 def _many(order: Order, random: Random) -> Plan:
@@ -170,7 +192,11 @@ def _word(random: Random) -> str:
 def _call(random: Random, turn: int, place: int) -> Call:
     arguments = {"text": _word(random), "count": random.randrange(10**9)}
     name = random.choice(("echo", "echo_in_thread"))
-    return f"call_{turn}_{place}", name, json.dumps(arguments, ensure_ascii=random.random() < 0.5)
+    return (
+        f"call_{turn}_{place}",
+        name,
+        json.dumps(arguments, ensure_ascii=random.random() < 0.5),
+    )
 
 
 class Faulty(Loopback):
@@ -182,15 +208,23 @@ class Faulty(Loopback):
         self.hanging: list[Recorded] = []
 
     def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
-        listener.listen(BACKLOG)  # which may be called again, and was with the small default
+        listener.listen(
+            BACKLOG
+        )  # which may be called again, and was with the small default
         super()._accept(listener, group)
 
     def next_reply(self, request: Recorded) -> Reply:
         """What the plan says."""
         self.requests.clear()  # nobody asks for them here
         if request.method == "GET":
-            self.hanging = [hanging for hanging in self.hanging if hanging.disconnected is None]
-            state = {"made": request.connection - 1, "open": self.open_connections - 1, "hanging": len(self.hanging)}
+            self.hanging = [
+                hanging for hanging in self.hanging if hanging.disconnected is None
+            ]
+            state = {
+                "made": request.connection - 1,
+                "open": self.open_connections - 1,
+                "hanging": len(self.hanging),
+            }
             return Reply(json.dumps(state), content_type="application/json")
         order = Order.found_in(request.body)
         plan = planned(order)
@@ -205,8 +239,16 @@ class Faulty(Loopback):
             return reply
         if order.kind == "many":
             return _slow(plan, send, order.setting / 1000)
-        fails = plan.fault and turn == plan.broken and self.attempts[order, turn] <= plan.failures
-        return _broken(plan, turn, send, random) if fails else _whole(plan.turns[turn].events(send), random)
+        fails = (
+            plan.fault
+            and turn == plan.broken
+            and self.attempts[order, turn] <= plan.failures
+        )
+        return (
+            _broken(plan, turn, send, random)
+            if fails
+            else _whole(plan.turns[turn].events(send), random)
+        )
 
 
 def _until(plan: Plan, turn: int, send: Any, random: Random) -> Reply:
@@ -218,7 +260,9 @@ def _until(plan: Plan, turn: int, send: Any, random: Random) -> Reply:
     if this.calls:
         return Reply(events)
     last = _place(events, this.deltas[random.randint(3, 19)])
-    return Reply(events[: last + 1], pause=random.choice((0, 0.001, 0.005)), end="stall")
+    return Reply(
+        events[: last + 1], pause=random.choice((0, 0.001, 0.005)), end="stall"
+    )
 
 
 def _slow(plan: Plan, send: Any, pause: float) -> Reply:
@@ -226,7 +270,14 @@ def _slow(plan: Plan, send: Any, pause: float) -> Reply:
     [turn] = plan.turns
     events = turn.events(send)
     first, last = _place(events, turn.deltas[0]), _place(events, turn.deltas[-1])
-    return Reply([b"".join(events[: first + 1]), *events[first + 1 : last], b"".join(events[last:])], pause=pause)
+    return Reply(
+        [
+            b"".join(events[: first + 1]),
+            *events[first + 1 : last],
+            b"".join(events[last:]),
+        ],
+        pause=pause,
+    )
 
 
 def _place(events: list[bytes], delta: str) -> int:
@@ -236,11 +287,19 @@ def _place(events: list[bytes], delta: str) -> int:
 def _whole(events: list[bytes], random: Random, **options: Any) -> Reply:
     """The events in pieces of any size, which may end in the middle of a character."""
     size = sum(map(len, events))
-    cuts = sorted(random.sample(range(1, size), min(size - 1, random.choice((0, 3, 30)))))
+    cuts = sorted(
+        random.sample(range(1, size), min(size - 1, random.choice((0, 3, 30))))
+    )
     split = random.choice((None, cuts, cuts, random.randint(20, 400)))
     # With few pieces a pause makes each arrive by itself.
     pause = random.choice((0, 0.002)) if split is cuts and len(cuts) < 10 else 0
-    return Reply(events, split=split, pause=pause, framing=random.choice(("chunked", "length")), **options)
+    return Reply(
+        events,
+        split=split,
+        pause=pause,
+        framing=random.choice(("chunked", "length")),
+        **options,
+    )
 
 
 def _broken(plan: Plan, turn: int, send: Any, random: Random) -> Reply:
@@ -249,16 +308,28 @@ def _broken(plan: Plan, turn: int, send: Any, random: Random) -> Reply:
     match plan.fault:
         case "error":
             said = this.deltas[: random.randint(0, len(this.deltas))]
-            return _whole(send.error_event("A planned fault.", error, error, after=said), random)
+            return _whole(
+                send.error_event("A planned fault.", error, error, after=said), random
+            )
         case "status":
             status = random.choice(STATUSES)
-            headers = random.choice(({}, {"retry-after-ms": "20"}, {"retry-after": "0"}))
-            return Reply(send.error_body("A planned fault.", None, error), status, "application/json", headers)
+            headers = random.choice(
+                ({}, {"retry-after-ms": "20"}, {"retry-after": "0"})
+            )
+            return Reply(
+                send.error_body("A planned fault.", None, error),
+                status,
+                "application/json",
+                headers,
+            )
     events = this.events(send)
     ends = ("stall",) if plan.fault == "stall" else ("clean", "close", "reset")
     # At any byte, or between two events, where only what is missing tells that it is a cut.
     cut = random.choice(
-        (random.randrange(sum(map(len, events))), random.choice([0, *accumulate(map(len, events[:-1]))]))
+        (
+            random.randrange(sum(map(len, events))),
+            random.choice([0, *accumulate(map(len, events[:-1]))]),
+        )
     )
     return _whole(events, random, truncate=cut, end=random.choice(ends))
 

@@ -82,10 +82,14 @@ async def first_token(agent: Agent, order: Order) -> tuple[float, str]:
                 first = first or time.monotonic() - begun
     except CogentError as error:
         return first, f"{order}: {error!r}"
-    return first, "" if text == planned(order).text else f"{order}: a wrong text: {text[:80]!r}"
+    return first, "" if text == planned(
+        order
+    ).text else f"{order}: a wrong text: {text[:80]!r}"
 
 
-async def many(url: str, wire: Wire, streams: int, pause: int = PAUSE, over: float = 0) -> Report:
+async def many(
+    url: str, wire: Wire, streams: int, pause: int = PAUSE, over: float = 0
+) -> Report:
     """Run so many streams, begun within `over` seconds, after one that does not count."""
     with complaints() as found:
         async with agents(url, [wire]) as [agent]:
@@ -97,7 +101,11 @@ async def many(url: str, wire: Wire, streams: int, pause: int = PAUSE, over: flo
     left = state(url)
     problems = [wrong for _, wrong in results if wrong]
     right = streams - len(problems)
-    problems += found + _held(before, after) + ([f"{left['open']} left at the server"] if left["open"] else [])
+    problems += (
+        found
+        + _held(before, after)
+        + ([f"{left['open']} left at the server"] if left["open"] else [])
+    )
     firsts = [first for first, _ in results]
     cuts = quantiles(firsts, n=100, method="inclusive")
     figures = cuts[49], cuts[98], max(firsts), watch.pause, watch.memory
@@ -125,7 +133,11 @@ async def _measured(
 
 def _held(before: Figures, after: Figures) -> list[str]:
     names = ("sockets", "tasks", "threads")
-    return [f"{name}: {a}, then {b}" for name, a, b in zip(names, before.held, after.held, strict=True) if b > a]
+    return [
+        f"{name}: {a}, then {b}"
+        for name, a, b in zip(names, before.held, after.held, strict=True)
+        if b > a
+    ]
 
 
 def run(wire: Wire, streams: int, pause: int = PAUSE, over: float = 0) -> Report:
@@ -138,12 +150,31 @@ def main() -> int:
     """Run, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=1000, metavar="N")
-    parser.add_argument("--wire", choices=[wire.name for wire in WIRES], help="only this one")
-    parser.add_argument("--pause", type=int, default=PAUSE, metavar="MS", help="between two of an answer's 20 deltas")
-    parser.add_argument("--over", type=float, default=0, metavar="SECONDS", help="begin them one by one in this time")
+    parser.add_argument(
+        "--wire", choices=[wire.name for wire in WIRES], help="only this one"
+    )
+    parser.add_argument(
+        "--pause",
+        type=int,
+        default=PAUSE,
+        metavar="MS",
+        help="between two of an answer's 20 deltas",
+    )
+    parser.add_argument(
+        "--over",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="begin them one by one in this time",
+    )
     options = parser.parse_args()
-    if options.wire is None:  # each in a process of its own, whose memory is nobody else's
-        return max(subprocess.call([sys.executable, *sys.argv, "--wire", wire.name]) for wire in WIRES)
+    if (
+        options.wire is None
+    ):  # each in a process of its own, whose memory is nobody else's
+        return max(
+            subprocess.call([sys.executable, *sys.argv, "--wire", wire.name])
+            for wire in WIRES
+        )
     wire = next(wire for wire in WIRES if wire.name == options.wire)
     report = run(wire, options.streams, options.pause, options.over)
     print(f"{wire.name}: {report}", *report.problems[:20], sep="\n")

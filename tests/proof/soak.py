@@ -36,7 +36,9 @@ from cogent import (
 
 AT_ONCE = 48
 LONGEST = 300.0  # seconds after which a stream counts as one that hangs
-PATIENCE = Timeout(first=1.5, stall=1.5)  # for the streams that are meant to stall, and for no others
+PATIENCE = Timeout(
+    first=1.5, stall=1.5
+)  # for the streams that are meant to stall, and for no others
 # What may be raised after a fault; a request that was refused is asked again and must be answered.
 ERRORS: dict[str, tuple[type[CogentError], ...]] = {
     "cut": (StreamInterrupted, ServerError),
@@ -106,7 +108,9 @@ def problem(plan: Plan, seen: Outcome) -> str:
     """What is wrong with an outcome; nothing if it is what the plan allows."""
     whole = [(name, given["text"], given["count"]) for name, given in plan.arguments]
     finals = [chunk.is_final for chunk in seen.chunks]
-    partial = seen.response if seen.error is None else getattr(seen.error, "partial", None)
+    partial = (
+        seen.response if seen.error is None else getattr(seen.error, "partial", None)
+    )
     told = partial is not None and partial.content == seen.seen
     if seen.error is None:
         checks = {
@@ -134,12 +138,17 @@ async def soak(url: str, streams: int, faults: int, at_once: int = AT_ONCE) -> R
     report = Report()
     tools = [echo, echo_in_thread]
     with complaints() as found:
-        async with agents(url, tools=tools) as calm, agents(url, tools=tools, timeout=PATIENCE) as hasty:
+        async with (
+            agents(url, tools=tools) as calm,
+            agents(url, tools=tools, timeout=PATIENCE) as hasty,
+        ):
 
             async def do(number: int) -> None:
                 order, place = Order("soak", number, faults), number % len(WIRES)
                 plan = planned(order)
-                seen = await outcome((hasty if plan.fault == "stall" else calm)[place], order)
+                seen = await outcome(
+                    (hasty if plan.fault == "stall" else calm)[place], order
+                )
                 end = COMPLETE if seen.error is None else type(seen.error).__name__
                 if wrong := problem(plan, seen):
                     report.wrong.append(
@@ -174,7 +183,9 @@ def main() -> int:
         print(f"{name:12}", *(f"{counts[end]:18,}" for end in ends))
     for (fault, end), count in sorted(report.faults.items()):
         print(f"{fault:8} {end:18} {count:6,}")
-    print(f"{options.streams:,} streams in {time.monotonic() - begun:.0f} s, {AT_ONCE} at once")
+    print(
+        f"{options.streams:,} streams in {time.monotonic() - begun:.0f} s, {AT_ONCE} at once"
+    )
     print(f"wrong: {len(report.wrong)}", *report.wrong[:20], sep="\n")
     return 1 if report.wrong else 0
 

@@ -87,7 +87,12 @@ def begun(wire: Wire) -> tuple[bytes, bytes]:
 def flood(wire: Wire) -> Reply:
     """Text without end, as fast as the connection takes it."""
     start, event = begun(wire)
-    return Reply([start, event * (0x10000 // len(event))], content_type=wire.mime, forever=True, pause=1e-9)
+    return Reply(
+        [start, event * (0x10000 // len(event))],
+        content_type=wire.mime,
+        forever=True,
+        pause=1e-9,
+    )
 
 
 def steady(wire: Wire) -> Reply:
@@ -105,7 +110,9 @@ def no_head(wire: Wire) -> Reply:
 
 def asking_for(*names: str) -> Answer:
     calls = [(f"call_{place}", name, "{}") for place, name in enumerate(names)]
-    return lambda wire: Reply(wire.send.tool_calls(*calls, text=TEXT, pieces=1), content_type=wire.mime)
+    return lambda wire: Reply(
+        wire.send.tool_calls(*calls, text=TEXT, pieces=1), content_type=wire.mime
+    )
 
 
 def with_text(chunk: StreamChunk) -> bool:
@@ -124,7 +131,9 @@ def never(chunk: StreamChunk) -> bool:
     return False
 
 
-def tools(*names: str, chunk: Callable[[StreamChunk], bool] = with_result, **more: Any) -> Moment:
+def tools(
+    *names: str, chunk: Callable[[StreamChunk], bool] = with_result, **more: Any
+) -> Moment:
     return Moment(asking_for(*names), chunk, names, **more)
 
 
@@ -154,8 +163,14 @@ class Scene:
     def __init__(self, stage: "Stage", wire: Wire, moment: Moment) -> None:
         self.stage, self.moment = stage, moment
         self.tasks, self.files = asyncio.all_tasks(), open_files()
-        self.agent = wire.agent(stage.server, tools=[getattr(self, name) for name in moment.calls])
-        self.reached, self.go_on, self.started = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.agent = wire.agent(
+            stage.server, tools=[getattr(self, name) for name in moment.calls]
+        )
+        self.reached, self.go_on, self.started = (
+            asyncio.Event(),
+            asyncio.Event(),
+            asyncio.Event(),
+        )
         self.release = threading.Event()
         self.seen: list[StreamChunk] = []
         self.response: Response | None = None
@@ -185,14 +200,22 @@ class Scene:
     def is_over(self) -> bool:
         """Whether the run has ended: its stream is gone, or its duration does not grow any more."""
         stream = self.known()
-        return stream is None or stream.response.metadata["duration"] == stream.response.metadata["duration"]
+        return (
+            stream is None
+            or stream.response.metadata["duration"]
+            == stream.response.metadata["duration"]
+        )
 
     def stop(self) -> None:
         """Now the stop comes."""
         self.sent = self.request.sent
         self.stopped = time.monotonic()
 
-    async def read(self, stream: AgentStream, at_the_moment: Callable[[AgentStream], Awaitable[bool]]) -> None:
+    async def read(
+        self,
+        stream: AgentStream,
+        at_the_moment: Callable[[AgentStream], Awaitable[bool]],
+    ) -> None:
         """A consumer's loop, which is left at the moment if this says so."""
         try:
             async for chunk in stream:
@@ -312,7 +335,9 @@ async def time_out(scene: Scene) -> None:
     assert limits[0].expired(), "the time-out did not expire"
 
 
-async def from_outside(scene: Scene, stop: Callable[[AgentStream], Awaitable[None]]) -> None:
+async def from_outside(
+    scene: Scene, stop: Callable[[AgentStream], Awaitable[None]]
+) -> None:
     scene.stream = scene.run()
     task = asyncio.create_task(scene.read(scene.stream, scene.wait))
     await scene.reached.wait()
@@ -352,7 +377,9 @@ async def cancel_in_a_thread(scene: Scene) -> None:
 
     async def stop(stream: AgentStream) -> None:
         def cancel() -> None:
-            loop.set_debug(True)  # in which it refuses what another thread must not do, but is slow
+            loop.set_debug(
+                True
+            )  # in which it refuses what another thread must not do, but is slow
             scene.stop()
             try:
                 stream.cancel()
@@ -416,7 +443,12 @@ WAYS = {
     "StreamingResponse": Way(leave_a_response, web=True),
     "EventSource": Way(leave_events, web=True),
 }
-PAIRS = [(way, moment) for way in WAYS for moment in MOMENTS if not WAYS[way].inside or moment not in (HEAD, BUSY)]
+PAIRS = [
+    (way, moment)
+    for way in WAYS
+    for moment in MOMENTS
+    if not WAYS[way].inside or moment not in (HEAD, BUSY)
+]
 
 
 # What is looked up afterwards
@@ -472,18 +504,42 @@ def check_response(scene: Scene, outcome: Outcome) -> None:
         outcome.faults.append("there is no response")
         return
     calls = [(name, place < moment.ran) for place, name in enumerate(moment.calls)]
-    told = [(call["name"], call["executed"]) for call in response.metadata["tool_calls"]]
-    roles = ["user", *["assistant"] * (moment.chunk is not never), *["tool"] * len(moment.calls)]
+    told = [
+        (call["name"], call["executed"]) for call in response.metadata["tool_calls"]
+    ]
+    roles = [
+        "user",
+        *["assistant"] * (moment.chunk is not never),
+        *["tool"] * len(moment.calls),
+    ]
     tokens = response.metadata["tokens"]
-    outcome.expect(response.content == "".join(chunk.content for chunk in scene.seen), "the response has another text")
-    outcome.expect(response.content.startswith(TEXT) or moment.chunk is never, "the response has not the text so far")
-    outcome.expect(response.finish_reason is None, f"it says that the run ended: {response.finish_reason}")
+    outcome.expect(
+        response.content == "".join(chunk.content for chunk in scene.seen),
+        "the response has another text",
+    )
+    outcome.expect(
+        response.content.startswith(TEXT) or moment.chunk is never,
+        "the response has not the text so far",
+    )
+    outcome.expect(
+        response.finish_reason is None,
+        f"it says that the run ended: {response.finish_reason}",
+    )
     outcome.expect(told == calls, f"it lists these calls: {told}")
-    outcome.expect([message.role for message in response.messages] == roles, "its messages are no conversation")
+    outcome.expect(
+        [message.role for message in response.messages] == roles,
+        "its messages are no conversation",
+    )
     if moment.calls:
-        outcome.expect(tokens["total_tokens"] == 18 and "estimated" not in tokens, f"the turn's tokens are {tokens}")
+        outcome.expect(
+            tokens["total_tokens"] == 18 and "estimated" not in tokens,
+            f"the turn's tokens are {tokens}",
+        )
     elif moment.chunk is not never:
-        outcome.expect(tokens.get("estimated") is True and tokens["output_tokens"] > 0, f"its tokens are {tokens}")
+        outcome.expect(
+            tokens.get("estimated") is True and tokens["output_tokens"] > 0,
+            f"its tokens are {tokens}",
+        )
 
 
 async def stop_again(scene: Scene, stream: AgentStream, outcome: Outcome) -> None:
@@ -494,8 +550,13 @@ async def stop_again(scene: Scene, stream: AgentStream, outcome: Outcome) -> Non
     rest = [chunk async for chunk in stream]
     outcome.expect(not rest, f"after the stop it still gives {len(rest)} chunks")
     before, now = scene.response, stream.response
-    outcome.expect(before and before.messages == now.messages, "a second stop changes the response")
-    outcome.expect(before and before.metadata["tokens"] == now.metadata["tokens"], "a second stop changes the tokens")
+    outcome.expect(
+        before and before.messages == now.messages, "a second stop changes the response"
+    )
+    outcome.expect(
+        before and before.metadata["tokens"] == now.metadata["tokens"],
+        "a second stop changes the tokens",
+    )
 
 
 def check_at_once(scene: Scene, outcome: Outcome) -> None:
@@ -506,7 +567,9 @@ def check_at_once(scene: Scene, outcome: Outcome) -> None:
         seen = scene.request.wait_disconnected(PATIENCE)
         outcome.expect(seen, "the connection is open when the stop has been awaited")
     elif scene.hangs:
-        outcome.expect(scene.cancelled, "the tool runs on when the stop has been awaited")
+        outcome.expect(
+            scene.cancelled, "the tool runs on when the stop has been awaited"
+        )
 
 
 async def check(scene: Scene, outcome: Outcome) -> None:
@@ -517,20 +580,33 @@ async def check(scene: Scene, outcome: Outcome) -> None:
     outcome.expect(scene.is_over(), "the run is not over")
     check_response(scene, outcome)
     if scene.moment.is_open:
-        outcome.expect(await until(lambda: scene.request.disconnected), "the server did not see the stop")
+        outcome.expect(
+            await until(lambda: scene.request.disconnected),
+            "the server did not see the stop",
+        )
     if scene.stream is not None:
         await stop_again(scene, scene.stream, outcome)
     await scene.agent.aclose()
-    outcome.expect(await until(lambda: scene.request.disconnected), "the agent's connection is still open")
-    outcome.expect(await until(lambda: open_files() == scene.files), f"{open_files() - scene.files} sockets are left")
+    outcome.expect(
+        await until(lambda: scene.request.disconnected),
+        "the agent's connection is still open",
+    )
+    outcome.expect(
+        await until(lambda: open_files() == scene.files),
+        f"{open_files() - scene.files} sockets are left",
+    )
     outcome.expect(len(scene.stage.server.requests) == 1, "the model was asked again")
     outcome.bytes = scene.request.sent - scene.sent
     most = IN_FLIGHT if scene.moment.reply is flood else 0
     outcome.expect(outcome.bytes <= most, f"the server sent {outcome.bytes} bytes more")
     ends = [scene.request.disconnected, *([scene.cancelled] if scene.hangs else [])]
     outcome.expect(None not in ends, "the tool was not cancelled")
-    outcome.seconds = max(float("inf") if end is None else end - scene.stopped for end in ends)
-    outcome.expect(outcome.seconds <= PATIENCE, f"it took {outcome.seconds:.3f} seconds")
+    outcome.seconds = max(
+        float("inf") if end is None else end - scene.stopped for end in ends
+    )
+    outcome.expect(
+        outcome.seconds <= PATIENCE, f"it took {outcome.seconds:.3f} seconds"
+    )
 
 
 @contextmanager
@@ -548,13 +624,17 @@ def complaints(loop: asyncio.AbstractEventLoop) -> Iterator[list[str]]:
     ear, hooks = Ear(logging.WARNING), (sys.unraisablehook, threading.excepthook)
     logging.root.addHandler(ear)
     sys.unraisablehook = threading.excepthook = hear
-    loop.set_exception_handler(lambda _, what: told.append(f"{what['message']}: {what.get('exception')!r}"))
+    loop.set_exception_handler(
+        lambda _, what: told.append(f"{what['message']}: {what.get('exception')!r}")
+    )
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield told
             gc.collect()
-        told += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        told += [
+            f"{warning.category.__name__}: {warning.message}" for warning in caught
+        ]
     finally:
         logging.root.removeHandler(ear)
         sys.unraisablehook, threading.excepthook = hooks
@@ -579,7 +659,9 @@ class Server(Loopback):
 
     def next_reply(self, request: Recorded) -> Reply:
         self.asked()
-        return self.answer if request is self.requests[0] else super().next_reply(request)
+        return (
+            self.answer if request is self.requests[0] else super().next_reply(request)
+        )
 
 
 class Web(uvicorn.Server):
@@ -599,7 +681,9 @@ class Stage:
 
     def __enter__(self) -> Self:
         # Nothing here needs a certificate, and reading them all takes most of the time that a client takes to be made.
-        self.exits.enter_context(patch.dict(os.environ, {"SSL_CERT_DIR": str(Path(__file__).parent)}))
+        self.exits.enter_context(
+            patch.dict(os.environ, {"SSL_CERT_DIR": str(Path(__file__).parent)})
+        )
         os.environ.pop("SSL_CERT_FILE", None)
         self.server = self.exits.enter_context(Server())
         self.runner = self.exits.enter_context(asyncio.Runner())
@@ -607,7 +691,9 @@ class Stage:
         listener = self.exits.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port = listener.getsockname()[1]
         routes = [Route("/text", self.serve_text), Route("/events", self.serve_events)]
-        self.web = Web(uvicorn.Config(Starlette(routes=routes), log_config=None, lifespan="off"))
+        self.web = Web(
+            uvicorn.Config(Starlette(routes=routes), log_config=None, lifespan="off")
+        )
         self.runner.run(self._open(listener))
         return self
 
@@ -620,7 +706,9 @@ class Stage:
         self.serving = asyncio.create_task(self.web.serve([listener]))
         await until(lambda: self.web.started)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"GET /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        writer.write(
+            b"GET /events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
         await reader.read()  # the first answer of this kind starts a task that watches for the end of the server
         writer.close()
         await writer.wait_closed()
@@ -669,16 +757,22 @@ class Stage:
             gc.collect()  # for the warnings of what was left open
             await settle()
             await until(lambda: asyncio.all_tasks() <= tasks)
-        outcome.faults += [f"{text} ({times} times)" for text, times in Counter(told).items()]
+        outcome.faults += [
+            f"{text} ({times} times)" for text, times in Counter(told).items()
+        ]
         return outcome
 
     async def _stop(self, wire: Wire, outcome: Outcome) -> None:
         way = WAYS[outcome.way]
         self.scene = scene = Scene(self, wire, MOMENTS[outcome.moment])
-        reply = steady if way.web and scene.moment.reply is flood else scene.moment.reply
+        reply = (
+            steady if way.web and scene.moment.reply is flood else scene.moment.reply
+        )
         self.server.begin(reply(wire))
         if outcome.moment == HEAD:
-            self.server.asked = lambda: self.loop.call_soon_threadsafe(scene.reached.set)
+            self.server.asked = lambda: self.loop.call_soon_threadsafe(
+                scene.reached.set
+            )
         try:
             async with asyncio.timeout(FOREVER / 10):
                 await way.act(scene)
@@ -707,14 +801,25 @@ def play_all(rounds: int, only: str) -> Iterator[Outcome]:
                         yield stage.play(wire, way, moment)
 
 
-def table(title: str, outcomes: Iterable[Outcome], rows: str, show: Callable[[list[Outcome]], str]) -> None:
+def table(
+    title: str,
+    outcomes: Iterable[Outcome],
+    rows: str,
+    show: Callable[[list[Outcome]], str],
+) -> None:
     """Print what `show` makes of the outcomes that share a provider and what `rows` names."""
     groups: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for outcome in outcomes:
         groups[getattr(outcome, rows)][outcome.wire].append(outcome)
     print(f"\n{title}\n{'':20}", *[f"{wire.name:>12}" for wire in WIRES])
     for row, cells in groups.items():
-        print(f"{row:20}", *[f"{show(cells[wire.name]) if wire.name in cells else '':>12}" for wire in WIRES])
+        print(
+            f"{row:20}",
+            *[
+                f"{show(cells[wire.name]) if wire.name in cells else '':>12}"
+                for wire in WIRES
+            ],
+        )
 
 
 def times(outcomes: list[Outcome]) -> str:
@@ -729,15 +834,38 @@ def amount(outcomes: list[Outcome]) -> str:
 
 def report(outcomes: list[Outcome], rounds: int) -> bool:
     """Print the tables, and what was wrong; returns whether nothing was."""
-    table("Milliseconds until the server saw the stop: median, maximum", outcomes, "way", times)
+    table(
+        "Milliseconds until the server saw the stop: median, maximum",
+        outcomes,
+        "way",
+        times,
+    )
     table("The same by moment", outcomes, "moment", times)
-    endless = [outcome for outcome in outcomes if MOMENTS[outcome.moment].reply is flood]
-    table("Kilobytes that a server without end sent after the stop: median, maximum", endless, "way", amount)
-    wrong, late = [one for one in outcomes if one.faults], [one for one in outcomes if one.seconds > AT_ONCE]
+    endless = [
+        outcome for outcome in outcomes if MOMENTS[outcome.moment].reply is flood
+    ]
+    table(
+        "Kilobytes that a server without end sent after the stop: median, maximum",
+        endless,
+        "way",
+        amount,
+    )
+    wrong, late = (
+        [one for one in outcomes if one.faults],
+        [one for one in outcomes if one.seconds > AT_ONCE],
+    )
     for one in (wrong + [one for one in late if not one.faults])[:MOST_SHOWN]:
-        print(f"\n{one.cell}: {one.seconds * 1000:.0f} ms", *one.faults, sep="\n    ", end="")
+        print(
+            f"\n{one.cell}: {one.seconds * 1000:.0f} ms",
+            *one.faults,
+            sep="\n    ",
+            end="",
+        )
     cells, all_of = len({one.cell for one in outcomes}), "not all" if late else "all"
-    print(f"\n{cells} cells, {rounds} rounds: {all_of} within {AT_ONCE * 1000:.0f} ms", end="")
+    print(
+        f"\n{cells} cells, {rounds} rounds: {all_of} within {AT_ONCE * 1000:.0f} ms",
+        end="",
+    )
     print(f" ({len(late)} stops late, {len(wrong)} wrong)" if late or wrong else "")
     return not (wrong or late)
 
@@ -747,4 +875,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="a part of 'provider, way, moment'")
     arguments = parser.parse_args()
-    sys.exit(not report(list(play_all(arguments.rounds, arguments.only)), arguments.rounds))
+    sys.exit(
+        not report(list(play_all(arguments.rounds, arguments.only)), arguments.rounds)
+    )

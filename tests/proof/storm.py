@@ -38,9 +38,21 @@ ROUND = 480  # streams between two garbage collections
 LONGEST = 60.0  # seconds after which a stream counts as one that cannot be stopped
 SETTLED = 30.0  # seconds that what is left may take to go, on a busy machine
 LOOK = 0.05  # seconds between two questions to the server
-BLOCKED = 0.2  # seconds that a function in a thread takes to end, as it cannot be cancelled
-OUTSIDE = ("cancel", "cancel from a thread", "cancel the task", "close from another task")
-INSIDE = ("drop", "close", "leave the block", "raise")  # what a consumer does when it is given a chunk
+BLOCKED = (
+    0.2  # seconds that a function in a thread takes to end, as it cannot be cancelled
+)
+OUTSIDE = (
+    "cancel",
+    "cancel from a thread",
+    "cancel the task",
+    "close from another task",
+)
+INSIDE = (
+    "drop",
+    "close",
+    "leave the block",
+    "raise",
+)  # what a consumer does when it is given a chunk
 # Caches of the interpreter and the SDKs come and go: objects in all and for each stream, and bytes.
 NOISE, NOISE_EACH, NOISE_BYTES = 400, 0.02, 24 * 1024 * 1024
 
@@ -61,7 +73,14 @@ class Figures:
         """Counted now, in a running loop."""
         gc.collect()
         tasks, threads = len(asyncio.all_tasks()), threading.active_count()
-        return cls(sockets(), tasks, threads, len(gc.get_objects()), sys.getallocatedblocks(), rss())
+        return cls(
+            sockets(),
+            tasks,
+            threads,
+            len(gc.get_objects()),
+            sys.getallocatedblocks(),
+            rss(),
+        )
 
     @property
     def held(self) -> tuple[int, int, int]:
@@ -71,9 +90,20 @@ class Figures:
     def grown(self, before: "Figures", streams: int) -> list[str]:
         """What there is more of than before, beyond what may be."""
         noise = NOISE + NOISE_EACH * streams
-        limits = {"sockets": 0, "tasks": 0, "threads": 0, "objects": noise, "blocks": 3 * noise, "rss": NOISE_BYTES}
+        limits = {
+            "sockets": 0,
+            "tasks": 0,
+            "threads": 0,
+            "objects": noise,
+            "blocks": 3 * noise,
+            "rss": NOISE_BYTES,
+        }
         more = {name: getattr(self, name) - getattr(before, name) for name in limits}
-        return [f"{more[name]:,} more {name}" for name, limit in limits.items() if more[name] > limit]
+        return [
+            f"{more[name]:,} more {name}"
+            for name, limit in limits.items()
+            if more[name] > limit
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +128,9 @@ def sockets() -> int:
 
 def rss() -> int:
     """The bytes of memory that this process has in use."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
 
 
 def state(url: str) -> dict[str, int]:
@@ -107,7 +139,9 @@ def state(url: str) -> dict[str, int]:
         return json.load(answer)
 
 
-async def settled(held: tuple[int, int, int] | None = None, wait: float = 2 * BLOCKED) -> Figures:
+async def settled(
+    held: tuple[int, int, int] | None = None, wait: float = 2 * BLOCKED
+) -> Figures:
     """The figures when they are as before, or have had long enough to be; without a before, when they keep still."""
     # The loop's own threads come as the SDKs need them, up to a number: all are there before they are counted.
     await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(64)))
@@ -127,28 +161,38 @@ def complaints() -> Iterator[list[str]]:
     loop = asyncio.get_running_loop()
     hooks = sys.unraisablehook, threading.excepthook
     loop.set_exception_handler(lambda _, told: found.append(f"the loop: {told}"))
-    sys.unraisablehook = threading.excepthook = lambda told: found.append(f"unraisable: {told}")
+    sys.unraisablehook = threading.excepthook = lambda told: found.append(
+        f"unraisable: {told}"
+    )
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             yield found
             gc.collect()
-        found += [f"{warning.category.__name__}: {warning.message}" for warning in warned]
+        found += [
+            f"{warning.category.__name__}: {warning.message}" for warning in warned
+        ]
     finally:
         loop.set_exception_handler(None)
         sys.unraisablehook, threading.excepthook = hooks
 
 
 @asynccontextmanager
-async def agents(url: str, wires: Iterable[Wire] = WIRES, **settings: Any) -> AsyncIterator[list[Agent]]:
+async def agents(
+    url: str, wires: Iterable[Wire] = WIRES, **settings: Any
+) -> AsyncIterator[list[Agent]]:
     """An agent of each wire, closed at the end."""
     server: Any = SimpleNamespace(url=url)
     async with AsyncExitStack() as stack:
-        made = [wire.agent(server, model={"max_retries": 2}, **settings) for wire in wires]
+        made = [
+            wire.agent(server, model={"max_retries": 2}, **settings) for wire in wires
+        ]
         yield [await stack.enter_async_context(agent) for agent in made]
 
 
-async def each(numbers: Iterable[int], at_once: int, do: Callable[[int], Awaitable[None]]) -> None:
+async def each(
+    numbers: Iterable[int], at_once: int, do: Callable[[int], Awaitable[None]]
+) -> None:
     """Do it with each number, with so many at once."""
     waiting = iter(numbers)
 
@@ -198,21 +242,36 @@ class Visit:
     def of(cls, order: Order) -> "Visit":
         """The visit of an order, by chance but always the same."""
         plan, random = planned(order), Random(f"leave {order}")
-        way = random.choice(OUTSIDE if plan.point in ("head", "tool") else OUTSIDE + INSIDE)
-        return cls(plan, way, random.randint(1, 3), random.choice((0, random.uniform(0, 0.05))), asyncio.Event())
+        way = random.choice(
+            OUTSIDE if plan.point in ("head", "tool") else OUTSIDE + INSIDE
+        )
+        return cls(
+            plan,
+            way,
+            random.randint(1, 3),
+            random.choice((0, random.uniform(0, 0.05))),
+            asyncio.Event(),
+        )
 
     async def made(self, agent: Agent, order: Order) -> str:
         """Run it to its end; returns what was wrong."""
         loop = asyncio.get_running_loop()
         begin = self.there.set if self.plan.point == "tool" else lambda: None
-        context = {"begin": begin, "begin_in_thread": lambda: loop.call_soon_threadsafe(begin)}
+        context = {
+            "begin": begin,
+            "begin_in_thread": lambda: loop.call_soon_threadsafe(begin),
+        }
         stream = agent.run_stream(str(order), context=context)
-        consumer = asyncio.create_task(self._leave_block(stream) if "block" in self.way else self._consume(stream))
+        consumer = asyncio.create_task(
+            self._leave_block(stream) if "block" in self.way else self._consume(stream)
+        )
         if self.plan.point == "head":
             self.there.set()
         if self.way in OUTSIDE:
             there = asyncio.create_task(self.there.wait())
-            await asyncio.wait([consumer, there], timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [consumer, there], timeout=LONGEST, return_when=asyncio.FIRST_COMPLETED
+            )
             there.cancel()
             await asyncio.sleep(self.delay)
             await self._stop(stream, consumer)
@@ -225,11 +284,18 @@ class Visit:
 
     async def _consume(self, stream: AgentStream) -> None:
         text = ""
-        before = "".join(delta for turn in self.plan.turns[:-1] for delta in turn.deltas)
+        before = "".join(
+            delta for turn in self.plan.turns[:-1] for delta in turn.deltas
+        )
         async for chunk in stream:
             text += chunk.content
-            read = text.removeprefix(before).count(" ") if text.startswith(before) else 0
-            asks, reads = self.plan.point == "calls", self.plan.point in ("text", "second")
+            read = (
+                text.removeprefix(before).count(" ") if text.startswith(before) else 0
+            )
+            asks, reads = (
+                self.plan.point == "calls",
+                self.plan.point in ("text", "second"),
+            )
             if (asks and chunk.finish_reason) or (reads and read >= self.texts):
                 self.there.set()
                 if self.way in ("drop", "leave the block"):
@@ -261,11 +327,15 @@ def _wrong(consumer: asyncio.Task[None], way: str) -> str:
     if consumer.cancelled():
         return "" if way == "cancel the task" else "it was cancelled"
     error = consumer.exception()
-    expected = {"raise": LeaveError, "cancel the task": asyncio.CancelledError}.get(way, type(None))
+    expected = {"raise": LeaveError, "cancel the task": asyncio.CancelledError}.get(
+        way, type(None)
+    )
     return "" if type(error) is expected else f"it ended with {error!r}"
 
 
-async def _batch(url: str, numbers: range, stopped: Counter[tuple[str, str]]) -> list[str]:
+async def _batch(
+    url: str, numbers: range, stopped: Counter[tuple[str, str]]
+) -> list[str]:
     problems: list[str] = []
     async with agents(url, tools=[wait, block]) as made:
 
@@ -274,7 +344,9 @@ async def _batch(url: str, numbers: range, stopped: Counter[tuple[str, str]]) ->
             visit = Visit.of(order)
             if wrong := await visit.made(made[number % len(made)], order):
                 wire = WIRES[number % len(made)].name
-                problems.append(f"{wire} {number}, at {visit.plan.point!r}, by {visit.way!r}: {wrong}")
+                problems.append(
+                    f"{wire} {number}, at {visit.plan.point!r}, by {visit.way!r}: {wrong}"
+                )
             stopped[visit.plan.point, visit.way] += 1
 
         for begin in range(numbers.start, numbers.stop, ROUND):
@@ -282,7 +354,9 @@ async def _batch(url: str, numbers: range, stopped: Counter[tuple[str, str]]) ->
             try:
                 await each(range(begin, min(begin + ROUND, numbers.stop)), AT_ONCE, do)
                 if hanging := await _hanging(url):
-                    problems.append(f"{hanging} connections of streams that were left are open")
+                    problems.append(
+                        f"{hanging} connections of streams that were left are open"
+                    )
             finally:
                 gc.enable()
                 gc.collect()
@@ -308,7 +382,11 @@ async def storm(url: str, streams: int, warm_up: int = WARM_UP) -> Report:
         problems += await _batch(url, range(streams), stopped)
         after = await settled(before.held)
     left = state(url)["open"]
-    problems += found + after.grown(before, streams) + ([f"{left} left at the server"] if left else [])
+    problems += (
+        found
+        + after.grown(before, streams)
+        + ([f"{left} left at the server"] if left else [])
+    )
     return Report(stopped, before, after, left, problems)
 
 
@@ -326,10 +404,16 @@ def main() -> int:
     begun, report = time.monotonic(), run(streams)
     for (point, way), count in sorted(report.stopped.items()):
         print(f"{point:8} {way:24} {count:6,}")
-    print(f"{report.stopped.total():,} streams in {time.monotonic() - begun:.0f} s, {AT_ONCE} at once")
+    print(
+        f"{report.stopped.total():,} streams in {time.monotonic() - begun:.0f} s, {AT_ONCE} at once"
+    )
     for name in Figures.__slots__:
-        print(f"{name:8} {getattr(report.before, name):14,} {getattr(report.after, name):14,}")
-    print(f"left open at the server: {report.left_at_server}", *report.problems, sep="\n")
+        print(
+            f"{name:8} {getattr(report.before, name):14,} {getattr(report.after, name):14,}"
+        )
+    print(
+        f"left open at the server: {report.left_at_server}", *report.problems, sep="\n"
+    )
     return 1 if report.problems else 0
 
 

@@ -28,7 +28,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Recorded, Reply
-from support.wire import anthropic_messages, chat_completions, gemini_generate, ollama_chat, openai_responses
+from support.wire import (
+    anthropic_messages,
+    chat_completions,
+    gemini_generate,
+    ollama_chat,
+    openai_responses,
+)
 
 from cogent import (
     Agent,
@@ -50,7 +56,10 @@ Json = dict[str, Any]
 Events = list[bytes]
 
 ASKED_AGAIN = 3  # of so many cells, one is gone on with
-AT_ONCE, WAITING_AT_ONCE = 16, 64  # cells that share the loop, and such as do nothing but wait
+AT_ONCE, WAITING_AT_ONCE = (
+    16,
+    64,
+)  # cells that share the loop, and such as do nothing but wait
 LONGEST = 60.0  # seconds after which a cell counts as hanging
 PROMPT = 30.0  # seconds after which something hangs; a server sees in milliseconds that its client has left
 # Seconds without content. A cell that goes wrong is tried again with the longer limits, because a busy machine may be
@@ -82,8 +91,12 @@ SHAPES: dict[str, Callable[[Any], Events]] = {
     "text": lambda send: send.text(*TEXT),
     "call": lambda send: send.tool_calls(CALL, pieces=2),
     "call without arguments": lambda send: send.tool_calls(BARE),
-    "text then calls": lambda send: send.tool_calls(CALL, OTHER, text="So: «ü».", interleaved=True, pieces=2),
-    "reasoning then text": lambda send: send.reasoning("Hm…\n\nSo?", "Grüße.", pieces=2),
+    "text then calls": lambda send: send.tool_calls(
+        CALL, OTHER, text="So: «ü».", interleaved=True, pieces=2
+    ),
+    "reasoning then text": lambda send: send.reasoning(
+        "Hm…\n\nSo?", "Grüße.", pieces=2
+    ),
 }
 SECOND_SHAPES = ("text", "text then calls")
 FIRST = "First. "
@@ -94,7 +107,9 @@ WHOLE_CALLS = (gemini_generate, ollama_chat)  # formats in which arguments are a
 def shapes(send: Any) -> dict[str, Events]:
     """The events of a whole answer of each shape."""
     built = {name: build(send) for name, build in SHAPES.items()}
-    return built | ({"call in pieces": gemini_pieces(3)} if send is gemini_generate else {})
+    return built | (
+        {"call in pieces": gemini_pieces(3)} if send is gemini_generate else {}
+    )
 
 
 def limited(send: Any, finish: Any) -> Iterator[tuple[str, Events]]:
@@ -102,7 +117,10 @@ def limited(send: Any, finish: Any) -> Iterator[tuple[str, Events]]:
     told: Json = {"finish": finish, "pieces": 2}
     for usage in ((11, 7), None):
         yield f"text, usage {usage}", send.text(*TEXT, usage=usage, **told)
-        yield f"text then call, usage {usage}", send.tool_calls(CALL, text="So: «ü».", usage=usage, **told)
+        yield (
+            f"text then call, usage {usage}",
+            send.tool_calls(CALL, text="So: «ü».", usage=usage, **told),
+        )
     yield "half a text", send.text(*TEXT[:1], **told)
     yield "call without arguments", send.tool_calls(BARE, **told)
     yield "reasoning", send.reasoning("Hm…", "", **told)
@@ -111,9 +129,15 @@ def limited(send: Any, finish: Any) -> Iterator[tuple[str, Events]]:
     for cut in (size,) if send in WHOLE_CALLS else (0, 3, size // 2, size - 1, size):
         call = (*CALL[:2], CALL[2][:cut])
         yield f"call cut at {cut} of {size}", send.tool_calls(call, **told)
-        yield f"text then calls, cut at {cut} of {size}", send.tool_calls(OTHER, call, text="So.", **told)
+        yield (
+            f"text then calls, cut at {cut} of {size}",
+            send.tool_calls(OTHER, call, text="So.", **told),
+        )
     if send is gemini_generate:
-        yield from ((f"call in {count} of 3 pieces", gemini_pieces(count, finish)) for count in range(4))
+        yield from (
+            (f"call in {count} of 3 pieces", gemini_pieces(count, finish))
+            for count in range(4)
+        )
     if finish == "content_filter":
         yield "refusal", send.refusal("Das möchte ich nicht.")
         if send is gemini_generate:
@@ -122,16 +146,26 @@ def limited(send: Any, finish: Any) -> Iterator[tuple[str, Events]]:
 
 def gemini_pieces(count: int, finish: Any = "stop") -> Events:
     """Gemini's events of a call whose arguments come in so many of 3 pieces, as Vertex sends them when asked to."""
-    said = [{"jsonPath": "$.query", "stringValue": piece, "willContinue": True} for piece in ("Kö", "ln")]
-    calls: list[Json] = [{"partialArgs": [piece], "willContinue": True} for piece in said]
-    calls = [{"id": "call_1", "name": "search", "willContinue": True}, *[*calls, {}][:count]]
+    said = [
+        {"jsonPath": "$.query", "stringValue": piece, "willContinue": True}
+        for piece in ("Kö", "ln")
+    ]
+    calls: list[Json] = [
+        {"partialArgs": [piece], "willContinue": True} for piece in said
+    ]
+    calls = [
+        {"id": "call_1", "name": "search", "willContinue": True},
+        *[*calls, {}][:count],
+    ]
     marks = [f"<{place}>" for place in range(len(calls))]
     *events, end = gemini_generate.text(*marks, finish=finish)
     swapped = []
     for event, mark, call in zip(events, marks, calls, strict=True):
         spoken = json.dumps({"text": mark}, separators=(",", ":")).encode()
         assert spoken in event
-        swapped.append(event.replace(spoken, json.dumps({"functionCall": call}).encode()))
+        swapped.append(
+            event.replace(spoken, json.dumps({"functionCall": call}).encode())
+        )
     return [*swapped, end]
 
 
@@ -159,8 +193,15 @@ OPENAI_FAILURES = (
 )
 FORMS = ("error_event", "plain_error_event", "nested_error_event")
 FAILURES: dict[Any, Sequence[Failure]] = {
-    openai_responses: [Failure(f.message, f.code, f.type, f.kind, form) for form in FORMS for f in OPENAI_FAILURES],
-    chat_completions: [*OPENAI_FAILURES, Failure(BUSY, None, "overloaded_error", Overloaded)],
+    openai_responses: [
+        Failure(f.message, f.code, f.type, f.kind, form)
+        for form in FORMS
+        for f in OPENAI_FAILURES
+    ],
+    chat_completions: [
+        *OPENAI_FAILURES,
+        Failure(BUSY, None, "overloaded_error", Overloaded),
+    ],
     anthropic_messages: [
         Failure("It broke.", None, "api_error", ServerError),
         Failure("Overloaded", None, "overloaded_error", Overloaded),
@@ -201,7 +242,13 @@ class Told:
     def reason(self) -> str | None:
         """The finish reason that a user is told."""
         if self.finish == "stop":
-            return "content_filter" if self.refused else "tool_calls" if self.calls else "stop"
+            return (
+                "content_filter"
+                if self.refused
+                else "tool_calls"
+                if self.calls
+                else "stop"
+            )
         return self.finish
 
     @property
@@ -237,7 +284,10 @@ def read_responses(told: Told, event: Json) -> None:
             response = event["response"]
             reason = (response["incomplete_details"] or {}).get("reason", "stop")
             told.finish = {"max_output_tokens": "length"}.get(reason, reason)
-            told.over, told.usage = True, counts(response["usage"], "input_tokens", "output_tokens")
+            told.over, told.usage = (
+                True,
+                counts(response["usage"], "input_tokens", "output_tokens"),
+            )
 
 
 def read_chat(told: Told, event: Json) -> None:
@@ -248,13 +298,22 @@ def read_chat(told: Told, event: Json) -> None:
         told.refused |= bool(delta.get("refusal"))
         told.reasoning += delta.get("reasoning_content") or ""
         for piece in delta.get("tool_calls", ()):
-            call = told.calls.setdefault(piece["index"], [piece.get("id"), piece["function"].get("name"), ""])
+            call = told.calls.setdefault(
+                piece["index"], [piece.get("id"), piece["function"].get("name"), ""]
+            )
             call[2] += piece["function"]["arguments"]
-        told.finish = {"tool_calls": "stop"}.get(choice["finish_reason"], choice["finish_reason"])
+        told.finish = {"tool_calls": "stop"}.get(
+            choice["finish_reason"], choice["finish_reason"]
+        )
     told.usage = counts(event.get("usage"), "prompt_tokens", "completion_tokens")
 
 
-ANTHROPIC_ENDS = {"end_turn": "stop", "tool_use": "stop", "max_tokens": "length", "refusal": "content_filter"}
+ANTHROPIC_ENDS = {
+    "end_turn": "stop",
+    "tool_use": "stop",
+    "max_tokens": "length",
+    "refusal": "content_filter",
+}
 
 
 def read_anthropic(told: Told, event: Json) -> None:
@@ -273,7 +332,9 @@ def read_anthropic(told: Told, event: Json) -> None:
             if "partial_json" in delta:
                 told.calls[place][2] += delta["partial_json"]
         case "content_block_stop" if place in told.calls:
-            told.calls[place][2] = told.calls[place][2] or "{}"  # the input is what the block began with
+            told.calls[place][2] = (
+                told.calls[place][2] or "{}"
+            )  # the input is what the block began with
         case "message_delta":
             told.finish = ANTHROPIC_ENDS[event["delta"]["stop_reason"]]
             told.usage = counts(event.get("usage"), "input_tokens", "output_tokens")
@@ -297,13 +358,19 @@ def read_gemini(told: Told, event: Json) -> None:
         told.finish = GEMINI_ENDS.get(candidate.get("finishReason"))
     if "promptFeedback" in event:
         told.finish = "content_filter"
-    told.usage = counts(event.get("usageMetadata"), "promptTokenCount", "candidatesTokenCount")
+    told.usage = counts(
+        event.get("usageMetadata"), "promptTokenCount", "candidatesTokenCount"
+    )
 
 
 def read_gemini_call(told: Told, call: Json) -> None:
     """A call comes whole, or in pieces of which the last says nothing of another."""
     if "name" in call:
-        told.calls[len(told.calls)] = [call["id"], call["name"], json.dumps(call["args"]) if "args" in call else ""]
+        told.calls[len(told.calls)] = [
+            call["id"],
+            call["name"],
+            json.dumps(call["args"]) if "args" in call else "",
+        ]
         return
     last = told.calls[len(told.calls) - 1]
     last[2] += "".join(piece["stringValue"] for piece in call.get("partialArgs", ()))
@@ -318,7 +385,11 @@ def read_ollama(told: Told, event: Json) -> None:
     told.reasoning += message.get("thinking", "")
     for call in message.get("tool_calls", ()):
         function = call["function"]
-        told.calls[len(told.calls)] = [call["id"], function["name"], json.dumps(function["arguments"])]
+        told.calls[len(told.calls)] = [
+            call["id"],
+            function["name"],
+            json.dumps(function["arguments"]),
+        ]
     if event["done"]:
         told.finish, told.over = event["done_reason"], True
         told.usage = counts(event, "prompt_eval_count", "eval_count")
@@ -341,7 +412,12 @@ def read(send: Any, events: Sequence[bytes]) -> Told:
         if event.strip() == DONE:
             told.over = True
         else:
-            READERS[send](told, json.loads(event.partition(b"data: ")[2] if send is not ollama_chat else event))
+            READERS[send](
+                told,
+                json.loads(
+                    event.partition(b"data: ")[2] if send is not ollama_chat else event
+                ),
+            )
     return told
 
 
@@ -383,7 +459,10 @@ class Cell:
 def cells(wire: Wire, fault: str) -> list[Cell]:
     """All cells of a fault: as the only turn, then as the second."""
     make = MAKERS[fault]
-    made = [*make(wire, False), *(replace(cell, name=f"{cell.name}, second turn") for cell in make(wire, True))]
+    made = [
+        *make(wire, False),
+        *(replace(cell, name=f"{cell.name}, second turn") for cell in make(wire, True)),
+    ]
     assert len({cell.name for cell in made}) == len(made)
     return made
 
@@ -395,10 +474,14 @@ def broken_off(end: Any) -> Callable[[Wire, bool], Iterator[Cell]]:
         for shape, events in shapes(wire.send).items():
             if second and shape not in SECOND_SHAPES:
                 continue
-            for place, size in chain(boundaries(events), () if second or end == "reset" else insides(events)):
+            for place, size in chain(
+                boundaries(events), () if second or end == "reset" else insides(events)
+            ):
                 whole, exactly = delivered(events, size, end)
                 told = read(wire.send, whole)
-                complete = told.over or (end == "clean" and exactly and told.finish is not None)
+                complete = told.over or (
+                    end == "clean" and exactly and told.finish is not None
+                )
                 reply = Reply(events, truncate=size, end=end, content_type=wire.mime)
                 error = None if complete else StreamInterrupted
                 yield Cell(f"{shape}, {place}", reply, told, error, second=second)
@@ -414,7 +497,9 @@ def boundaries(events: Events) -> Iterator[tuple[str, int]]:
 
 def insides(events: Events) -> Iterator[tuple[str, int]]:
     """A size that ends inside each event, in turn in a character, before its last brace, before its end and early."""
-    for place, (event, before) in enumerate(zip(events, accumulate(map(len, events), initial=0), strict=False)):
+    for place, (event, before) in enumerate(
+        zip(events, accumulate(map(len, events), initial=0), strict=False)
+    ):
         body = len(event.rstrip())
         odd = next((at + 1 for at, byte in enumerate(event) if byte >= 0xC0), body // 2)
         into = (odd, body - 1, body, 1)[place % 4]
@@ -423,7 +508,11 @@ def insides(events: Events) -> Iterator[tuple[str, int]]:
 
 def failing(wire: Wire, second: bool) -> Iterator[Cell]:
     """Each shape with an error after each event before its end: the errors in turn, and what comes after them too."""
-    turns: Any = zip(cycle(FAILURES[wire.send]), cycle(("clean", "close", "clean", "stall", "clean")), strict=False)
+    turns: Any = zip(
+        cycle(FAILURES[wire.send]),
+        cycle(("clean", "close", "clean", "stall", "clean")),
+        strict=False,
+    )
     for shape, events in shapes(wire.send).items():
         for count in range(len(events) if not second or shape in SECOND_SHAPES else 0):
             told = read(wire.send, events[:count])
@@ -439,7 +528,9 @@ def failing(wire: Wire, second: bool) -> Iterator[Cell]:
 def stalled(wire: Wire, second: bool) -> Iterator[Cell]:
     """Each shape, going silent after each event."""
     for shape, events in shapes(wire.send).items():
-        for count, (place, size) in enumerate(boundaries(events) if not second or shape in SECOND_SHAPES else ()):
+        for count, (place, size) in enumerate(
+            boundaries(events) if not second or shape in SECOND_SHAPES else ()
+        ):
             told = read(wire.send, events[:count])
             reply = Reply(events, truncate=size, end="stall", content_type=wire.mime)
             error = None if told.over else ModelTimeout
@@ -455,7 +546,13 @@ def ending(finish: str) -> Callable[[Wire, bool], Iterator[Cell]]:
                 told = read(wire.send, events[:count])
                 if told.finish is not None and (count == len(events) or not second):
                     reply = Reply(events[:count], content_type=wire.mime)
-                    yield Cell(f"{shape}, {count} of {len(events)} events", reply, told, None, second=second)
+                    yield Cell(
+                        f"{shape}, {count} of {len(events)} events",
+                        reply,
+                        told,
+                        None,
+                        second=second,
+                    )
 
     return make
 
@@ -535,7 +632,9 @@ class Bed:
     def __enter__(self) -> Self:
         self.server.__enter__()
         self.runner.__enter__()
-        self.runner.get_loop().set_exception_handler(lambda _, told: self.complaints.append(f"the loop: {told}"))
+        self.runner.get_loop().set_exception_handler(
+            lambda _, told: self.complaints.append(f"the loop: {told}")
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -553,16 +652,28 @@ class Bed:
 
     async def _verdicts(self, fault: str) -> dict[str, list[str]]:
         todo, found = cells(self.wire, fault), {}
-        for limit, retries in product(STALLS if fault == "stalled" else (None,), (0, 2)):
+        for limit, retries in product(
+            STALLS if fault == "stalled" else (None,), (0, 2)
+        ):
             timeout, model = Timeout(first=limit, stall=limit), {"max_retries": retries}
             # What was seen of an answer forbids to ask for it again, however often that is allowed.
-            these = [cell for cell in todo if cell.told.anything is (retries > 0) and found.get(cell.name) != []]
-            async with self.wire.agent(self.server, tools=[search, look], timeout=timeout, model=model) as agent:
+            these = [
+                cell
+                for cell in todo
+                if cell.told.anything is (retries > 0) and found.get(cell.name) != []
+            ]
+            async with self.wire.agent(
+                self.server, tools=[search, look], timeout=timeout, model=model
+            ) as agent:
                 found |= await self._play_all(agent, these)
         return found | {"what is left": await self._left()}
 
-    async def _play_all(self, agent: Agent, todo: Sequence[Cell]) -> dict[str, list[str]]:
-        gate = asyncio.Semaphore(AT_ONCE if agent.timeout.stall is None else WAITING_AT_ONCE)
+    async def _play_all(
+        self, agent: Agent, todo: Sequence[Cell]
+    ) -> dict[str, list[str]]:
+        gate = asyncio.Semaphore(
+            AT_ONCE if agent.timeout.stall is None else WAITING_AT_ONCE
+        )
 
         async def play(cell: Cell) -> list[str]:
             async with gate:
@@ -575,24 +686,45 @@ class Bed:
         """Ask a cell's question, and after some the same agent once more with what was left; returns what is wrong."""
         self.number += 1
         question, send = f"Question {self.number}.", self.wire.send
-        answers = [send.tool_calls(FIRST_CALL, text=FIRST)] * cell.second + [send.text("Done.")] * cell.goes_on
-        replies = [Reply(events, content_type=self.wire.mime) for events in [*answers, send.text("Fine.")]]
+        answers = [send.tool_calls(FIRST_CALL, text=FIRST)] * cell.second + [
+            send.text("Done.")
+        ] * cell.goes_on
+        replies = [
+            Reply(events, content_type=self.wire.mime)
+            for events in [*answers, send.text("Fine.")]
+        ]
         replies.insert(cell.second, cell.reply)
         self.server.queues[question.encode()] = deque(replies)
         asked = self.server.asked[question.encode()]
         outcome = await ask(agent, question)
-        wrong = [*wrong_end(cell, outcome), *wrong_content(cell, outcome), *wrong_calls(self.wire, cell, outcome)]
-        wrong += [*wrong_tokens(cell, outcome), *wrong_history(outcome.response.messages)]
+        wrong = [
+            *wrong_end(cell, outcome),
+            *wrong_content(cell, outcome),
+            *wrong_calls(self.wire, cell, outcome),
+        ]
+        wrong += [
+            *wrong_tokens(cell, outcome),
+            *wrong_history(outcome.response.messages),
+        ]
         if len(asked) != 1 + cell.second + cell.goes_on:
             return [*wrong, f"{len(asked)} requests"]
-        if cell.reply.end == "stall" and not await asyncio.to_thread(asked[cell.second].wait_disconnected, PROMPT):
+        if cell.reply.end == "stall" and not await asyncio.to_thread(
+            asked[cell.second].wait_disconnected, PROMPT
+        ):
             wrong.append("the connection is still open")
         if crc32(cell.name.encode()) % ASKED_AGAIN == 0:
             again = await ask(agent, "Once more.", outcome.response.messages)
             if (again.error, again.text, again.ran) != (None, "Fine.", []):
-                wrong.append(f"asked again: {again.error!r}, {again.text!r}, {again.ran} ran")
-            elif calls_and_results(asked[-1].json) != (len(outcome.ran), len(outcome.ran)):
-                wrong.append(f"asked again: sent were {calls_and_results(asked[-1].json)} calls and results")
+                wrong.append(
+                    f"asked again: {again.error!r}, {again.text!r}, {again.ran} ran"
+                )
+            elif calls_and_results(asked[-1].json) != (
+                len(outcome.ran),
+                len(outcome.ran),
+            ):
+                wrong.append(
+                    f"asked again: sent were {calls_and_results(asked[-1].json)} calls and results"
+                )
         return wrong
 
     async def _left(self) -> list[str]:
@@ -618,7 +750,11 @@ def wrong_end(cell: Cell, outcome: Outcome) -> Iterator[str]:
         expected = "stop" if cell.goes_on else cell.told.reason
         if outcome.error is not None:
             yield f"whole, but raised {outcome.error!r}"
-        elif finals != [expected] or not outcome.chunks[-1].is_final or outcome.response.finish_reason != expected:
+        elif (
+            finals != [expected]
+            or not outcome.chunks[-1].is_final
+            or outcome.response.finish_reason != expected
+        ):
             yield f"ended with {finals} and {outcome.response.finish_reason} instead of {expected}"
         return
     if finals or outcome.response.finish_reason is not None:
@@ -630,10 +766,18 @@ def wrong_end(cell: Cell, outcome: Outcome) -> Iterator[str]:
         yield f"raised {outcome.error!r} instead of {cell.error.__name__}"
     if cell.message not in str(outcome.error) or not outcome.error.retryable:
         yield f"told {outcome.error}, retryable {outcome.error.retryable}"
-    if outcome.error.partial is None or timeless(outcome.error.partial) != timeless(outcome.response):
+    if outcome.error.partial is None or timeless(outcome.error.partial) != timeless(
+        outcome.response
+    ):
         yield f"the partial is {outcome.error.partial!r} and the response {outcome.response!r}"
     if isinstance(outcome.error, ModelTimeout):
-        limits = ("stall", "first") if cell.told.hidden else ("stall",) if cell.told.anything else ("first",)
+        limits = (
+            ("stall", "first")
+            if cell.told.hidden
+            else ("stall",)
+            if cell.told.anything
+            else ("first",)
+        )
         if outcome.error.kind not in limits:
             yield f"the limit is {outcome.error.kind}"
 
@@ -651,7 +795,11 @@ def wrong_content(cell: Cell, outcome: Outcome) -> Iterator[str]:
         yield f"the text is {outcome.text!r} instead of {text!r}, the reasoning {reasoning!r}"
     if outcome.response.content != outcome.text:
         yield f"the chunks say {outcome.text!r}, the response {outcome.response.content!r}"
-    said = "".join(message.content for message in outcome.response.messages if message.role == "assistant")
+    said = "".join(
+        message.content
+        for message in outcome.response.messages
+        if message.role == "assistant"
+    )
     if said != outcome.text:
         yield f"the history says {said!r}, the chunks {outcome.text!r}"
     if any(chunk.delta != chunk.content for chunk in outcome.chunks):
@@ -661,23 +809,39 @@ def wrong_content(cell: Cell, outcome: Outcome) -> Iterator[str]:
 def wrong_calls(wire: Wire, cell: Cell, outcome: Outcome) -> Iterator[str]:
     """Exactly the right tools ran, once, and each call is listed with whether it did."""
     asked_for = sum(chunk.finish_reason == "tool_calls" for chunk in outcome.chunks)
-    results = [chunk.tool_result.content for chunk in outcome.chunks if chunk.tool_result]
-    calls = [[*FIRST_CALL], *cell.told.calls.values()] if cell.second else [*cell.told.calls.values()]
+    results = [
+        chunk.tool_result.content for chunk in outcome.chunks if chunk.tool_result
+    ]
+    calls = (
+        [[*FIRST_CALL], *cell.told.calls.values()]
+        if cell.second
+        else [*cell.told.calls.values()]
+    )
     runs = len(calls) if cell.goes_on else int(cell.second)
     queries = [json.loads(call[2]).get("query", "look") for call in calls[:runs]]
-    if sorted(outcome.ran) != sorted(queries) or asked_for != cell.second + cell.goes_on:
+    if (
+        sorted(outcome.ran) != sorted(queries)
+        or asked_for != cell.second + cell.goes_on
+    ):
         yield f"{outcome.ran} ran instead of {queries}, after {asked_for} turns with calls"
     if sorted(results) != sorted(f"Found {query}." for query in queries):
         yield f"the results are {results}"
     listed = outcome.response.metadata["tool_calls"]
-    if [call["executed"] for call in listed] != [place < runs for place in range(len(calls))]:
+    if [call["executed"] for call in listed] != [
+        place < runs for place in range(len(calls))
+    ]:
         yield f"listed are {listed} instead of {calls}"
         return
-    for place, (call, (id, name, arguments)) in enumerate(zip(listed, calls, strict=True)):
+    for place, (call, (id, name, arguments)) in enumerate(
+        zip(listed, calls, strict=True)
+    ):
         told = call["name"] == name and (wire.bare or call["id"] == id)
         if not told or not same_arguments(wire, call["arguments"], arguments):
             yield f"listed is {call} instead of {id} {name} {arguments}"
-        if place < runs and (call.get("is_error"), call.get("result")) != (False, f"Found {queries[place]}."):
+        if place < runs and (call.get("is_error"), call.get("result")) != (
+            False,
+            f"Found {queries[place]}.",
+        ):
             yield f"the result of {call} is wrong"
     if len(listed) != len(outcome.response.tool_calls):
         yield f"the metadata lists {listed}, the response {outcome.response.tool_calls}"
@@ -688,14 +852,18 @@ def same_arguments(wire: Wire, listed: Any, text: str) -> bool:
     try:
         return bool(listed == json.loads(text))
     except ValueError:
-        return listed == text or (wire.send is gemini_generate and isinstance(listed, str))
+        return listed == text or (
+            wire.send is gemini_generate and isinstance(listed, str)
+        )
 
 
 def wrong_tokens(cell: Cell, outcome: Outcome) -> Iterator[str]:
     """The usage is the sum of what was told, and what was not told is estimated and says so."""
     tokens = dict(outcome.response.metadata["tokens"])
     estimated = tokens.pop("estimated", False)
-    if len(tokens) != 6 or any(not isinstance(count, int) or count < 0 for count in tokens.values()):
+    if len(tokens) != 6 or any(
+        not isinstance(count, int) or count < 0 for count in tokens.values()
+    ):
         yield f"the tokens are {tokens}"
     read, written = tokens["input_tokens"], tokens["output_tokens"]
     if tokens["total_tokens"] != read + written:
@@ -706,7 +874,9 @@ def wrong_tokens(cell: Cell, outcome: Outcome) -> Iterator[str]:
     if others and (read < 11 * others or written < 7 * others):
         yield f"another turn is not counted: {tokens}"
     told = cell.told.usage if cell.told.finish is not None else None
-    if told and (estimated or (read, written) != (told[0] + 11 * others, told[1] + 7 * others)):
+    if told and (
+        estimated or (read, written) != (told[0] + 11 * others, told[1] + 7 * others)
+    ):
         yield f"told were {told}, and (11, 7) by {others} other turns; the tokens are {tokens}, estimated {estimated}"
     if not told and not estimated:
         yield f"nothing says that the tokens are estimated: {tokens}"
@@ -732,9 +902,14 @@ def calls_and_results(request: Json) -> tuple[int, int]:
     """How many calls and how many results of calls a request has, in whichever format."""
     calls = results = 0
     for part in objects(request):
-        calls += part.get("type") in ("function_call", "tool_use") or "functionCall" in part
+        calls += (
+            part.get("type") in ("function_call", "tool_use") or "functionCall" in part
+        )
         calls += len(part.get("tool_calls", ()))
-        results += part.get("type") in ("function_call_output", "tool_result") or "functionResponse" in part
+        results += (
+            part.get("type") in ("function_call_output", "tool_result")
+            or "functionResponse" in part
+        )
         results += part.get("role") == "tool"
     return calls, results
 
@@ -764,8 +939,15 @@ def main() -> int:
                 verdicts = bed.verdicts(fault)
                 bad = {name: found for name, found in verdicts.items() if found}
                 total += len(verdicts)
-                wrong += [f"{wire.name}, {fault}, {name}: {'; '.join(found[:2])}" for name, found in bad.items()]
-                print(f"{f'{len(verdicts) - len(bad)}/{len(verdicts)}':>16}", end="", flush=True)
+                wrong += [
+                    f"{wire.name}, {fault}, {name}: {'; '.join(found[:2])}"
+                    for name, found in bad.items()
+                ]
+                print(
+                    f"{f'{len(verdicts) - len(bad)}/{len(verdicts)}':>16}",
+                    end="",
+                    flush=True,
+                )
         print()
     print(*wrong, sep="\n")
     print(f"{total} cells, {len(wrong)} wrong, {perf_counter() - started:.1f} seconds")

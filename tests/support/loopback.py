@@ -16,7 +16,9 @@ from typing import Any, Literal, Self
 
 _GRACE = 0.02  # Seconds from the last byte to a reset, which may overtake bytes that the client has not read.
 _GATE_POLL = 0.005  # Seconds between two looks at a gate.
-_FOREVER_PAUSE = 0.01  # Seconds between the pieces of an endless body whose reply names no pause.
+_FOREVER_PAUSE = (
+    0.01  # Seconds between the pieces of an endless body whose reply names no pause.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Reply:
         if self.raw is not None:
             return False
         if self.framing is None:
-            return self.forever or (self.status == 200 and "json" not in self.content_type)
+            return self.forever or (
+                self.status == 200 and "json" not in self.content_type
+            )
         return self.framing == "chunked"
 
     def pieces(self) -> list[bytes]:
@@ -135,7 +139,9 @@ class Loopback:
         self._connections: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="loopback", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run()), name="loopback", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -228,7 +234,16 @@ class Loopback:
         if self._replies:
             return self._replies.popleft()
         message = f"No reply is queued for {request.method} {request.path}."
-        body = json.dumps({"error": {"message": message, "type": "no_reply", "param": None, "code": None}})
+        body = json.dumps(
+            {
+                "error": {
+                    "message": message,
+                    "type": "no_reply",
+                    "param": None,
+                    "code": None,
+                }
+            }
+        )
         # The SDKs would retry a 500 and record requests that the test did not make.
         return Reply(body, 500, "application/json", {"x-should-retry": "false"})
 
@@ -238,16 +253,23 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Recorded:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     start, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     method, path, _ = start.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines)
+    }
     if "transfer-encoding" in headers:
         raise NotImplementedError("requests must have a content-length")
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Recorded(method, path, headers, body, connection)
 
 
-async def _answer(inbox: asyncio.Queue[tuple[Recorded, Reply]], writer: asyncio.StreamWriter) -> None:
+async def _answer(
+    inbox: asyncio.Queue[tuple[Recorded, Reply]], writer: asyncio.StreamWriter
+) -> None:
     """Answer the requests of a connection in turn, until a reply or the client asks to close it."""
-    writer.transport.set_write_buffer_limits(0)  # So that drain() returns once the system has all bytes.
+    writer.transport.set_write_buffer_limits(
+        0
+    )  # So that drain() returns once the system has all bytes.
     try:
         while True:
             request, reply = await inbox.get()
@@ -255,13 +277,20 @@ async def _answer(inbox: asyncio.Queue[tuple[Recorded, Reply]], writer: asyncio.
             if reply.end == "reset":
                 await asyncio.sleep(_GRACE)
                 linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
                 writer.transport.abort()
                 return
-            if reply.end == "close" or request.headers.get("connection", "").lower() == "close":
+            if (
+                reply.end == "close"
+                or request.headers.get("connection", "").lower() == "close"
+            ):
                 writer.close()
                 return
-    except OSError:  # The client left: the reading task sees it too and cancels this one.
+    except (
+        OSError
+    ):  # The client left: the reading task sees it too and cancels this one.
         await asyncio.Event().wait()
 
 

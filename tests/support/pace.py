@@ -55,7 +55,9 @@ class Pace:
                     if self.kept() or self.unit == _LONGEST_UNIT:
                         raise
                 self.unit *= _STRETCH
-                for server in (fixtures[name] for name in ("server", "stage") if name in fixtures):
+                for server in (
+                    fixtures[name] for name in ("server", "stage") if name in fixtures
+                ):
                     server.forget()
 
         return attempt

@@ -121,11 +121,36 @@ def senseless_options_are_found() -> None:
 def an_agent_takes_tools_methods_and_plain_functions() -> None:
     shop = Shop()
     Agent("a", "gpt-5.4")
-    Agent("a", Model("gpt-5.4", temperature=0.5, extra={"seed": 1}), timeout=Timeout(first=1, stall=2.5))
-    Agent("a", "gpt-5.4", tools=(search, fetch), instructions="Be brief.", stream=True, max_steps=3, timeout=2.5)
+    Agent(
+        "a",
+        Model("gpt-5.4", temperature=0.5, extra={"seed": 1}),
+        timeout=Timeout(first=1, stall=2.5),
+    )
+    Agent(
+        "a",
+        "gpt-5.4",
+        tools=(search, fetch),
+        instructions="Be brief.",
+        stream=True,
+        max_steps=3,
+        timeout=2.5,
+    )
     mixed: list[Tool[..., Any] | Callable[..., Any]] = [search, plain]
     Agent("a", "gpt-5.4", tools=mixed)
-    Agent("a", "gpt-5.4", tools=[search, fetch, remember, plain, shop.price, shop.order, shop.stock, lambda x: x])
+    Agent(
+        "a",
+        "gpt-5.4",
+        tools=[
+            search,
+            fetch,
+            remember,
+            plain,
+            shop.price,
+            shop.order,
+            shop.stock,
+            lambda x: x,
+        ],
+    )
     Agent("a", "gpt-5.4", tools=[3])  # type: ignore[list-item]
     Agent("a", 5)  # type: ignore[arg-type]
     Agent("a", "gpt-5.4", None, [search])  # type: ignore[call-arg]

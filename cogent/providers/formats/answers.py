@@ -1,6 +1,8 @@
-"""Read what a provider's SDK gives for a request: what the OpenAI SDK and those made after its pattern share.
+"""Read what a provider's SDK gives for a request: what the OpenAI SDK and those made
+after its pattern share.
 
-The SDKs differ in the class of their streams (`stream_type`), and in whether `parse` is to be awaited.
+The SDKs differ in the class of their streams (`stream_type`), and in whether `parse` is
+to be awaited.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ DecodeResponse = Callable[[Json], Iterable[Part]]
 async def stream_chat(
     ask: Callable[[], Awaitable[Any]], stream_type: Any, reader: Reader
 ) -> AsyncGenerator[Part, None]:
-    """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives the SDK's raw response."""
+    """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives
+    the SDK's raw response.
+    """
     raw = await ask()
     check_end = expect_complete_body(raw.http_response, reader)
     events = await _parse(raw, stream_type[object])
@@ -52,9 +56,14 @@ async def read_whole(
     decode_event: DecodeEvent,
     decode_response: DecodeResponse,
 ) -> Iterable[Part]:
-    """The parts of an answer that was asked for at once. Some servers stream whatever they are asked for."""
+    """The parts of an answer that was asked for at once.
+
+    Some servers stream whatever they are asked for.
+    """
     if is_event_stream(raw.http_response):
-        events = stream_type[object](cast_to=object, response=raw.http_response, client=client)
+        events = stream_type[object](
+            cast_to=object, response=raw.http_response, client=client
+        )
         return [part async for event in events for part in decode_event(event)]
     body = require_json_object(await _parse(raw, object))
     return chain((request_id_update(raw.headers),), decode_response(body))

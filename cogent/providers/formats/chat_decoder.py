@@ -1,8 +1,10 @@
-"""Decode Chat Completions, as OpenAI defined the format and as the servers that are compatible with it really send it.
+"""Decode Chat Completions, as OpenAI defined the format and as the servers that are
+compatible with it really send it.
 
-What is allowed for: a `delta` that is null or missing, text as a list of parts (Mistral), reasoning under three names,
-`usage` on any chunk, on the choice or under `x_groq`, repeated or with nulls, arguments that are an object instead of a
-string. What has to go back with the next request is kept in items, which `chat_encoder` reads.
+What is allowed for: a `delta` that is null or missing, text as a list of parts
+(Mistral), reasoning under three names, `usage` on any chunk, on the choice or under
+`x_groq`, repeated or with nulls, arguments that are an object instead of a string. What
+has to go back with the next request is kept in items, which `chat_encoder` reads.
 """
 
 from __future__ import annotations
@@ -14,33 +16,52 @@ from typing import Any
 from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
 from cogent.json_values import Json
 from cogent.providers import Part
-from cogent.providers.formats.counts import count, first_count, known, mapping, match_total
+from cogent.providers.formats.counts import (
+    count,
+    first_count,
+    known,
+    mapping,
+    match_total,
+)
 from cogent.transport.errors import provider_error, raise_reported
 
-# The names under which servers send reasoning text; the first that is set is shown, as some send it twice.
+# The names under which servers send reasoning text; the first that is set is shown, as
+# some send it twice.
 REASONING_FIELDS = ("reasoning_content", "reasoning")
-# Given with every piece of reasoning, kept once: an item at a position replaces the one before it. A field that came
-# only empty goes back empty, which some servers want.
+# Given with every piece of reasoning, kept once: an item at a position replaces the one
+# before it. A field that came only empty goes back empty, which some servers want.
 FIELD_WITH_TEXT = {
-    "reasoning_content": TurnUpdate(item={"reasoning_field": "reasoning_content"}, position=-2),
+    "reasoning_content": TurnUpdate(
+        item={"reasoning_field": "reasoning_content"}, position=-2
+    ),
     "reasoning": TurnUpdate(item={"reasoning_field": "reasoning"}, position=-1),
 }
 FIELD_WITHOUT_TEXT = {
-    "reasoning_content": TurnUpdate(item={"reasoning_field": "reasoning_content", "empty": True}, position=-4),
-    "reasoning": TurnUpdate(item={"reasoning_field": "reasoning", "empty": True}, position=-3),
+    "reasoning_content": TurnUpdate(
+        item={"reasoning_field": "reasoning_content", "empty": True}, position=-4
+    ),
+    "reasoning": TurnUpdate(
+        item={"reasoning_field": "reasoning", "empty": True}, position=-3
+    ),
 }
 TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
 KNOWN_IN_CALL = {"index", "id", "type", "function"}
 # Parts of a content list.
 TEXT_PARTS = ("text", "output_text")
 REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content")
-REASONING_TEXTS = ("thinking", "summary", "text", "content")  # the fields of such a part that may hold its text
+REASONING_TEXTS = (
+    "thinking",
+    "summary",
+    "text",
+    "content",
+)  # the fields of such a part that may hold its text
 
 
 class StreamDecoder:
     """Decodes the chunks of one stream, in order; only the first choice counts.
 
-    Some servers send the whole message in one chunk instead of deltas. Others send both, which must not give it twice.
+    Some servers send the whole message in one chunk instead of deltas. Others send
+    both, which must not give it twice.
     """
 
     def __init__(self) -> None:
@@ -56,7 +77,11 @@ class StreamDecoder:
             self._has_deltas = True
         else:
             delta = self._whole_message(choice)
-        if TEXT_ONLY.issuperset(delta) and not event.get("usage") and not choice.get("finish_reason"):
+        if (
+            TEXT_ONLY.issuperset(delta)
+            and not event.get("usage")
+            and not choice.get("finish_reason")
+        ):
             content = delta.get("content")
             if content and isinstance(content, str):
                 return (StreamChunk(content),)
@@ -77,7 +102,10 @@ def decode_response(response: Json) -> Iterator[Part]:
 
 
 def _first_choice(event: Any) -> Json | None:
-    """The choice that counts; None for an event without one. Raises the error that such an event reports."""
+    """The choice that counts; None for an event without one.
+
+    Raises the error that such an event reports.
+    """
     if event.__class__ is not dict:
         raise_reported(event)
     choice: Json
@@ -107,7 +135,8 @@ def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Part]:
 def _decode_content(content: object, whole: bool) -> Iterator[Part]:
     """The parts of a text or of a content list.
 
-    `whole` says that each entry of the list is a part of its own, and none a piece of that before it.
+    `whole` says that each entry of the list is a part of its own, and none a piece of
+    that before it.
     """
     if isinstance(content, str) and content:
         yield StreamChunk(content)
@@ -117,7 +146,9 @@ def _decode_content(content: object, whole: bool) -> Iterator[Part]:
 
 
 def _decode_content_part(part: object, whole: bool) -> Iterator[Part]:
-    """The parts of one entry; what is no plain text is kept in the form in which it came."""
+    """The parts of one entry; what is no plain text is kept in the form in which it
+    came.
+    """
     if isinstance(part, str):
         part = {"text": part}
     if not isinstance(part, dict):
@@ -162,7 +193,11 @@ def _decode_reasoning(delta: Json) -> Iterator[Part]:
 
 
 def _texts_by_field(delta: Json) -> dict[str, str]:
-    return {name: delta[name] for name in REASONING_FIELDS if isinstance(delta.get(name), str)}
+    return {
+        name: delta[name]
+        for name in REASONING_FIELDS
+        if isinstance(delta.get(name), str)
+    }
 
 
 def _show_details(details: Iterable[Json]) -> Iterator[Part]:
@@ -177,7 +212,9 @@ def _show_details(details: Iterable[Json]) -> Iterator[Part]:
 
 def _decode_calls(delta: Json) -> Iterator[Part]:
     calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
-    former = delta.get("function_call")  # what calls were named before there could be several
+    former = delta.get(
+        "function_call"
+    )  # what calls were named before there could be several
     if former and not calls:
         calls = [{"function": former}]
     has_several = len(calls) > 1
@@ -205,7 +242,11 @@ def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
 
 def _other_fields(call: Json) -> Json:
     """What a server adds to a call, a signature say."""
-    return {name: value for name, value in call.items() if name not in KNOWN_IN_CALL and value is not None}
+    return {
+        name: value
+        for name, value in call.items()
+        if name not in KNOWN_IN_CALL and value is not None
+    }
 
 
 def _arguments_text(arguments: object) -> str:
@@ -227,7 +268,9 @@ def _update(event: Json, choice: Json) -> TurnUpdate:
 
 
 def _usage_of(event: Json, choice: Json) -> Mapping[str, Any]:
-    """The first `usage` that holds something, of the places where servers put it; else an empty one."""
+    """The first `usage` that holds something, of the places where servers put it; else
+    an empty one.
+    """
     places = (
         event.get("usage"),
         choice.get("usage"),
@@ -241,9 +284,11 @@ def _usage_of(event: Json, choice: Json) -> Mapping[str, Any]:
 
 
 def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a `usage` object, under the names that OpenAI and the compatible servers give them.
+    """The counts of a `usage` object, under the names that OpenAI and the compatible
+    servers give them.
 
-    Cached tokens besides OpenAI's: DeepSeek, LiteLLM and Anthropic's gateways, Moonshot and Together, Mistral.
+    Cached tokens besides OpenAI's: DeepSeek, LiteLLM and Anthropic's gateways, Moonshot
+    and Together, Mistral.
     """
     read = mapping(usage.get("prompt_tokens_details"))
     written = mapping(usage.get("completion_tokens_details"))
@@ -264,6 +309,8 @@ def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
         "output_tokens": usage.get("completion_tokens"),
         "cache_read_tokens": first_count(*cached),
         "cache_write_tokens": first_count(*cache_writes),
-        "reasoning_tokens": first_count(written.get("reasoning_tokens"), usage.get("reasoning_tokens")),
+        "reasoning_tokens": first_count(
+            written.get("reasoning_tokens"), usage.get("reasoning_tokens")
+        ),
     }
     return match_total(known(counts), count(usage.get("total_tokens")))

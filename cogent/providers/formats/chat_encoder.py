@@ -1,7 +1,8 @@
 """Encode requests in the Chat Completions format.
 
-An assistant message goes back with the fields in which it came: its reasoning under the same name, `reasoning_details`
-and whatever else a tool call carried (a signature of Gemini's, say). `chat_decoder` makes the items that hold them.
+An assistant message goes back with the fields in which it came: its reasoning under the
+same name, `reasoning_details` and whatever else a tool call carried (a signature of
+Gemini's, say). `chat_decoder` makes the items that hold them.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from cogent.providers import Request, encoder
 if TYPE_CHECKING:
     from cogent.tools import Tool
 
-# The fields whose pieces add up: of a part of a content list, and of an entry of `reasoning_details`.
+# The fields whose pieces add up: of a part of a content list, and of an entry of
+# `reasoning_details`.
 GROWING_IN_PART = ("text", "thinking", "summary", "data")
 GROWING_IN_DETAIL = ("text", "summary", "data")
 
 
 @encoder
 def encode_request(request: Request, *, max_tokens: str) -> Json:
-    """The arguments of `chat.completions.create`; `max_tokens` is the server's name for that limit."""
+    """The arguments of `chat.completions.create`; `max_tokens` is the server's name for
+    that limit.
+    """
     model = request.model
     messages = [_encode_message(message) for message in request.history()]
     if request.instructions is not None:
@@ -78,7 +82,9 @@ def _encode_call(call: ToolCall) -> Json:
 def _add_own_items(encoded: Json, message: Message) -> None:
     for item in message.items:
         if "reasoning_field" in item:
-            encoded[item["reasoning_field"]] = "" if item.get("empty") else message.reasoning
+            encoded[item["reasoning_field"]] = (
+                "" if item.get("empty") else message.reasoning
+            )
         if "more" in item:
             _add_to_call(encoded.get("tool_calls", ()), item)
     details = _whole_details(message.items)
@@ -90,9 +96,14 @@ def _add_own_items(encoded: Json, message: Message) -> None:
 
 
 def _add_to_call(calls: Iterable[Json], item: Json) -> None:
-    """Add to an encoded call the fields that came with it; the item names the call by its place."""
+    """Add to an encoded call the fields that came with it; the item names the call by
+    its place.
+    """
     for place, call in enumerate(calls):
-        if item.get("call") in (place, call["id"]):  # the id in what earlier versions saved
+        if item.get("call") in (
+            place,
+            call["id"],
+        ):  # the id in what earlier versions saved
             call |= item["more"]
 
 
@@ -126,7 +137,11 @@ def _join(part: Json, piece: Json) -> None:
         known = part.get(name)
         if isinstance(known, list) and isinstance(value, list):
             _join_lists(known, value)
-        elif name in GROWING_IN_PART and isinstance(known, str) and isinstance(value, str):
+        elif (
+            name in GROWING_IN_PART
+            and isinstance(known, str)
+            and isinstance(value, str)
+        ):
             part[name] = known + value
         elif value not in (None, ""):
             part[name] = value
@@ -135,14 +150,20 @@ def _join(part: Json, piece: Json) -> None:
 def _join_lists(known: list[Any], added: list[Any]) -> None:
     first = added[0] if added else None
     last = known[-1] if known else None
-    if isinstance(first, dict) and isinstance(last, dict) and first.get("type") == last.get("type"):
+    if (
+        isinstance(first, dict)
+        and isinstance(last, dict)
+        and first.get("type") == last.get("type")
+    ):
         _join(last, first)
         added = added[1:]
     known += added
 
 
 def _whole_details(items: Iterable[Json]) -> list[Json]:
-    """The entries of `reasoning_details`, each joined from its pieces: those that share type and index."""
+    """The entries of `reasoning_details`, each joined from its pieces: those that share
+    type and index.
+    """
     details: list[Json] = []
     for item in items:
         for piece in item.get("reasoning_details", ()):
@@ -161,7 +182,11 @@ def _join_detail(detail: Json, piece: Json) -> None:
     """Add a piece: text grows, anything else is replaced."""
     for name, value in piece.items():
         known = detail.get(name)
-        if name in GROWING_IN_DETAIL and isinstance(known, str) and isinstance(value, str):
+        if (
+            name in GROWING_IN_DETAIL
+            and isinstance(known, str)
+            and isinstance(value, str)
+        ):
             detail[name] = known + value
         elif value is not None or name not in detail:
             detail[name] = value

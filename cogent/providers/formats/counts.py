@@ -1,4 +1,6 @@
-"""Token counts as servers send them: under several names, as text or a fraction, or as no number at all."""
+"""Token counts as servers send them: under several names, as text or a fraction, or as
+no number at all.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Any
 
 
 def count(value: object) -> int | None:
-    """The value as a count; None for what is none: a bool, a negative number, a word, nothing."""
+    """The value as a count; None for what is none: a bool, a negative number, a word,
+    nothing.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -35,15 +39,24 @@ def known(counts: Mapping[str, object]) -> dict[str, int]:
 
 
 def match_total(counts: dict[str, int], total: int | None) -> dict[str, int]:
-    """The counts with what only the server's own total holds, so that input and output add up to it.
+    """The counts with what only the server's own total holds, so that input and output
+    add up to it.
 
-    Reasoning is part of the output, but not with every server (xAI; Google's compatible endpoint does not even name
-    it); cached tokens are part of the input, but not with every gateway. A total that is too small says nothing.
+    Reasoning is part of the output, but not with every server (xAI; Google's compatible
+    endpoint does not even name it); cached tokens are part of the input, but not with
+    every gateway. A total that is too small says nothing.
     """
     rest = (total or 0) - counts.get("input_tokens", 0) - counts.get("output_tokens", 0)
     if rest <= 0:
         return counts
-    read, written = counts.get("cache_read_tokens", 0), counts.get("cache_write_tokens", 0)
-    left_out = rest in (read, written, read + written) and rest != counts.get("reasoning_tokens")
-    side = "input_tokens" if left_out or "input_tokens" not in counts else "output_tokens"
+    read, written = (
+        counts.get("cache_read_tokens", 0),
+        counts.get("cache_write_tokens", 0),
+    )
+    left_out = rest in (read, written, read + written) and rest != counts.get(
+        "reasoning_tokens"
+    )
+    side = (
+        "input_tokens" if left_out or "input_tokens" not in counts else "output_tokens"
+    )
     return {**counts, side: counts.get(side, 0) + rest}

@@ -23,7 +23,8 @@ TEXT_OR_THOUGHT = {"text", "thought"}
 class StreamDecoder:
     """Decodes the events of one answer.
 
-    It remembers the answer's parts, which are sent back later, and the call whose arguments still come in pieces.
+    It remembers the answer's parts, which are sent back later, and the call whose
+    arguments still come in pieces.
     """
 
     def __init__(self) -> None:
@@ -57,16 +58,21 @@ class StreamDecoder:
     def close(self) -> Iterator[Part]:
         """What is known only at the end: the parts to be sent back."""
         if self._open_call is not None:
-            # Without its end it is no JSON, so that no tool runs with a part of its arguments.
+            # Without its end it is no JSON, so that no tool runs with a part of its
+            # arguments.
             arguments = json.dumps(self._open_call["args"])[:-1]
-            yield StreamChunk(tool_call=ToolCallDelta(self._calls - 1, arguments=arguments))
+            yield StreamChunk(
+                tool_call=ToolCallDelta(self._calls - 1, arguments=arguments)
+            )
         for item in self._items:
             if "text" in item:
                 item = {**item, "text": "".join(item["text"])}
             yield TurnUpdate(item=item)
 
     def _continues_last_text(self, part: types.Part) -> bool:
-        """Whether the part is only more of the text before; then its text is to be appended there."""
+        """Whether the part is only more of the text before; then its text is to be
+        appended there.
+        """
         if part.model_fields_set != TEXT_ONLY or not self._items:
             return False
         return self._items[-1].keys() == TEXT_ONLY
@@ -96,7 +102,9 @@ class StreamDecoder:
             self._items.append(item)
         self._items[-1]["text"].append(text)
 
-    def _decode_call(self, part: types.Part, call: types.FunctionCall) -> Iterator[Part]:
+    def _decode_call(
+        self, part: types.Part, call: types.FunctionCall
+    ) -> Iterator[Part]:
         if self._begins_call(call):
             self._begin_call(part, call)
         if self._open_call is None:
@@ -137,8 +145,12 @@ def _request_id(event: types.GenerateContentResponse) -> str | None:
     return headers.get("x-request-id") or event.response_id
 
 
-def _finish(event: types.GenerateContentResponse, candidate: types.Candidate) -> str | None:
-    """Why the answer ended, in the provider's own words, or why the request was blocked."""
+def _finish(
+    event: types.GenerateContentResponse, candidate: types.Candidate
+) -> str | None:
+    """Why the answer ended, in the provider's own words, or why the request was
+    blocked.
+    """
     feedback = event.prompt_feedback
     if feedback and feedback.block_reason:
         return f"blocked:{feedback.block_reason.value}"
@@ -147,7 +159,9 @@ def _finish(event: types.GenerateContentResponse, candidate: types.Candidate) ->
 
 
 def _add_arguments(arguments: Json, call: types.FunctionCall) -> Json:
-    """The arguments so far with those of this piece of the call, which come as an object or one by one with a path."""
+    """The arguments so far with those of this piece of the call, which come as an
+    object or one by one with a path.
+    """
     arguments = {**arguments, **(call.args or {})}
     for piece in call.partial_args or ():
         arguments = _put(arguments, _path_of(piece), _value_of(piece))
@@ -155,7 +169,9 @@ def _add_arguments(arguments: Json, call: types.FunctionCall) -> Json:
 
 
 def _path_of(piece: types.PartialArg) -> list[str | int]:
-    """The names and places that lead to the value: `$.cities[0].name` is "cities", 0, "name"."""
+    """The names and places that lead to the value: `$.cities[0].name` is "cities", 0,
+    "name".
+    """
     steps = JSON_PATH.findall(piece.json_path or "")
     return [int(place) if place else name for name, place in steps]
 
@@ -187,8 +203,9 @@ def _put(node: Any, steps: list[str | int], value: object) -> Any:
 def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
     """The counts of an event, which are running totals.
 
-    What the model read of its tools' results is not in `prompt_token_count`, nor are thoughts in
-    `candidates_token_count`; the total says so where a server counts otherwise.
+    What the model read of its tools' results is not in `prompt_token_count`, nor are
+    thoughts in `candidates_token_count`; the total says so where a server counts
+    otherwise.
     """
     output = _output_tokens(usage)
     counts: dict[str, int | None] = {
@@ -201,8 +218,12 @@ def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str,
     return known(counts)
 
 
-def _input_tokens(usage: types.GenerateContentResponseUsageMetadata, output: int) -> int | None:
-    """The request's tokens with the results of tools, which are in its own count where the total says so."""
+def _input_tokens(
+    usage: types.GenerateContentResponseUsageMetadata, output: int
+) -> int | None:
+    """The request's tokens with the results of tools, which are in its own count where
+    the total says so.
+    """
     prompt = usage.prompt_token_count
     results = usage.tool_use_prompt_token_count
     if prompt and usage.total_token_count == prompt + output:
@@ -213,7 +234,9 @@ def _input_tokens(usage: types.GenerateContentResponseUsageMetadata, output: int
 
 
 def _output_tokens(usage: types.GenerateContentResponseUsageMetadata) -> int:
-    """The answer's tokens with its thoughts, which are in its own count where the total says so."""
+    """The answer's tokens with its thoughts, which are in its own count where the total
+    says so.
+    """
     total = usage.total_token_count
     answer = usage.candidates_token_count or 0
     thoughts = usage.thoughts_token_count or 0

@@ -1,4 +1,6 @@
-"""What Anthropic's Messages API answers, streamed or whole, as cogent's chunks and updates."""
+"""What Anthropic's Messages API answers, streamed or whole, as cogent's chunks and
+updates.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,16 @@ from cogent.providers.formats.counts import known, mapping
 from cogent.run.history import fit_arguments
 from cogent.transport.errors import provider_error, raise_reported
 
-# By the type of a delta, the type of block that it never belongs to: such a delta begins a block of its own.
+# By the type of a delta, the type of block that it never belongs to: such a delta
+# begins a block of its own.
 OTHER_BLOCK = {"text_delta": "thinking", "thinking_delta": "text"}
 
 
 @dataclass(slots=True)
 class Block:
-    """A content block that is still coming in: `pieces` are its text, or the JSON of its input, so far."""
+    """A content block that is still coming in: `pieces` are its text, or the JSON of
+    its input, so far.
+    """
 
     position: int
     item: Json
@@ -31,8 +36,8 @@ class Block:
 class StreamDecoder:
     """Decodes the events of one answer.
 
-    It remembers the blocks still coming in and the stop reason. Blocks are kept in the order in which they begin, as
-    some servers give all of them index 0.
+    It remembers the blocks still coming in and the stop reason. Blocks are kept in the
+    order in which they begin, as some servers give all of them index 0.
     """
 
     def __init__(self) -> None:
@@ -40,10 +45,14 @@ class StreamDecoder:
         self._next_position = 0
         self._counts: dict[str, int] = {}  # of the message itself, without compactions
         self._finish: str | None = None
-        self._message_content: list[Json] = []  # came with the message itself, and no block has begun since
+        self._message_content: list[
+            Json
+        ] = []  # came with the message itself, and no block has begun since
 
     def decode(self, event: Any) -> Iterable[Part]:
-        """The parts that an event stands for; events that only repeat or announce give none."""
+        """The parts that an event stands for; events that only repeat or announce give
+        none.
+        """
         if event.__class__ is not dict:
             raise_reported(event)
         if event.get("type") == "content_block_delta":
@@ -60,7 +69,9 @@ class StreamDecoder:
         yield from self._start_block(index, block)
         yield from self._stop_block(index)
 
-    def update(self, source: Mapping[str, Any], finish: str | None = None) -> TurnUpdate:
+    def update(
+        self, source: Mapping[str, Any], finish: str | None = None
+    ) -> TurnUpdate:
         """The model and the counts of a message, or of an event."""
         usage = mapping(source.get("usage"))
         counts = decode_usage(usage, self._counts)
@@ -72,7 +83,9 @@ class StreamDecoder:
     def _decode_other(self, event: Json) -> Iterable[Part]:
         match event.get("type"):
             case "content_block_start":
-                return self._start_block(event.get("index") or 0, event["content_block"])
+                return self._start_block(
+                    event.get("index") or 0, event["content_block"]
+                )
             case "content_block_stop":
                 return self._stop_block(event.get("index") or 0)
             case "message_start":
@@ -85,12 +98,17 @@ class StreamDecoder:
                 return (self.update(event, self._finish), *decode_container(delta))
             case "message_stop":
                 # A message that gave no reason ended all the same.
-                return (*self._stop_message(), TurnUpdate(finish=self._finish or "message_stop"))
+                return (
+                    *self._stop_message(),
+                    TurnUpdate(finish=self._finish or "message_stop"),
+                )
         raise_reported(event)
         return ()
 
     def _stop_message(self) -> Iterator[Part]:
-        """Blocks that the server did not stop, or did not even start: then the message itself may hold them."""
+        """Blocks that the server did not stop, or did not even start: then the message
+        itself may hold them.
+        """
         for index in list(self._blocks):
             yield from self._stop_block(index)
         for index, block in enumerate(list(self._message_content)):
@@ -104,13 +122,19 @@ class StreamDecoder:
         return block
 
     def _start_block(self, index: int, item: Json) -> Iterator[Part]:
-        yield from self._stop_block(index)  # of the block before, which the server did not stop
+        yield from self._stop_block(
+            index
+        )  # of the block before, which the server did not stop
         self._begin_block(index, dict(item))
         match item["type"]:
             case "text":
                 yield StreamChunk(item.get("text") or "")
             case "tool_use":
-                yield StreamChunk(tool_call=ToolCallDelta(index, item.get("id"), item.get("name") or ""))
+                yield StreamChunk(
+                    tool_call=ToolCallDelta(
+                        index, item.get("id"), item.get("name") or ""
+                    )
+                )
             case "thinking":
                 yield StreamChunk(reasoning=item.get("thinking") or "")
                 yield TurnUpdate(unseen=True)
@@ -136,7 +160,10 @@ class StreamDecoder:
             case "input_json_delta":
                 return _add_input(index, block, delta["partial_json"])
             case "citations_delta":
-                block.item["citations"] = [*(block.item.get("citations") or ()), delta["citation"]]
+                block.item["citations"] = [
+                    *(block.item.get("citations") or ()),
+                    delta["citation"],
+                ]
             case _:  # a signature, the summary of a compaction: each comes whole
                 _add_fields(block, delta)
         return ()
@@ -159,13 +186,18 @@ class StreamDecoder:
 
 
 def _block_type(delta_type: str) -> str:
-    """The type of the block that a delta belongs to. Raises ServerError for arguments of a call without a name."""
+    """The type of the block that a delta belongs to.
+
+    Raises ServerError for arguments of a call without a name.
+    """
     match delta_type:
         case "thinking_delta" | "signature_delta":
             return "thinking"
         case "text_delta" | "citations_delta":
             return "text"
-    raise provider_error(f"the server sent a {delta_type} without the start of its block")
+    raise provider_error(
+        f"the server sent a {delta_type} without the start of its block"
+    )
 
 
 def _add_input(index: int, block: Block, piece: str) -> Iterable[Part]:
@@ -182,7 +214,9 @@ def _add_fields(block: Block, delta: Json) -> None:
 
 
 def decode_container(source: Mapping[str, Any]) -> Iterator[Part]:
-    """The container in which the provider ran code: the next request of the conversation names it."""
+    """The container in which the provider ran code: the next request of the
+    conversation names it.
+    """
     container = mapping(source.get("container")).get("id")
     if container:
         yield TurnUpdate(item={"container": container}, position=-1)
@@ -198,16 +232,24 @@ def decode_response(response: Json) -> Iterator[Part]:
     yield decoder.update(response, response.get("stop_reason"))
 
 
-def decode_usage(usage: Mapping[str, Any], earlier: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
-    """The counts of a `usage` object, as far as given; `input_tokens` leaves out what the cache served or took in.
+def decode_usage(
+    usage: Mapping[str, Any], earlier: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, int]:
+    """The counts of a `usage` object, as far as given; `input_tokens` leaves out what
+    the cache served or took in.
 
-    A compaction is billed like an answer and is not in the totals, while the iterations of type `message` are.
-    `earlier` are the counts so far: a later zero hides none, but where the iterations name the message's own counts.
+    A compaction is billed like an answer and is not in the totals, while the iterations
+    of type `message` are. `earlier` are the counts so far: a later zero hides none, but
+    where the iterations name the message's own counts.
     """
     counts = _read_counts(usage)
     if not _iterations(usage, "compaction"):
         return counts
-    own = counts if _iterations(usage, "message") else {**earlier, **_without_zeros(counts)}
+    own = (
+        counts
+        if _iterations(usage, "message")
+        else {**earlier, **_without_zeros(counts)}
+    )
     for compaction in _iterations(usage, "compaction"):
         for name, number in _read_counts(compaction).items():
             counts[name] = own.get(name, 0) + number
@@ -219,7 +261,11 @@ def _iterations(usage: Mapping[str, Any], type: str) -> list[Mapping[str, Any]]:
     iterations = usage.get("iterations")
     if not isinstance(iterations, list):
         return []
-    return [iteration for iteration in map(mapping, iterations) if iteration.get("type") == type]
+    return [
+        iteration
+        for iteration in map(mapping, iterations)
+        if iteration.get("type") == type
+    ]
 
 
 def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:

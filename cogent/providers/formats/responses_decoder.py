@@ -1,16 +1,20 @@
 """Decode OpenAI Responses, streamed or whole, into what cogent knows.
 
-A text, a refusal, a summary, a call or its arguments may come in deltas, only in a `done` event, only in the end event
-of its item, or only in `response.completed`. So what was streamed is remembered, and these rules hold:
+A text, a refusal, a summary, a call or its arguments may come in deltas, only in a
+`done` event, only in the end event of its item, or only in `response.completed`. So
+what was streamed is remembered, and these rules hold:
 
 - What was streamed is never given twice.
 - An end event that goes on where the stream stopped gives the rest.
-- An end event that holds less, or something else, changes nothing: what was streamed is what is sent back later.
-- Neither does one in a stream whose sequence numbers have a gap (shortened recordings do): a text that began stays.
+- An end event that holds less, or something else, changes nothing: what was streamed is
+  what is sent back later.
+- Neither does one in a stream whose sequence numbers have a gap (shortened recordings
+  do): a text that began stays.
 
-Servers do not agree on how an event names its item: by `item_id`, by `output_index` or not at all; some give every item
-the index 0, some send a new id with each event. An item is found by its type with its id, else by its type with its
-index, else it is the last one of its type.
+Servers do not agree on how an event names its item: by `item_id`, by `output_index` or
+not at all; some give every item the index 0, some send a new id with each event. An
+item is found by its type with its id, else by its type with its index, else it is the
+last one of its type.
 """
 
 from __future__ import annotations
@@ -51,7 +55,9 @@ UNKNOWN = object()
 
 
 class StreamDecoder:
-    """Decodes the events of one response, in order; a whole response is its own end event."""
+    """Decodes the events of one response, in order; a whole response is its own end
+    event.
+    """
 
     def __init__(self) -> None:
         self._items: list[OutputItem] = []
@@ -60,7 +66,9 @@ class StreamDecoder:
         self._registry: dict[tuple[str, str | int], OutputItem] = {}
         self._kept: dict[int, Json] = {}  # what is sent back
         self._ended = False
-        self._open_id: object = UNKNOWN  # of the part that the last text delta belonged to
+        self._open_id: object = (
+            UNKNOWN  # of the part that the last text delta belonged to
+        )
         self._open_index: int | None = None
         self._append: Callable[[str], None] = list[str]().append
         self._last: Json = {}  # the event before
@@ -73,7 +81,10 @@ class StreamDecoder:
         kind = event.get("type")
         if kind == "response.output_text.delta":
             self._last = event
-            if event.get("item_id") != self._open_id or event.get("content_index") != self._open_index:
+            if (
+                event.get("item_id") != self._open_id
+                or event.get("content_index") != self._open_index
+            ):
                 self._open_part(event)
             delta = event["delta"]
             if delta:
@@ -89,7 +100,9 @@ class StreamDecoder:
         return decode(self, event)
 
     def close(self) -> Iterator[Part]:
-        """What is to be sent back of a response whose stream ended without an end event."""
+        """What is to be sent back of a response whose stream ended without an end
+        event.
+        """
         if not self._ended:
             yield from self._finish([])
 
@@ -133,14 +146,22 @@ class StreamDecoder:
         yield from self._whole_item(item, body)
 
     def response(self, event: Json) -> Iterator[Part]:
-        """The response itself: its beginning, its end or its failure. Raises ModelError for that."""
+        """The response itself: its beginning, its end or its failure.
+
+        Raises ModelError for that.
+        """
         response = event["response"]
         status = response.get("status")
         if status == "failed" or event["type"] == "response.failed":
             raise provider_error(response.get("error"))
-        update = TurnUpdate(model=response.get("model"), usage=decode_usage(mapping(response.get("usage"))))
+        update = TurnUpdate(
+            model=response.get("model"),
+            usage=decode_usage(mapping(response.get("usage"))),
+        )
         if event["type"] in ENDS:
-            update.finish = (response.get("incomplete_details") or {}).get("reason") or status
+            update.finish = (response.get("incomplete_details") or {}).get(
+                "reason"
+            ) or status
             yield from self._finish(response.get("output") or [])
             for item in pending_items(self._kept.values()):
                 yield TurnUpdate(pending=pending_call(item))
@@ -151,11 +172,15 @@ class StreamDecoder:
     def _whole_text(self, event: Json, kind: TextKind, text: object) -> Iterator[Part]:
         if isinstance(text, str) and text:
             item = self._item(kind.item, event)
-            yield from self._whole_part(item, Text(kind, event.get(kind.index) or 0, text))
+            yield from self._whole_part(
+                item, Text(kind, event.get(kind.index) or 0, text)
+            )
 
     def _whole_part(self, item: OutputItem, whole: Text) -> Iterator[Part]:
         known = (whole.kind.field, whole.index) in item.parts
-        if not known and any(whole.text == part.text for _, part in item.in_order(whole.kind.field)):
+        if not known and any(
+            whole.text == part.text for _, part in item.in_order(whole.kind.field)
+        ):
             return  # the same part: its events do not agree on the index
         if known and self._has_gaps:
             return
@@ -174,7 +199,10 @@ class StreamDecoder:
             yield from _give_rest(item, text, rest)
 
     def _was_given(self, item: OutputItem, text: Text) -> bool:
-        return (text.kind.field, text.index) in item.parts or text.text.strip() in self._given(text.kind.item)
+        return (
+            text.kind.field,
+            text.index,
+        ) in item.parts or text.text.strip() in self._given(text.kind.item)
 
     def _given(self, type: str) -> str:
         """The text of all items of this type."""
@@ -182,7 +210,9 @@ class StreamDecoder:
         return "".join(item.given() for item in items if item.type == type)
 
     def _finish(self, output: list[Json]) -> Iterator[Part]:
-        """What only the output of the end event holds, and then all items as they are to be sent back."""
+        """What only the output of the end event holds, and then all items as they are
+        to be sent back.
+        """
         self._ended = True
         items = self._match(output)
         yield from self._whole_output(items, output)
@@ -195,31 +225,50 @@ class StreamDecoder:
                 self._kept[position] = kept
                 yield TurnUpdate(item=kept, position=position)
 
-    def _whole_output(self, items: list[OutputItem], output: list[Json]) -> Iterator[Part]:
-        repeated = {type: self._is_repeated(type, output) for type in ("message", "reasoning")}
+    def _whole_output(
+        self, items: list[OutputItem], output: list[Json]
+    ) -> Iterator[Part]:
+        repeated = {
+            type: self._is_repeated(type, output) for type in ("message", "reasoning")
+        }
         for item, body in zip(items, output, strict=True):
             is_repeated = repeated.get(item.type)
             if is_repeated is None or not is_repeated(item, body):
                 yield from self._whole_item(item, body)
             item.closed = _merge_closed(item.closed, body)
 
-    def _is_repeated(self, type: str, output: list[Json]) -> Callable[[OutputItem, Json], bool]:
-        """Whether an item of the output holds nothing new, whichever item its text was given with.
+    def _is_repeated(
+        self, type: str, output: list[Json]
+    ) -> Callable[[OutputItem, Json], bool]:
+        """Whether an item of the output holds nothing new, whichever item its text was
+        given with.
 
-        Some servers put into the output other items than those that they streamed, with the same text.
+        Some servers put into the output other items than those that they streamed, with
+        the same text.
         """
-        whole = "".join(text.text for body in output if type_of(body) == type for text in texts_of(body))
+        whole = "".join(
+            text.text
+            for body in output
+            if type_of(body) == type
+            for text in texts_of(body)
+        )
         given = self._given(type)
         if given.startswith(whole):
             return lambda item, body: True
         if whole.startswith(given):
             return lambda item, body: False
-        return lambda item, body: all(self._was_given(item, text) for text in texts_of(body))
+        return lambda item, body: all(
+            self._was_given(item, text) for text in texts_of(body)
+        )
 
     def _ordered(self, items: list[OutputItem]) -> list[OutputItem]:
         """All items, in the order of the end event if that has them all."""
         matched = set(items)
-        others = [item for item in sorted(self._items, key=lambda item: item.place) if item not in matched]
+        others = [
+            item
+            for item in sorted(self._items, key=lambda item: item.place)
+            if item not in matched
+        ]
         if any(item.closed is not None for item in others):
             return sorted(self._items, key=lambda item: item.place)
         return [*items, *others]
@@ -227,8 +276,13 @@ class StreamDecoder:
     # Which item is meant
 
     def _open_part(self, event: Json) -> None:
-        """Remember the part that this text delta belongs to, as the next ones mostly do."""
-        self._open_id, self._open_index = event.get("item_id"), event.get("content_index")
+        """Remember the part that this text delta belongs to, as the next ones mostly
+        do.
+        """
+        self._open_id, self._open_index = (
+            event.get("item_id"),
+            event.get("content_index"),
+        )
         item = self._item(TEXT.item, event)
         self._append = item.part(TEXT, self._open_index or 0).pieces.append
 
@@ -237,20 +291,30 @@ class StreamDecoder:
         return self._find(type, id, index) or self._new(type, id, index)
 
     def _item_of(self, body: Json, event: Json, state: str) -> OutputItem:
-        """The item that an event holds; a new one if the one that is known was `opened` or `closed` before."""
-        type, id, index = type_of(body), body.get("id") or None, event.get("output_index")
+        """The item that an event holds; a new one if the one that is known was `opened`
+        or `closed` before.
+        """
+        type, id, index = (
+            type_of(body),
+            body.get("id") or None,
+            event.get("output_index"),
+        )
         item = self._find(type, id, index)
         if item is None:
             return self._new(type, id, index)
         same = id is not None and (item.id, item.index) == (id, index)
-        return item if same or getattr(item, state) is None else self._new(type, id, index)
+        return (
+            item if same or getattr(item, state) is None else self._new(type, id, index)
+        )
 
     def _find(self, type: str, id: str | None, index: int | None) -> OutputItem | None:
         for key in (id, index):
             if key is not None and (type, key) in self._registry:
                 return self._registry[type, key]
         if id is None and index is None:
-            return next((item for item in reversed(self._items) if item.type == type), None)
+            return next(
+                (item for item in reversed(self._items) if item.type == type), None
+            )
         return None
 
     def _new(self, type: str, id: str | None, index: int | None) -> OutputItem:
@@ -267,7 +331,9 @@ class StreamDecoder:
         return item
 
     def _match(self, output: list[Json]) -> list[OutputItem]:
-        """The item that each of the output is: by id, else by place, else the next one of its type, else a new one."""
+        """The item that each of the output is: by id, else by place, else the next one
+        of its type, else a new one.
+        """
         found = match_items(self._items, output)
         return [
             found.get(place) or self._new(type_of(body), body.get("id") or None, place)
@@ -278,20 +344,27 @@ class StreamDecoder:
 def _kind_of_part(event_type: str, part: Json) -> TextKind:
     if event_type == "response.reasoning_summary_part.done":
         return SUMMARY
-    if event_type == "response.reasoning_part.done" or part.get("type") == "reasoning_text":
+    if (
+        event_type == "response.reasoning_part.done"
+        or part.get("type") == "reasoning_text"
+    ):
         return THOUGHT
     return REFUSAL if part.get("type") == "refusal" else TEXT
 
 
 def _merge_closed(closed: Json | None, body: Json) -> Json:
-    """The item as its own end event holds it, with what only the output of the response has."""
+    """The item as its own end event holds it, with what only the output of the response
+    has.
+    """
     if closed is None:
         return body
     return body | {name: value for name, value in closed.items() if value}
 
 
 def _is_gap(before: Json, event: Json) -> bool:
-    """Whether events are missing between these two; it is not known without their numbers."""
+    """Whether events are missing between these two; it is not known without their
+    numbers.
+    """
     first = _number(before)
     return first >= 0 and _number(event) > first + 1
 
@@ -306,7 +379,9 @@ def _number(event: Json) -> int:
 
 
 def _unsent(texts: list[str], given: str) -> list[str] | None:
-    """What of each of these texts, which follow one another, was not given yet; None if they hold something else."""
+    """What of each of these texts, which follow one another, was not given yet; None if
+    they hold something else.
+    """
     whole = "".join(texts)
     if given.startswith(whole):
         return [""] * len(texts)
@@ -337,7 +412,9 @@ def _give(item: OutputItem, kind: TextKind, text: str) -> Iterator[Part]:
 
 
 def _announce(item: OutputItem, body: Json) -> Iterator[Part]:
-    """The id and the name of a call, as soon as they are known; neither changes after that."""
+    """The id and the name of a call, as soon as they are known; neither changes after
+    that.
+    """
     if item.type != "function_call":
         return
     call_id = _announced(item.call_id, body.get("call_id"))
@@ -361,7 +438,9 @@ def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[P
         whole = texts[0].text
         if json_object(whole) is not None:
             item.part(ARGUMENTS, 0).pieces[:] = [whole]
-            yield TurnUpdate(call=ToolCallDelta(item.place, item.call_id or None, item.name, whole))
+            yield TurnUpdate(
+                call=ToolCallDelta(item.place, item.call_id or None, item.name, whole)
+            )
 
 
 # The rest
@@ -374,11 +453,15 @@ def _error(_: StreamDecoder, event: Json) -> Iterable[Part]:
 def decode_response(response: Json) -> Iterator[Part]:
     """The parts of a whole response, in the order of its items."""
     raise_reported(response)
-    yield from StreamDecoder().decode({"type": "response.completed", "response": response})
+    yield from StreamDecoder().decode(
+        {"type": "response.completed", "response": response}
+    )
 
 
 def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    """The counts of a `usage` object; `input_tokens` includes cached ones and `output_tokens` includes reasoning."""
+    """The counts of a `usage` object; `input_tokens` includes cached ones and
+    `output_tokens` includes reasoning.
+    """
     read = mapping(usage.get("input_tokens_details"))
     written = mapping(usage.get("output_tokens_details"))
     counts = {
@@ -391,7 +474,9 @@ def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
     return match_total(known(counts), count(usage.get("total_tokens")))
 
 
-def _text_decoders() -> Iterator[tuple[str, Callable[[StreamDecoder, Json], Iterable[Part]]]]:
+def _text_decoders() -> Iterator[
+    tuple[str, Callable[[StreamDecoder, Json], Iterable[Part]]]
+]:
     for name, kind in TEXT_EVENTS.items():
         yield f"{name}.delta", partial(StreamDecoder.text_delta, kind=kind)
         yield f"{name}.done", partial(StreamDecoder.text_done, kind=kind)

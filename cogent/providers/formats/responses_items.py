@@ -1,4 +1,6 @@
-"""The items of a response of OpenAI Responses: what they say, what they ask of the client, how they go back."""
+"""The items of a response of OpenAI Responses: what they say, what they ask of the
+client, how they go back.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,20 @@ WAITING = {
     "tool_search_call": ("arguments",),
     "mcp_approval_request": ("arguments",),
 }
-OUTPUT_ENDINGS = ("_output", "_response", "mcp_call")  # of the types that answer such an item
+OUTPUT_ENDINGS = (
+    "_output",
+    "_response",
+    "mcp_call",
+)  # of the types that answer such an item
 LISTS = ("summary", "content")  # the fields of an item that are lists of parts
 REASONING = ("summary_text", "reasoning_text")
 
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
-    """Where a text belongs: the type of its item, the field there, the type of its part, the index in its events."""
+    """Where a text belongs: the type of its item, the field there, the type of its
+    part, the index in its events.
+    """
 
     item: str
     field: str
@@ -49,9 +57,13 @@ TEXT_EVENTS = {
     "response.function_call_arguments": ARGUMENTS,
     "response.custom_tool_call_input": TextKind("custom_tool_call", "input", "input"),
     "response.mcp_call_arguments": TextKind("mcp_call", "arguments", "arguments"),
-    "response.code_interpreter_call_code": TextKind("code_interpreter_call", "code", "code"),
+    "response.code_interpreter_call_code": TextKind(
+        "code_interpreter_call", "code", "code"
+    ),
 }
-STRING_FIELDS = {kind.item: kind for kind in TEXT_EVENTS.values() if kind.field not in LISTS}
+STRING_FIELDS = {
+    kind.item: kind for kind in TEXT_EVENTS.values() if kind.field not in LISTS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,9 @@ class TextPart:
 class OutputItem:
     """One item of the output as far as it came.
 
-    `opened` and `closed` are the item as its first and its last event hold it. `index` is what the server said,
-    `place` a number that no other item has: that of a call's pieces.
+    `opened` and `closed` are the item as its first and its last event hold it. `index`
+    is what the server said, `place` a number that no other item has: that of a call's
+    pieces.
     """
 
     type: str
@@ -98,17 +111,29 @@ class OutputItem:
         return self.parts.setdefault((kind.field, index), TextPart(kind))
 
     def in_order(self, *fields: str) -> list[tuple[int, TextPart]]:
-        """The parts of these fields with their indexes, as the fields are named and then by index."""
-        return [(key[1], self.parts[key]) for name in fields for key in sorted(self.parts) if key[0] == name]
+        """The parts of these fields with their indexes, as the fields are named and
+        then by index.
+        """
+        return [
+            (key[1], self.parts[key])
+            for name in fields
+            for key in sorted(self.parts)
+            if key[0] == name
+        ]
 
     def given(self) -> str:
         """The text of the item that was given."""
-        fields = [STRING_FIELDS[self.type].field] if self.type in STRING_FIELDS else LISTS
+        fields = (
+            [STRING_FIELDS[self.type].field] if self.type in STRING_FIELDS else LISTS
+        )
         return "".join(part.text for _, part in self.in_order(*fields))
 
 
 def type_of(body: Json) -> str:
-    """The type of an item; one with content and no type is a message. Raises ServerError for one with neither."""
+    """The type of an item; one with content and no type is a message.
+
+    Raises ServerError for one with neither.
+    """
     if not body.get("type") and "content" not in body:
         raise ServerError("the server sent an output item without a type", status=200)
     return str(body.get("type") or "message")
@@ -120,7 +145,10 @@ def text_key(kind: TextKind) -> str:
 
 
 def texts_of(body: Json) -> Iterator[Text]:
-    """The texts of a whole item, in order. All text of a reasoning item is reasoning, whatever its parts are called."""
+    """The texts of a whole item, in order.
+
+    All text of a reasoning item is reasoning, whatever its parts are called.
+    """
     type = type_of(body)
     if type in STRING_FIELDS:
         yield from _text_of_field(body, STRING_FIELDS[type])
@@ -156,7 +184,9 @@ def _kind_of(body: Json, name: str, part: Json) -> TextKind:
 
 
 def to_send_back(item: OutputItem) -> Json | None:
-    """The item for the next request: as it came, with the texts that were given; None if no such item ever came."""
+    """The item for the next request: as it came, with the texts that were given; None
+    if no such item ever came.
+    """
     body = item.closed or _made_up(item)
     if body is None:
         return None
@@ -167,7 +197,11 @@ def to_send_back(item: OutputItem) -> Json | None:
         return body
     if item.type in STRING_FIELDS:
         return body | {STRING_FIELDS[item.type].field: given}
-    return body | {name: _mended_parts(body.get(name), item, name) for name in LISTS if item.in_order(name)}
+    return body | {
+        name: _mended_parts(body.get(name), item, name)
+        for name in LISTS
+        if item.in_order(name)
+    }
 
 
 def _has_text(body: Json, text: str) -> bool:
@@ -178,7 +212,10 @@ def _has_text(body: Json, text: str) -> bool:
 
 
 def _made_up(item: OutputItem) -> Json | None:
-    """The item where no event held it whole. Reasoning has none: its encrypted content may not be whole either."""
+    """The item where no event held it whole.
+
+    Reasoning has none: its encrypted content may not be whole either.
+    """
     if item.type == "message" and item.given():
         return {
             "content": [],
@@ -193,17 +230,29 @@ def _made_up(item: OutputItem) -> Json | None:
 
 
 def pending_items(items: Iterable[Json]) -> list[Json]:
-    """The items that wait for the client: those whose output is not in the same response."""
+    """The items that wait for the client: those whose output is not in the same
+    response.
+    """
     items = list(items)
     answered: set[object] = set()
     for item in items:
         if type_of(item).endswith(OUTPUT_ENDINGS):
-            answered.update(item.get(name) for name in ("call_id", "approval_request_id", "id"))
-    return [item for item in items if _may_wait(item) and answered.isdisjoint(_own_ids(item))]
+            answered.update(
+                item.get(name) for name in ("call_id", "approval_request_id", "id")
+            )
+    return [
+        item
+        for item in items
+        if _may_wait(item) and answered.isdisjoint(_own_ids(item))
+    ]
 
 
 def _may_wait(item: Json) -> bool:
-    return type_of(item) in WAITING and bool(_own_ids(item)) and item.get("execution", "client") == "client"
+    return (
+        type_of(item) in WAITING
+        and bool(_own_ids(item))
+        and item.get("execution", "client") == "client"
+    )
 
 
 def _own_ids(item: Json) -> list[str]:
@@ -217,7 +266,9 @@ def pending_call(item: Json) -> ToolCall:
 
 
 def _arguments(body: Json) -> Json | str:
-    """What the client is asked to do: the fields of the item that say it, or its only one."""
+    """What the client is asked to do: the fields of the item that say it, or its only
+    one.
+    """
     names = WAITING[type_of(body)]
     asked = {name: body[name] for name in names if body.get(name) is not None}
     if len(names) > 1 or not asked:

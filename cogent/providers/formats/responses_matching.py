@@ -1,4 +1,6 @@
-"""Find out which of the items that were streamed each item in the output of the end event is."""
+"""Find out which of the items that were streamed each item in the output of the end
+event is.
+"""
 
 from __future__ import annotations
 

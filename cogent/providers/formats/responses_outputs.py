@@ -1,4 +1,6 @@
-"""What answers the calls of OpenAI Responses that are no functions, each with an output item of its own type."""
+"""What answers the calls of OpenAI Responses that are no functions, each with an output
+item of its own type.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from cogent.run.pending import APPROVAL_REQUEST, NOT_APPROVED
 
 
 def encode_output(type: str, result: Message) -> Json:
-    """The output item for a call of this type. Raises ConfigurationError for a result that it cannot take."""
+    """The output item for a call of this type.
+
+    Raises ConfigurationError for a result that it cannot take.
+    """
     id_name = "approval_request_id" if type == APPROVAL_REQUEST else "call_id"
     names_call = {id_name: result.tool_call_id}
     own = result.items[0] if result.items else {}  # the caller's own output item
@@ -45,7 +50,9 @@ def _screenshot(result: Message) -> Json:
 
 
 def _shell(result: Message) -> Json:
-    """Text is what one command has written; a list is one entry for each command, as the API has them."""
+    """Text is what one command has written; a list is one entry for each command, as
+    the API has them.
+    """
     output = _listed(result.content)
     if output is None:
         outcome = {"type": "exit", "exit_code": int(result.is_error)}
@@ -57,14 +64,25 @@ def _shell(result: Message) -> Json:
 
 def _patch(result: Message) -> Json:
     status = "failed" if result.is_error else "completed"
-    return {"type": "apply_patch_call_output", "status": status, "output": result.content}
+    return {
+        "type": "apply_patch_call_output",
+        "status": status,
+        "output": result.content,
+    }
 
 
 def _tools(result: Message) -> Json:
     tools = _listed(result.content)
     if tools is None:
-        raise ConfigurationError(f"the tool_search_call {result.tool_call_id!r} is answered with a list of tools")
-    return {"type": "tool_search_output", "execution": "client", "status": "completed", "tools": tools}
+        raise ConfigurationError(
+            f"the tool_search_call {result.tool_call_id!r} is answered with a list of tools"
+        )
+    return {
+        "type": "tool_search_output",
+        "execution": "client",
+        "status": "completed",
+        "tools": tools,
+    }
 
 
 def _listed(text: str) -> list[Any] | None:
@@ -77,7 +95,10 @@ def _listed(text: str) -> list[Any] | None:
 
 
 OUTPUTS: dict[str, Callable[[Message], Json]] = {
-    "function": lambda result: {"type": "function_call_output", "output": result.content},
+    "function": lambda result: {
+        "type": "function_call_output",
+        "output": result.content,
+    },
     "computer_call": _screenshot,
     "shell_call": _shell,
     "apply_patch_call": _patch,

@@ -17,12 +17,22 @@ class Anthropic:
         return AsyncAnthropic(api_key="none", base_url=url, max_retries=0, **more)
 
     @staticmethod
-    def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def request(
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         named = [
-            {"name": tool["name"], "description": tool["description"], "input_schema": tool["parameters"]}
+            {
+                "name": tool["name"],
+                "description": tool["description"],
+                "input_schema": tool["parameters"],
+            }
             for tool in tools
         ]
-        return {"messages": messages, "max_tokens": 8192, **({"tools": named} if named else {})}
+        return {
+            "messages": messages,
+            "max_tokens": 8192,
+            **({"tools": named} if named else {}),
+        }
 
     @staticmethod
     async def text(client: AsyncAnthropic, **request: Any) -> str:
@@ -42,7 +52,10 @@ class Anthropic:
         raw = await client.messages.with_raw_response.create(stream=True, **request)
         text = []
         async for event in await raw.parse(to=AsyncStream[object]):
-            if event["type"] == "content_block_delta" and event["delta"]["type"] == "text_delta":
+            if (
+                event["type"] == "content_block_delta"
+                and event["delta"]["type"] == "text_delta"
+            ):
                 text.append(event["delta"]["text"])
         return "".join(text)
 
@@ -51,11 +64,30 @@ class Anthropic:
         use: dict[str, Any] = {}
         arguments = ""
         async for event in await client.messages.create(stream=True, **request):
-            if event.type == "content_block_start" and event.content_block.type == "tool_use":
-                use = {"type": "tool_use", "id": event.content_block.id, "name": event.content_block.name}
-            elif event.type == "content_block_delta" and event.delta.type == "input_json_delta":
+            if (
+                event.type == "content_block_start"
+                and event.content_block.type == "tool_use"
+            ):
+                use = {
+                    "type": "tool_use",
+                    "id": event.content_block.id,
+                    "name": event.content_block.name,
+                }
+            elif (
+                event.type == "content_block_delta"
+                and event.delta.type == "input_json_delta"
+            ):
                 arguments += event.delta.partial_json
         use["input"] = json.loads(arguments)
-        output = {"type": "tool_result", "tool_use_id": use["id"], "content": result(use["input"]["asked"])}
-        answers = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [output]}]
-        return await Anthropic.text(client, **{**request, "messages": [*request["messages"], *answers]})
+        output = {
+            "type": "tool_result",
+            "tool_use_id": use["id"],
+            "content": result(use["input"]["asked"]),
+        }
+        answers = [
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [output]},
+        ]
+        return await Anthropic.text(
+            client, **{**request, "messages": [*request["messages"], *answers]}
+        )

@@ -16,15 +16,28 @@ class Gemini:
         return genai.Client(api_key="none", http_options={"base_url": url})
 
     @staticmethod
-    def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def request(
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         roles = {"user": "user", "assistant": "model"}
-        contents = [{"role": roles[m["role"]], "parts": [{"text": m["content"]}]} for m in messages]
+        contents = [
+            {"role": roles[m["role"]], "parts": [{"text": m["content"]}]}
+            for m in messages
+        ]
         functions = [
-            {"name": tool["name"], "description": tool["description"], "parameters_json_schema": tool["parameters"]}
+            {
+                "name": tool["name"],
+                "description": tool["description"],
+                "parameters_json_schema": tool["parameters"],
+            }
             for tool in tools
         ]
         request: dict[str, Any] = {"contents": contents}
-        return {**request, "config": {"tools": [{"function_declarations": functions}]}} if functions else request
+        return (
+            {**request, "config": {"tools": [{"function_declarations": functions}]}}
+            if functions
+            else request
+        )
 
     @staticmethod
     async def text(client: genai.Client, **request: Any) -> str:
@@ -46,5 +59,8 @@ class Gemini:
                 output = types.Part.from_function_response(
                     name=call.name, response={"result": result(call.args["asked"])}
                 )
-                contents += [chunk.candidates[0].content, types.Content(role="user", parts=[output])]
+                contents += [
+                    chunk.candidates[0].content,
+                    types.Content(role="user", parts=[output]),
+                ]
         return await Gemini.text(client, **{**request, "contents": contents})

@@ -18,9 +18,13 @@ class Groq(ChatCompletions):
 
     @classmethod
     async def floor(cls, client: groq.AsyncGroq, **request: Any) -> str:
-        raw = await client.chat.completions.with_raw_response.create(stream=True, **request)
+        raw = await client.chat.completions.with_raw_response.create(
+            stream=True, **request
+        )
         text = []
         async for event in await raw.parse(to=groq.AsyncStream[object]):
-            if event["choices"] and (content := event["choices"][0]["delta"].get("content")):
+            if event["choices"] and (
+                content := event["choices"][0]["delta"].get("content")
+            ):
                 text.append(content)
         return "".join(text)

@@ -12,7 +12,9 @@ class Ollama:
     connect = ollama.AsyncClient
 
     @staticmethod
-    def request(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
+    def request(
+        messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         functions = [{"type": "function", "function": tool} for tool in tools]
         return {"messages": messages, **({"tools": functions} if functions else {})}
 
@@ -34,5 +36,12 @@ class Ollama:
         async for chunk in await client.chat(stream=True, **request):
             for call in chunk.message.tool_calls or ():
                 output = result(call.function.arguments["asked"])
-                messages += [chunk.message, {"role": "tool", "tool_name": call.function.name, "content": output}]
+                messages += [
+                    chunk.message,
+                    {
+                        "role": "tool",
+                        "tool_name": call.function.name,
+                        "content": output,
+                    },
+                ]
         return await Ollama.text(client, **{**request, "messages": messages})

@@ -7,7 +7,12 @@ from typing import Unpack
 
 from .common import Answer, Call, Json, Options, cut, encode, event
 
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
+STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "tool_calls": "tool_use",
+}
 
 
 def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
@@ -20,7 +25,9 @@ def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(deltas=deltas, **options))
 
 
-def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> list[bytes]:
+def tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> list[bytes]:
     """The events of an answer that calls tools, after reasoning and text if there are any.
 
     Blocks come one after the other in this format, so `interleaved` changes nothing.
@@ -28,7 +35,9 @@ def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unp
     return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
 
-def plain_tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> bytes:
+def plain_tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> bytes:
     """The body of the same answer without streaming."""
     return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
@@ -53,7 +62,9 @@ def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(text=text, **{**options, "finish": "content_filter"}))
 
 
-def error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that fails inside a 200, after these deltas of text."""
     begun = _begun(after) if after else []
     return [_event(data) for data in [*begun, _error(message, code, type)]]
@@ -68,11 +79,24 @@ def content(answer: Answer) -> list[Json]:
     """The content blocks of an answer: what the next request sends back."""
     blocks: list[Json] = []
     if answer.reasoning:
-        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": answer.encrypted or ""})
+        blocks.append(
+            {
+                "type": "thinking",
+                "thinking": answer.reasoning,
+                "signature": answer.encrypted or "",
+            }
+        )
     if answer.spoken:
         blocks.append({"type": "text", "text": "".join(answer.spoken)})
     for call_id, name, arguments in answer.calls:
-        blocks.append({"type": "tool_use", "id": call_id, "name": name, "input": _object(arguments)})
+        blocks.append(
+            {
+                "type": "tool_use",
+                "id": call_id,
+                "name": name,
+                "input": _object(arguments),
+            }
+        )
     return blocks
 
 
@@ -80,7 +104,15 @@ def _stream(answer: Answer) -> list[bytes]:
     end: Json = {"type": "message_delta", "delta": _end(answer)}
     if answer.usage:
         end["usage"] = _usage(answer)
-    return [_event(data) for data in [*_opening(answer), *_block_events(answer), end, {"type": "message_stop"}]]
+    return [
+        _event(data)
+        for data in [
+            *_opening(answer),
+            *_block_events(answer),
+            end,
+            {"type": "message_stop"},
+        ]
+    ]
 
 
 def _plain(answer: Answer) -> bytes:
@@ -109,11 +141,20 @@ def _block_events(answer: Answer) -> Iterator[Json]:
     for index, block in enumerate(content(answer)):
         match block["type"]:
             case "thinking":
-                opened, deltas = block | {"thinking": "", "signature": ""}, _thinking_deltas(answer)
+                opened, deltas = (
+                    block | {"thinking": "", "signature": ""},
+                    _thinking_deltas(answer),
+                )
             case "text":
-                opened, deltas = block | {"text": ""}, [{"type": "text_delta", "text": t} for t in answer.spoken]
+                opened, deltas = (
+                    block | {"text": ""},
+                    [{"type": "text_delta", "text": t} for t in answer.spoken],
+                )
             case _:
-                opened, deltas = block | {"input": {}}, _input_deltas(next(calls), answer.pieces)
+                opened, deltas = (
+                    block | {"input": {}},
+                    _input_deltas(next(calls), answer.pieces),
+                )
         yield {"type": "content_block_start", "index": index, "content_block": opened}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
@@ -121,14 +162,23 @@ def _block_events(answer: Answer) -> Iterator[Json]:
 
 
 def _thinking_deltas(answer: Answer) -> list[Json]:
-    deltas: list[Json] = [{"type": "thinking_delta", "thinking": t} for t in cut(answer.reasoning, answer.pieces)]
-    return [*deltas, {"type": "signature_delta", "signature": answer.encrypted}] if answer.encrypted else deltas
+    deltas: list[Json] = [
+        {"type": "thinking_delta", "thinking": t}
+        for t in cut(answer.reasoning, answer.pieces)
+    ]
+    return (
+        [*deltas, {"type": "signature_delta", "signature": answer.encrypted}]
+        if answer.encrypted
+        else deltas
+    )
 
 
 def _input_deltas(call: Call, pieces: int) -> list[Json]:
     # The first piece is empty; a call without arguments has no other.
     written = () if call[2] in ("", "{}") else cut(call[2], pieces)
-    return [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *written)]
+    return [
+        {"type": "input_json_delta", "partial_json": piece} for piece in ("", *written)
+    ]
 
 
 def _object(arguments: str) -> Json:
@@ -169,4 +219,8 @@ def _usage(answer: Answer) -> Json:
 
 def _error(message: str, code: str | None, type: str) -> Json:
     # The format has one word for what went wrong, and the more telling one is put there.
-    return {"type": "error", "error": {"type": code or type, "message": message}, "request_id": "req_test"}
+    return {
+        "type": "error",
+        "error": {"type": code or type, "message": message},
+        "request_id": "req_test",
+    }

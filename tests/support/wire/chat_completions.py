@@ -19,12 +19,16 @@ def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(deltas=deltas, **options))
 
 
-def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> list[bytes]:
+def tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> list[bytes]:
     """The events of an answer that calls tools, after reasoning and text if there are any."""
     return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
 
-def plain_tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> bytes:
+def plain_tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> bytes:
     """The body of the same answer without streaming."""
     return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
@@ -49,10 +53,14 @@ def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(refusal=text, **options))
 
 
-def error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that fails inside a 200, after these deltas of text."""
     begun = list(_deltas(Answer(deltas=after))) if after else []
-    return [_chunk(Answer(), delta) for delta in begun] + [event({"error": error(message, code, type)})]
+    return [_chunk(Answer(), delta) for delta in begun] + [
+        event({"error": error(message, code, type)})
+    ]
 
 
 def error_body(message: str, code: str | None, type: str) -> bytes:
@@ -64,7 +72,9 @@ def _stream(answer: Answer) -> list[bytes]:
     chunks = [_chunk(answer, delta) for delta in _deltas(answer)]
     chunks.append(_chunk(answer, {}, finish=_finish(answer)))
     if answer.usage:
-        chunks.append(event(_envelope(answer, CHUNK) | {"choices": [], "usage": _usage(answer)}))
+        chunks.append(
+            event(_envelope(answer, CHUNK) | {"choices": [], "usage": _usage(answer)})
+        )
     return [*chunks, DONE]
 
 
@@ -76,25 +86,44 @@ def _chunk(answer: Answer, delta: Json, finish: str | None = None) -> bytes:
 
 
 def _deltas(answer: Answer) -> Iterator[Json]:
-    yield {"role": "assistant", "content": "" if answer.spoken else None, "refusal": None}
+    yield {
+        "role": "assistant",
+        "content": "" if answer.spoken else None,
+        "refusal": None,
+    }
     for piece in cut(answer.reasoning, answer.pieces):
         yield {"reasoning_content": piece}
     for piece in answer.spoken:
         yield {"content": piece}
     for piece in cut(answer.refusal, answer.pieces):
         yield {"refusal": piece}
-    calls = (_call_deltas(index, call, answer.pieces) for index, call in enumerate(answer.calls))
+    calls = (
+        _call_deltas(index, call, answer.pieces)
+        for index, call in enumerate(answer.calls)
+    )
     yield from in_turn(calls, answer.interleaved)
 
 
 def _call_deltas(index: int, call: Call, pieces: int) -> Iterator[Json]:
-    yield {"tool_calls": [{"index": index, **_call(call), "function": {"name": call[1], "arguments": ""}}]}
+    yield {
+        "tool_calls": [
+            {
+                "index": index,
+                **_call(call),
+                "function": {"name": call[1], "arguments": ""},
+            }
+        ]
+    }
     for piece in cut(call[2], pieces):
         yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def _call(call: Call) -> Json:
-    return {"id": call[0], "type": "function", "function": {"name": call[1], "arguments": call[2]}}
+    return {
+        "id": call[0],
+        "type": "function",
+        "function": {"name": call[1], "arguments": call[2]},
+    }
 
 
 def _plain(answer: Answer) -> bytes:
@@ -107,7 +136,12 @@ def _plain(answer: Answer) -> bytes:
         message["reasoning_content"] = answer.reasoning
     if answer.calls:
         message["tool_calls"] = [_call(call) for call in answer.calls]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": _finish(answer),
+    }
     body = _envelope(answer, "chat.completion") | {"choices": [choice]}
     return encode(body | {"usage": _usage(answer)} if answer.usage else body)
 

@@ -19,7 +19,12 @@ CODES = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
-FINISH = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+FINISH = {
+    "stop": "STOP",
+    "tool_calls": "STOP",
+    "length": "MAX_TOKENS",
+    "content_filter": "SAFETY",
+}
 SIGNATURE = "c2lnbmF0dXJlIG9mIHRoZSB0aG91Z2h0cw=="
 
 
@@ -33,12 +38,16 @@ def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(deltas=deltas, **options))
 
 
-def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> list[bytes]:
+def tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> list[bytes]:
     """The events of an answer that calls tools, after reasoning and text if there are any; a call is always whole."""
     return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
 
-def plain_tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> bytes:
+def plain_tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> bytes:
     """The body of the same answer without streaming."""
     return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
@@ -65,14 +74,24 @@ def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
 
 def blocked(reason: str = "SAFETY") -> bytes:
     """The only event of an answer to a prompt that was refused, and its body without streaming."""
-    return encode({"promptFeedback": {"blockReason": reason}, "usageMetadata": {"promptTokenCount": 11}})
+    return encode(
+        {
+            "promptFeedback": {"blockReason": reason},
+            "usageMetadata": {"promptTokenCount": 11},
+        }
+    )
 
 
-def error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that fails inside a 200, after these deltas of text."""
     begun = [_event(Answer(), [{"text": delta}]) for delta in after]
     # The error is no event: it stands there as the JSON of an HTTP error's body, on several lines.
-    return [*begun, json.dumps({"error": _error(message, code, type)}, indent=2).encode() + b"\n"]
+    return [
+        *begun,
+        json.dumps({"error": _error(message, code, type)}, indent=2).encode() + b"\n",
+    ]
 
 
 def error_body(message: str, code: str | None, type: str) -> bytes:
@@ -81,9 +100,17 @@ def error_body(message: str, code: str | None, type: str) -> bytes:
 
 
 def _error(message: str, code: str | None, type: str) -> Json:
-    error: Json = {"code": CODES.get(type.upper(), 500), "message": message, "status": type}
+    error: Json = {
+        "code": CODES.get(type.upper(), 500),
+        "message": message,
+        "status": type,
+    }
     if code:
-        info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": "googleapis.com"}
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": code,
+            "domain": "googleapis.com",
+        }
         error["details"] = [info]
     return error
 
@@ -91,8 +118,13 @@ def _error(message: str, code: str | None, type: str) -> Json:
 def _stream(answer: Answer) -> list[bytes]:
     said = [_event(answer, [part]) for part in _parts(answer)]
     # The newer models end with an empty text, which has the signature of an answer without calls.
-    signed = {} if answer.calls or not answer.encrypted else {"thoughtSignature": SIGNATURE}
-    return [*said, _event(answer, [{"text": "", **signed}], FINISH[answer.finish or "stop"])]
+    signed = (
+        {} if answer.calls or not answer.encrypted else {"thoughtSignature": SIGNATURE}
+    )
+    return [
+        *said,
+        _event(answer, [{"text": "", **signed}], FINISH[answer.finish or "stop"]),
+    ]
 
 
 def _event(answer: Answer, parts: Sequence[Json], finish: str | None = None) -> bytes:
@@ -102,7 +134,9 @@ def _event(answer: Answer, parts: Sequence[Json], finish: str | None = None) -> 
 
 def _plain(answer: Answer) -> bytes:
     pieces = {"pieces": 1, "deltas": ["".join(answer.spoken)] if answer.spoken else []}
-    whole = Answer(**{name: getattr(answer, name) for name in answer.__slots__} | pieces)
+    whole = Answer(
+        **{name: getattr(answer, name) for name in answer.__slots__} | pieces
+    )
     return encode(_body(whole, list(_parts(whole)), FINISH[answer.finish or "stop"]))
 
 
@@ -112,15 +146,29 @@ def _parts(answer: Answer) -> Iterator[Json]:
     for piece in answer.spoken:
         yield {"text": piece}
     for place, (id, name, arguments) in enumerate(answer.calls):
-        call = {"functionCall": {"id": id, "name": name, "args": json.loads(arguments or "{}")}}
-        yield call if place or not answer.encrypted else {**call, "thoughtSignature": SIGNATURE}
+        call = {
+            "functionCall": {
+                "id": id,
+                "name": name,
+                "args": json.loads(arguments or "{}"),
+            }
+        }
+        yield (
+            call
+            if place or not answer.encrypted
+            else {**call, "thoughtSignature": SIGNATURE}
+        )
 
 
 def _body(answer: Answer, parts: Sequence[Json], finish: str | None) -> Json:
     candidate: Json = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if finish:
         candidate["finishReason"] = finish
-    body: Json = {"candidates": [candidate], "modelVersion": answer.model, "responseId": _id(answer)}
+    body: Json = {
+        "candidates": [candidate],
+        "modelVersion": answer.model,
+        "responseId": _id(answer),
+    }
     return body | {"usageMetadata": _usage(answer)} if answer.usage else body
 
 

@@ -21,12 +21,16 @@ def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(deltas=deltas, **options))
 
 
-def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> list[bytes]:
+def tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> list[bytes]:
     """The lines of an answer that calls tools, after reasoning and text if there are any."""
     return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
 
-def plain_tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> bytes:
+def plain_tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> bytes:
     """The body of the same answer without streaming."""
     return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
@@ -51,7 +55,9 @@ def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(text=text, finish="content_filter", **options))
 
 
-def error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The lines of an answer that fails inside a 200, after these deltas of text; code and type have no place in it."""
     begun = [_line(Answer(), {"content": delta}) for delta in after]
     return [*begun, encode({"error": message}) + b"\n"]
@@ -63,9 +69,14 @@ def error_body(message: str, code: str | None, type: str) -> bytes:
 
 
 def _stream(answer: Answer) -> list[bytes]:
-    lines = [_line(answer, {"content": "", "thinking": piece}) for piece in cut(answer.reasoning, answer.pieces)]
+    lines = [
+        _line(answer, {"content": "", "thinking": piece})
+        for piece in cut(answer.reasoning, answer.pieces)
+    ]
     lines += [_line(answer, {"content": piece}) for piece in answer.spoken]
-    lines += [_line(answer, {"content": "", "tool_calls": [call]}) for call in _calls(answer)]
+    lines += [
+        _line(answer, {"content": "", "tool_calls": [call]}) for call in _calls(answer)
+    ]
     return [*lines, _line(answer, {"content": ""}, _end(answer))]
 
 
@@ -89,7 +100,14 @@ def _object(answer: Answer, message: Json, end: Json) -> Json:
 
 def _calls(answer: Answer) -> list[Json]:
     return [
-        {"id": id, "function": {"index": index, "name": name, "arguments": json.loads(arguments)}}
+        {
+            "id": id,
+            "function": {
+                "index": index,
+                "name": name,
+                "arguments": json.loads(arguments),
+            },
+        }
         for index, (id, name, arguments) in enumerate(answer.calls)
     ]
 
@@ -104,4 +122,9 @@ def _end(answer: Answer) -> Json:
         "eval_count": made,
         "eval_duration": 810829670,
     }
-    return {"done": True, "done_reason": reason, **times, **(counts if answer.usage else {})}
+    return {
+        "done": True,
+        "done_reason": reason,
+        **times,
+        **(counts if answer.usage else {}),
+    }

@@ -19,12 +19,16 @@ def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(deltas=deltas, **options))
 
 
-def tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> list[bytes]:
+def tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> list[bytes]:
     """The events of an answer that calls tools, after reasoning and text if there are any."""
     return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
 
-def plain_tool_calls(*calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]) -> bytes:
+def plain_tool_calls(
+    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
+) -> bytes:
     """The body of the same answer without streaming."""
     return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
 
@@ -49,20 +53,33 @@ def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
     return _plain(Answer(refusal=text, **options))
 
 
-def error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that ends in `response.failed` inside a 200, after these deltas of text."""
     failed = _response(Answer(), "failed") | {"error": error(message, code, type)}
     return _number([*_begun(after), {"type": "response.failed", "response": failed}])
 
 
-def plain_error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def plain_error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that ends in an `error` event as documented: without the type."""
-    return _number([*_begun(after), {"type": "error", "code": code, "message": message, "param": None}])
+    return _number(
+        [
+            *_begun(after),
+            {"type": "error", "code": code, "message": message, "param": None},
+        ]
+    )
 
 
-def nested_error_event(message: str, code: str | None, type: str, after: Sequence[str] = ()) -> list[bytes]:
+def nested_error_event(
+    message: str, code: str | None, type: str, after: Sequence[str] = ()
+) -> list[bytes]:
     """The events of an answer that ends in an `error` event as OpenAI's servers have been seen to send it."""
-    return _number([*_begun(after), {"type": "error", "error": error(message, code, type)}])
+    return _number(
+        [*_begun(after), {"type": "error", "error": error(message, code, type)}]
+    )
 
 
 def error_body(message: str, code: str | None, type: str) -> bytes:
@@ -81,18 +98,26 @@ def _plain(answer: Answer) -> bytes:
 
 
 def _number(events: Iterable[Json]) -> list[bytes]:
-    return [event(data | {"sequence_number": n}, name=data["type"]) for n, data in enumerate(events)]
+    return [
+        event(data | {"sequence_number": n}, name=data["type"])
+        for n, data in enumerate(events)
+    ]
 
 
 def _opening(answer: Answer) -> list[Json]:
     response = _response(answer, "in_progress")
-    return [{"type": f"response.{kind}", "response": response} for kind in ("created", "in_progress")]
+    return [
+        {"type": f"response.{kind}", "response": response}
+        for kind in ("created", "in_progress")
+    ]
 
 
 def _begun(deltas: Sequence[str]) -> list[Json]:
     answer = Answer(deltas=deltas)
     # Up to the last delta: before the deltas come the item's and the part's opening, after them their ends.
-    return _opening(Answer()) + list(islice(_item_events(answer), len(deltas) and 2 + len(deltas)))
+    return _opening(Answer()) + list(
+        islice(_item_events(answer), len(deltas) and 2 + len(deltas))
+    )
 
 
 def _item_events(answer: Answer) -> Iterator[Json]:
@@ -117,10 +142,22 @@ def _reasoning_events(index: int, item: Json, pieces: int) -> Iterator[Json]:
     yield {"type": "response.output_item.added", "output_index": index, "item": opened}
     for number, part in enumerate(item["summary"]):
         at = {"item_id": item["id"], "output_index": index, "summary_index": number}
-        yield {"type": "response.reasoning_summary_part.added", **at, "part": part | {"text": ""}}
+        yield {
+            "type": "response.reasoning_summary_part.added",
+            **at,
+            "part": part | {"text": ""},
+        }
         for delta in cut(part["text"], pieces):
-            yield {"type": "response.reasoning_summary_text.delta", **at, "delta": delta}
-        yield {"type": "response.reasoning_summary_text.done", **at, "text": part["text"]}
+            yield {
+                "type": "response.reasoning_summary_text.delta",
+                **at,
+                "delta": delta,
+            }
+        yield {
+            "type": "response.reasoning_summary_text.done",
+            **at,
+            "text": part["text"],
+        }
         yield {"type": "response.reasoning_summary_part.done", **at, "part": part}
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
@@ -146,26 +183,53 @@ def _call_events(index: int, item: Json, pieces: int) -> Iterator[Json]:
     at = {"item_id": item["id"], "output_index": index}
     for delta in cut(item["arguments"], pieces):
         yield {"type": "response.function_call_arguments.delta", **at, "delta": delta}
-    yield {"type": "response.function_call_arguments.done", **at, "arguments": item["arguments"]}
+    yield {
+        "type": "response.function_call_arguments.done",
+        **at,
+        "arguments": item["arguments"],
+    }
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
 def _items(answer: Answer) -> list[Json]:
     items: list[Json] = []
     if answer.reasoning:
-        summary = [{"type": "summary_text", "text": part} for part in answer.reasoning.split("\n\n")]
+        summary = [
+            {"type": "summary_text", "text": part}
+            for part in answer.reasoning.split("\n\n")
+        ]
         item: Json = {"id": f"rs_{answer.key}", "type": "reasoning", "summary": summary}
-        items.append(item if answer.encrypted is None else item | {"encrypted_content": answer.encrypted})
+        items.append(
+            item
+            if answer.encrypted is None
+            else item | {"encrypted_content": answer.encrypted}
+        )
     if answer.spoken or answer.refusal:
         whole = "".join(answer.spoken)
-        part: Json = {"type": "output_text", "annotations": [], "logprobs": [], "text": whole}
+        part: Json = {
+            "type": "output_text",
+            "annotations": [],
+            "logprobs": [],
+            "text": whole,
+        }
         if answer.refusal:
             part = {"type": "refusal", "refusal": answer.refusal}
-        message = {"id": f"msg_{answer.key}", "type": "message", "role": "assistant", "content": [part]}
+        message = {
+            "id": f"msg_{answer.key}",
+            "type": "message",
+            "role": "assistant",
+            "content": [part],
+        }
         items.append(message | {"status": "completed"})
     for number, (call_id, name, arguments) in enumerate(answer.calls):
-        call = {"id": f"fc_{answer.key}_{number}", "type": "function_call", "call_id": call_id}
-        items.append(call | {"name": name, "arguments": arguments, "status": "completed"})
+        call = {
+            "id": f"fc_{answer.key}_{number}",
+            "type": "function_call",
+            "call_id": call_id,
+        }
+        items.append(
+            call | {"name": name, "arguments": arguments, "status": "completed"}
+        )
     if items and "status" in items[-1]:
         items[-1]["status"] = _status(answer)
     return items
@@ -212,7 +276,10 @@ def _usage(answer: Answer) -> Json | None:
     spent, made = answer.usage
     return {
         "input_tokens": spent,
-        "input_tokens_details": {"cached_tokens": answer.cached, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": answer.cached,
+            "cache_write_tokens": 0,
+        },
         "output_tokens": made,
         "output_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
         "total_tokens": spent + made,
