@@ -7,7 +7,8 @@ from conftest import SDK_WIRES, Wire
 from support.loopback import Loopback, Reply
 
 from cogent.messages import Response
-from cogent.transport.event_stream import EventStream, Reader
+from cogent.providers import anthropic, gemini, groq, openai
+from cogent.transport.event_stream import EventStream, SdkReader
 
 SSE_WIRES = [wire for wire in SDK_WIRES if not wire.bare]
 by_wire = pytest.mark.parametrize("wire", SSE_WIRES, ids=lambda wire: wire.name)
@@ -135,25 +136,28 @@ def test_the_name_may_follow_the_data(server: Loopback, wire: Wire) -> None:
     check(ask(server, wire, b"".join(turned)))
 
 
-USUAL: dict[Reader, bytes] = {
-    "openai": b'event: a\ndata: {"b": 1}\n\ndata: {"c": 2}\n\ndata: [DONE]\n\n',
-    "anthropic": b'event: a\ndata: {"b": 1}\n\nevent: c\ndata: {"d": 2}\n\n',
-    "groq": b'data: {"b": 1}\n\ndata: {"c": 2}\n\ndata: [DONE]\n\n',
-    "gemini": b'data: {"b": 1}\n\ndata: {"c": 2}\n\n',
+USUAL: dict[SdkReader, bytes] = {
+    openai.SDK_READER: b'event: a\ndata: {"b": 1}\n\ndata: {"c": 2}\n\ndata: [DONE]\n\n',
+    anthropic.SDK_READER: b'event: a\ndata: {"b": 1}\n\nevent: c\ndata: {"d": 2}\n\n',
+    groq.SDK_READER: b'data: {"b": 1}\n\ndata: {"c": 2}\n\ndata: [DONE]\n\n',
+    gemini.SDK_READER: b'data: {"b": 1}\n\ndata: {"c": 2}\n\n',
 }
+by_reader = pytest.mark.parametrize(
+    "reader", USUAL, ids=["openai", "anthropic", "groq", "gemini"]
+)
 
 
-@pytest.mark.parametrize("reader", USUAL)
+@by_reader
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=repr)
-def test_what_an_sdk_reads_is_not_touched(reader: Reader, end: bytes) -> None:
+def test_what_an_sdk_reads_is_not_touched(reader: SdkReader, end: bytes) -> None:
     """Whole events in the usual form are passed on as the same object."""
     body = USUAL[reader].replace(b"\n", end)
     assert EventStream("text/event-stream", reader).feed(body) is body
 
 
-@pytest.mark.parametrize("reader", USUAL)
+@by_reader
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=repr)
-def test_a_cut_anywhere_changes_nothing(reader: Reader, end: bytes) -> None:
+def test_a_cut_anywhere_changes_nothing(reader: SdkReader, end: bytes) -> None:
     """Wherever the bytes are cut in two, the SDK gets the same events, and never a part of one."""
     body = USUAL[reader].replace(b"data: {", b": ping\ndata: {") + b"id: 7\n\n"
     body = body.replace(b"\n", end)
@@ -165,8 +169,8 @@ def test_a_cut_anywhere_changes_nothing(reader: Reader, end: bytes) -> None:
         assert not events.cut
 
 
-@pytest.mark.parametrize("reader", USUAL)
-def test_data_of_several_lines_stay_together(reader: Reader) -> None:
+@by_reader
+def test_data_of_several_lines_stay_together(reader: SdkReader) -> None:
     """Several lines of data are one event, as the format wants it."""
     events = EventStream("text/event-stream", reader)
     given = events.feed(b'event: x\ndata: {"b":\ndata:\ndata: 1}\n\n').removeprefix(

@@ -21,6 +21,7 @@ from cogent.transport.answers import client_settings, guard, watch_stream
 from cogent.transport.error_body import decoded, is_error
 from cogent.transport.error_events import SSE_BOUNDARY, ErrorEvents
 from cogent.transport.errors import provider_error
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.requests import require_json_object
 
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
@@ -31,6 +32,13 @@ VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 # The SDK's stream can be left only where it waits for more bytes; to parse this many,
 # in short events, takes it 2 ms.
 MAX_BYTES_PER_READ = 8192
+
+SDK_READER = SdkReader(
+    reads_event_names=False,
+    reads_done=False,
+    reads_json_documents=True,
+    closes_after_bad_data=False,
+)
 
 
 class Client(genai.Client):
@@ -102,7 +110,7 @@ async def _guard(response: httpx2.Response) -> None:
         ":streamGenerateContent"
     )
     mender = _error_events if streamed else None
-    await guard(response, most=MAX_BYTES_PER_READ, reader="gemini", mender=mender)
+    await guard(response, most=MAX_BYTES_PER_READ, reader=SDK_READER, mender=mender)
 
 
 def _error_events() -> ErrorEvents:
@@ -116,7 +124,7 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code != 200:
         return
     if response.url.path.endswith(":streamGenerateContent"):
-        watch_stream(response, "gemini")
+        watch_stream(response, SDK_READER)
         return
     await response.aread()
     is_json = "json" in response.headers.get("content-type", "")

@@ -15,7 +15,10 @@ from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
+
+SDK_READER = SdkReader()
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
@@ -35,7 +38,11 @@ def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
 
 def http_client(timeout: Timeout, address: str | None) -> DefaultAsyncHttpxClient:
     """The SDK's default HTTP client with our limits."""
-    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, guard))
+    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, _guard))
+
+
+async def _guard(response: httpx2.Response) -> None:
+    await guard(response, reader=SDK_READER)
 
 
 async def close_client(client: AsyncOpenAI) -> None:

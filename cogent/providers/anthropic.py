@@ -46,6 +46,7 @@ from cogent.transport.answers import (
     watch_stream,
 )
 from cogent.transport.body import drain
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
 from cogent.transport.requests import (
     bypass_sdk_validation,
@@ -55,6 +56,8 @@ from cogent.transport.requests import (
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
+
+SDK_READER = SdkReader(needs_event_names=True, reads_done=False)
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
@@ -77,7 +80,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
 
 
 async def _guard(response: httpx2.Response) -> None:
-    await guard(response, reader="anthropic")
+    await guard(response, reader=SDK_READER)
 
 
 async def close_client(client: AsyncAnthropic) -> None:
@@ -92,11 +95,11 @@ async def stream(
     raw = await _create(
         client, request.model, {**encode_request(request), "stream": True}
     )
-    check_end = expect_complete_body(raw.http_response, "anthropic")
+    check_end = expect_complete_body(raw.http_response, SDK_READER)
     events = await raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
-        yield watch_stream(raw.http_response, "anthropic")
+        yield watch_stream(raw.http_response, SDK_READER)
         async for event in events:
             for part in decoder.decode(event):
                 yield part

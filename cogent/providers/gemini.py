@@ -21,7 +21,12 @@ from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
-from cogent.providers._gemini_client import close_client, make_client, read_error
+from cogent.providers._gemini_client import (
+    SDK_READER,
+    close_client,
+    make_client,
+    read_error,
+)
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.run.history import mend_items
 from cogent.transport.answers import close_generator_chain
@@ -34,7 +39,7 @@ from cogent.transport.errors import (
     retry_after,
 )
 
-__all__ = ["close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
 
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
 # 3 refuses a call without one.

@@ -21,7 +21,11 @@ from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.requests import bypass_sdk_validation, without_retries
+
+# The SDK wraps the data of an event that has a name.
+SDK_READER = SdkReader(reads_event_names=False)
 
 
 def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
@@ -48,7 +52,7 @@ def make_client(model: Model, timeout: Timeout) -> AsyncGroq:
 
 
 async def _guard(response: httpx.Response) -> None:
-    await guard(response, reader="groq")
+    await guard(response, reader=SDK_READER)
 
 
 async def close_client(client: AsyncGroq) -> None:
@@ -59,7 +63,7 @@ async def close_client(client: AsyncGroq) -> None:
 def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     return stream_chat(
-        partial(_create, client, request, streamed=True), AsyncStream, "groq"
+        partial(_create, client, request, streamed=True), AsyncStream, SDK_READER
     )
 
 

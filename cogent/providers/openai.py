@@ -25,7 +25,7 @@ from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK i
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Part, Request, encoder
-from cogent.providers._openai_client import close_client, make_client
+from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole
 from cogent.providers.formats.responses_decoder import (
     ENDS,
@@ -42,7 +42,7 @@ from cogent.transport.requests import bypass_sdk_validation, without_retries
 if TYPE_CHECKING:
     from cogent.tools import Tool
 
-__all__ = ["close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
@@ -56,7 +56,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
     events = raw.parse(to=AsyncStream[object])
     decoder = StreamDecoder()
     try:
-        yield watch_stream(raw.http_response)
+        yield watch_stream(raw.http_response, SDK_READER)
         async for event in events:
             for part in decoder.decode(event):
                 yield part

@@ -13,13 +13,13 @@ from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # t
 
 from cogent.json_values import Json
 from cogent.providers import Part, Request
-from cogent.providers._openai_client import close_client, make_client
+from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
-__all__ = ["close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 WHOLE = {"stream": False}
@@ -28,7 +28,7 @@ WHOLE = {"stream": False}
 def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
     """Ask, and yield what comes as it comes."""
     return stream_chat(
-        partial(_create, client, request, STREAMED), AsyncStream, "openai"
+        partial(_create, client, request, STREAMED), AsyncStream, SDK_READER
     )
 
 

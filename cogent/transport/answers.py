@@ -18,7 +18,7 @@ from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
 from cogent.timeout import Timeout
 from cogent.transport.body import content_type, wrap_body
-from cogent.transport.event_stream import BLANK_LINE, Reader
+from cogent.transport.event_stream import BLANK_LINE, SdkReader
 
 # Names of this machine in the form of the HTTP clients' patterns.
 THIS_MACHINE = (
@@ -133,7 +133,7 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def watch_stream(response: Any, reader: Reader = "openai") -> TurnUpdate:
+def watch_stream(response: Any, reader: SdkReader | None) -> TurnUpdate:
     """What the head of a streamed answer tells; from here on its bytes are looked at,
     whoever made the client.
     """
@@ -159,9 +159,7 @@ def is_event_stream(response: Any) -> bool:
     ) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
-def expect_complete_body(
-    response: Any, reader: Reader = "openai"
-) -> Callable[[], None]:
+def expect_complete_body(response: Any, reader: SdkReader | None) -> Callable[[], None]:
     """Watch the last bytes of an HTTP response; the function returned raises
     StreamInterrupted if they break off.
 

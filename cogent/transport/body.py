@@ -19,7 +19,7 @@ from typing import Any
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.errors import translate
-from cogent.transport.event_stream import BLANK_LINE, EventStream, Reader
+from cogent.transport.event_stream import BLANK_LINE, EventStream, SdkReader
 
 MB = 1024 * 1024
 MAX_EVENT_BYTES = 64 * MB
@@ -201,14 +201,15 @@ def wrap_body(
     ends: tuple[bytes, ...],
     mender: Callable[[], Mend] | None = None,
     most: int = sys.maxsize,
-    reader: Reader = "openai",
+    reader: SdkReader | None = None,
 ) -> AnswerBytes:
     """The response's byte stream, wrapped the first time; `ends` are those of its
     events, if it has such.
 
     `mender` makes what changes the bytes before the SDK sees them, or raises the error
     that they report. `most` at a time are for an SDK whose stream can be left only
-    where it waits for more: about as many as it reads in some milliseconds.
+    where it waits for more: about as many as it reads in some milliseconds. Without a
+    `reader`, events are passed on as they come.
     """
     if isinstance(response.stream, AnswerBytes):
         return response.stream
@@ -226,6 +227,7 @@ def wrap_body(
     )
     if (
         ends is BLANK_LINE
+        and reader is not None
         and response.is_success
         and "content-encoding" not in response.headers
     ):

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Literal
+from dataclasses import dataclass
+from functools import lru_cache
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.error_body import ANSWER, is_error, read_report
@@ -38,27 +39,46 @@ JSON = "application/json"
 PAGE = "text/html"
 MAX_SHOWN_BYTES = 100  # of data that are no JSON, in an error
 
-Reader = Literal["openai", "groq", "anthropic", "gemini"]  # whose SDK reads the events
-READ_NAMES: tuple[Reader, ...] = ("openai", "anthropic")
-READ_DONE: tuple[Reader, ...] = ("openai", "groq")
-# Whole events that an SDK reads as they are: nearly all that ever come, told apart as
-# cheaply as can be.
-READABLE: dict[Reader, re.Pattern[bytes]] = {
-    "openai": re.compile(rb"(?:(?:event: .+\n)?data: [{\[].*\n\r?\n)++"),
-    "groq": re.compile(rb"(?:data: [{\[].*\n\r?\n)++"),
-    "anthropic": re.compile(rb"(?:event: .+\ndata: \{.*\n\r?\n)++"),
-    "gemini": re.compile(rb"(?:data: \{.*\n\r?\n)++"),
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdkReader:
+    """What an SDK's reader of server-sent events takes.
+
+    What it does not take is not passed on to it. Each provider module has its own
+    value; these defaults are those of a reader that takes all that the format allows.
+    """
+
+    reads_event_names: bool = True  # else it fails at an event that has a name
+    needs_event_names: bool = False  # it drops an event that has no name
+    reads_done: bool = True  # else it fails at `data: [DONE]`
+    reads_json_documents: bool = False  # JSON outside of events is an answer too
+    closes_after_bad_data: bool = True  # else data that are no JSON leave it open
+
+
+@lru_cache
+def _readable_pattern(reader: SdkReader) -> re.Pattern[bytes]:
+    """Whole events that an SDK reads as they are: nearly all that ever come, told apart
+    as cheaply as can be.
+    """
+    if reader.needs_event_names:
+        name = rb"event: .+\n"
+    elif reader.reads_event_names:
+        name = rb"(?:event: .+\n)?"
+    else:
+        name = b""
+    data = rb"data: [{\[].*" if reader.reads_done else rb"data: \{.*"
+    return re.compile(rb"(?:" + name + data + rb"\n\r?\n)++")
 
 
 class EventStream:
     """One such body as it comes in; `content_type` is what its head says of it,
-    `reader` whose SDK reads it.
+    `reader` what the SDK takes that reads it.
     """
 
-    def __init__(self, content_type: str, reader: Reader) -> None:
+    def __init__(self, content_type: str, reader: SdkReader) -> None:
         self.content_type = content_type
         self.reader = reader
+        self.readable = _readable_pattern(reader)
         self.document: bytearray | None = None  # of a body that is one JSON document
         self.in_events = (
             True  # not a JSON document that the SDK is to read: Gemini's does
@@ -75,7 +95,7 @@ class EventStream:
         """
         if first.startswith((b"{", b"[")):
             self.in_events = False
-            other = self.content_type == JSON or self.reader != "gemini"
+            other = self.content_type == JSON or not self.reader.reads_json_documents
         else:
             other = first.startswith(b"<") or (
                 self.content_type != EVENTS and not _may_be_field(first)
@@ -98,7 +118,7 @@ class EventStream:
         start = max(0, len(self.unfinished) - 1)  # a blank line may be cut in two
         self.unfinished += data if self.unfinished else data.lstrip(b"\r\n")
         whole = self._take_whole_events(start)
-        if self.reader == "gemini" and self.unfinished.startswith(
+        if self.reader.reads_json_documents and self.unfinished.startswith(
             (b"{", b"[")
         ):  # Google's form of an error
             self.in_events = False
@@ -158,20 +178,20 @@ class EventStream:
         if not data.endswith(b"\n\n") or data.find(b"\r") >= 0:  # `in` is slower
             return False
         if data.startswith(b"data: {"):
-            return data.count(b"\n") == 2 and self.reader != "anthropic"
+            return data.count(b"\n") == 2 and not self.reader.needs_event_names
         name_end = data.find(b"\ndata: {")
         return (
             name_end > 7
             and data.startswith(b"event: ")
             and data.count(b"\n") == 3
-            and self.reader in READ_NAMES
+            and self.reader.reads_event_names
         )
 
     def _is_readable(self, events: bytes) -> bool:
         """Whether the SDK reads these events as they are."""
         if events.find(b"\r") >= 0 and events.count(b"\r") != events.count(b"\r\n"):
             return False
-        return READABLE[self.reader].fullmatch(events) is not None
+        return self.readable.fullmatch(events) is not None
 
     def _readable(self, event: bytes) -> bytes:
         """One event with no more than the SDK understands; nothing if that holds no
@@ -189,18 +209,18 @@ class EventStream:
             return (
                 b"" if is_event else event + b"\n\n"
             )  # no event, or an error without words: the SDK is to say so
-        if data == [b"data: [DONE]"] and self.reader not in READ_DONE:
+        if data == [b"data: [DONE]"] and not self.reader.reads_done:
             return b""
-        if self.reader == "gemini" and self._fails_at(data[0]):
+        if not self.reader.closes_after_bad_data and self._fails_at(data[0]):
             return b""
-        if self.reader == "anthropic" and not names:
+        if self.reader.needs_event_names and not names:
             names = [b"event: message"]
-        lines = [*names, *data] if self.reader in READ_NAMES else data
+        lines = [*names, *data] if self.reader.reads_event_names else data
         return b"\n".join(lines) + b"\n\n"
 
     def _fails_at(self, line: bytes) -> bool:
-        """Whether Gemini's SDK would fail at these data; the failure is then kept, to
-        be raised at the end.
+        """Whether the SDK would fail at these data; the failure is then kept, to be
+        raised at the end.
         """
         text = line.removeprefix(b"data: ").strip()
         if text.startswith((b"{", b"[")):

@@ -22,7 +22,7 @@ from cogent.transport.answers import (
     request_id_update,
     watch_stream,
 )
-from cogent.transport.event_stream import Reader
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.requests import require_json_object
 
 DecodeEvent = Callable[[Any], Iterable[Part]]
@@ -30,7 +30,7 @@ DecodeResponse = Callable[[Json], Iterable[Part]]
 
 
 async def stream_chat(
-    ask: Callable[[], Awaitable[Any]], stream_type: Any, reader: Reader
+    ask: Callable[[], Awaitable[Any]], stream_type: Any, reader: SdkReader
 ) -> AsyncGenerator[Part, None]:
     """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives
     the SDK's raw response.
