@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from contract.test_dispatch import CHAT, LONG, SHORT, ask, collect, results, run
 from support.loopback import Loopback, Reply
-from test_dispatch import CHAT, LONG, SHORT, ask, collect, results, run
 
 from cogent import tool
 

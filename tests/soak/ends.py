@@ -1,4 +1,4 @@
-"""No stream lies about its end: `uv run python tests/proof/soak.py --streams 20000 --faults 1`.
+"""No stream lies about its end: `uv run python tests/soak/ends.py --streams 20000 --faults 1`.
 
 Each stream is of a random text in random pieces, with and without tools; of a hundred so many have a fault: the answer
 is cut, fails inside, stalls, or is refused and given when asked for again. A stream is right if it is complete and
@@ -18,8 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import WIRES
-from proof.faulty_server import RESULT, Order, Plan, planned, started
-from proof.storm import agents, complaints, each
+from soak.faulty_server import RESULT, Order, Plan, planned, started
+from soak.storm import agents, complaints, each
 
 from cogent import (
     Agent,

@@ -1,4 +1,4 @@
-"""Nothing is left of streams that were left: `uv run python tests/proof/storm.py --streams 5000`.
+"""Nothing is left of streams that were left: `uv run python tests/soak/storm.py --streams 5000`.
 
 Each stream comes to a planned point and hangs there for good: before the head of the answer, in its text, at the chunk
 that asks for tools, in a tool, in the text of the second turn. It is ended from there in one of the ways that users
@@ -28,7 +28,7 @@ from urllib.request import urlopen
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import WIRES, Wire
-from proof.faulty_server import RESULT, Order, Plan, planned, started
+from soak.faulty_server import RESULT, Order, Plan, planned, started
 
 from cogent import Agent, AgentStream, tool
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from conftest import Wire
+from contract.test_dispatch import collect, results
 from pydantic import BaseModel, Field, SecretStr, StrictInt, StrictStr
 from support.loopback import Loopback, Reply
-from test_dispatch import collect, results
 from typing_extensions import TypedDict
 
 from cogent import tool

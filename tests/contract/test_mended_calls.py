@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import Wire
-from support.loopback import Loopback
-from test_sent_back import (
+from contract.test_sent_back import (
     ANTHROPIC,
     CHAT,
     GEMINI,
@@ -20,6 +19,7 @@ from test_sent_back import (
     search,
     weather,
 )
+from support.loopback import Loopback
 
 from cogent import Message, ToolCall
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from conftest import WIRES, Wire, sdk_wire
+from faults.test_loops import own_client
 from support.loopback import Loopback, Recorded, Reply
-from test_loops import own_client
 
 from cogent import (
     Agent,

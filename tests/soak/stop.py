@@ -1,6 +1,6 @@
 """The stop matrix: however and whenever a run is stopped, the model's server sees it at once and nothing is left.
 
-    .venv/bin/python tests/proof/stop.py [--rounds N] [--only "part of provider, way, moment"]
+    .venv/bin/python tests/soak/stop.py [--rounds N] [--only "part of provider, way, moment"]
 
 stops a run on every provider in every way at every moment, and prints how long it took until the server saw that and
 what the server still sent. The exit status is 1 if anything was wrong or late.

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from support.loopback import Loopback, Reply
 from support.wire import openai_responses
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
 LIMIT = 100  # Seconds; a program takes a few.
 

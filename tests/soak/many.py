@@ -1,4 +1,4 @@
-"""Many streams at once from one agent on one loop: `uv run python tests/proof/many.py --streams 1000 --wire groq`.
+"""Many streams at once from one agent on one loop: `uv run python tests/soak/many.py --streams 1000 --wire groq`.
 
 The server is slow, so that all answers are under way together. Every text has to be right, and nothing may be left.
 What is printed is the price: CPU, memory, the time to the first token, the longest pause of the loop, connections.
@@ -17,8 +17,8 @@ from statistics import quantiles
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conftest import WIRES, Wire
-from proof.faulty_server import Order, planned, started
-from proof.storm import Figures, agents, complaints, each, rss, settled, state
+from soak.faulty_server import Order, planned, started
+from soak.storm import Figures, agents, complaints, each, rss, settled, state
 
 from cogent import Agent, CogentError
 

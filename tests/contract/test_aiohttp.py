@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import WIRES, Wire
-from proof.stop import PATIENCE, complaints, silence, until
+from soak.stop import PATIENCE, complaints, silence, until
 from support.loopback import Loopback, Reply
 
 from cogent import (
@@ -23,11 +23,11 @@ from cogent import (
 
 pytest.importorskip(
     "aiohttp",
-    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py",
+    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
 )
 pytest.importorskip(
     "httpx_aiohttp",
-    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/test_aiohttp.py",
+    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
 )
 
 KEY = "key-0123456789"

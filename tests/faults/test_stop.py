@@ -1,4 +1,4 @@
-"""Stopping: `proof/stop.py` plays each cell of its matrix, here once; there it is measured."""
+"""Stopping: `soak/stop.py` plays each cell of its matrix, here once; there it is measured."""
 
 import asyncio
 import gc
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from conftest import Wire, each_sdk
-from proof import stop
+from soak import stop
 from support.loopback import Reply
 
 from cogent import StreamChunk

@@ -1,10 +1,10 @@
-"""The truth matrix of `proof/truth.py`, one test for each SDK and format and each way in which an answer goes wrong."""
+"""The truth matrix of `soak/truth.py`, one test for each SDK and format and each way in which an answer goes wrong."""
 
 from collections.abc import Iterator
 
 import pytest
 from conftest import SDK_WIRES
-from proof.truth import FAULTS, Bed
+from soak.truth import FAULTS, Bed
 
 
 @pytest.fixture(scope="module", params=SDK_WIRES, ids=lambda wire: wire.name)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import SDK_WIRES, WIRES, Wire, each_sdk, sdk_wire
+from faults.test_time import Scene, Stage, begun, ends, play, warm_up
 from support.loopback import Loopback, Reply
 from support.pace import pace
 from support.wire import (
@@ -23,7 +24,6 @@ from support.wire import (
     openai_responses,
 )
 from support.wire.common import Answer, encode, event
-from test_time import Scene, Stage, begun, ends, play, warm_up
 
 from cogent import Agent, ModelError, ServerError, StreamInterrupted, Timeout, tool
 

@@ -16,9 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import Wire, sdk_wire
-from pydantic import BaseModel, field_serializer
-from support.loopback import Loopback, Reply
-from test_dispatch import (
+from contract.test_dispatch import (
     CHAT,
     LONG,
     SHORT,
@@ -30,6 +28,8 @@ from test_dispatch import (
     run,
     sent,
 )
+from pydantic import BaseModel, field_serializer
+from support.loopback import Loopback, Reply
 
 from cogent import (
     Agent,

@@ -1,6 +1,6 @@
 """The truth matrix: whatever goes wrong with an answer, on every wire, at every place, is told as it was.
 
-    .venv/bin/python tests/proof/truth.py
+    .venv/bin/python tests/soak/truth.py
 
 runs every cell and prints, for each wire and fault, how many were told right. The exit status is 1 if any was not.
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from conftest import WIRES, Wire
+from faults.test_loops import own_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loopback import Loopback, Reply
-from test_loops import own_client
 
 from cogent import (
     Agent,

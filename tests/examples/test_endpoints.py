@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 from conftest import WIRES, Wire
+from faults.test_time import paced
 from support.loopback import Loopback, Reply
-from test_time import paced
 
-APP = Path(__file__).parents[1] / "examples" / "fastapi_app.py"
+APP = Path(__file__).parents[2] / "examples" / "fastapi_app.py"
 LIMIT = 30  # Seconds that a web client waits for anything.
 
 Event = tuple[str, str]

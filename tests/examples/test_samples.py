@@ -20,7 +20,7 @@ from support.wire import chat_completions, openai_responses
 
 from cogent import Agent, Response
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 FENCED = re.compile(
     r"^[ \t]*(```+|~~~+)[ \t]*(.*?)\n(.*?)^[ \t]*\1", re.MULTILINE | re.DOTALL
 )

@@ -1,4 +1,4 @@
-"""The proofs by counting, in small: `tests/proof` runs them in full."""
+"""The proofs by counting, in small: `tests/soak` runs them in full."""
 
 import asyncio
 import socket
@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from conftest import WIRES, Wire, each_sdk
-from proof import many, soak, storm
-from proof.faulty_server import FAULTS, POINTS, Order, planned, started
+from soak import ends, many, storm
+from soak.faulty_server import FAULTS, POINTS, Order, planned, started
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def test_a_storm_sees_what_is_left() -> None:
 
 def test_no_stream_lies_about_its_end(url: str) -> None:
     """Of two hundred streams each is complete and exact, or an error after a fault with a true beginning."""
-    report = asyncio.run(soak.soak(url, 200, 20))
+    report = asyncio.run(ends.soak(url, 200, 20))
     assert report.wrong == []
-    assert {name for name, ends in report.ends.items() if ends[soak.COMPLETE]} == {
+    assert {name for name, how in report.ends.items() if how[ends.COMPLETE]} == {
         wire.name for wire in WIRES
     }
     assert {fault for fault, _ in report.faults} == set(FAULTS)
-    assert {end for fault, end in report.faults if fault == "status"} == {soak.COMPLETE}
+    assert {end for fault, end in report.faults if fault == "status"} == {ends.COMPLETE}
 
 
 def test_a_soak_sees_a_lie(url: str) -> None:
@@ -64,29 +64,29 @@ def test_a_soak_sees_a_lie(url: str) -> None:
     plan = planned(order)
     [asks, says] = plan.turns
 
-    async def run() -> soak.Outcome:
+    async def run() -> ends.Outcome:
         async with storm.agents(
-            url, WIRES[:1], tools=[soak.echo, soak.echo_in_thread]
+            url, WIRES[:1], tools=[ends.echo, ends.echo_in_thread]
         ) as [agent]:
-            return await soak.outcome(agent, order)
+            return await ends.outcome(agent, order)
 
     seen = asyncio.run(run())
-    assert soak.problem(plan, seen) == ""
+    assert ends.problem(plan, seen) == ""
     longer = replace(plan, turns=(asks, replace(says, deltas=(*says.deltas, "More."))))
-    assert soak.problem(longer, seen) == "the text"
+    assert ends.problem(longer, seen) == "the text"
     assert (
-        soak.problem(
+        ends.problem(
             replace(plan, turns=(replace(asks, calls=asks.calls[1:]), says)), seen
         )
         == "the tools that ran"
     )
     assert (
-        soak.problem(plan, replace(seen, chunks=seen.chunks[:-1])) == "the final chunk"
+        ends.problem(plan, replace(seen, chunks=seen.chunks[:-1])) == "the final chunk"
     )
-    assert soak.problem(plan, replace(seen, chunks=seen.chunks[1:])).startswith(
+    assert ends.problem(plan, replace(seen, chunks=seen.chunks[1:])).startswith(
         "the text, the response"
     )
-    assert soak.problem(plan, replace(seen, error=TimeoutError())).startswith(
+    assert ends.problem(plan, replace(seen, error=TimeoutError())).startswith(
         "the error, the partial response"
     )
 
