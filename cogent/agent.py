@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json
+from cogent.json_values import Json, UnsendableError, check_json, check_text
 from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.providers import load
@@ -20,14 +20,7 @@ from cogent.run.plan import Plan
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.validation import (
-    UnsendableError,
-    check_json,
-    check_text,
-    is_number,
-    is_whole,
-    shown,
-)
+from cogent.validation import is_number, is_whole, shown
 
 AnyTool = Tool[..., Any]
 History = Sequence[Message | Mapping[str, Any]]
@@ -138,7 +131,7 @@ class Agent:
         async with stream:
             async for _ in stream:
                 pass
-        return stream.response
+        return run.hand_over()
 
     async def aclose(self) -> None:
         """Close the connections that the agent keeps for later runs; the next run opens

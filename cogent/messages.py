@@ -7,14 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json
-from cogent.validation import (
-    UnsendableError,
-    check_fields,
-    check_json,
-    check_text,
-    shown,
-)
+from cogent.json_values import Json, UnsendableError, check_json, check_text
+from cogent.validation import check_fields, shown
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]

@@ -11,9 +11,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json
+from cogent.json_values import Json, UnsendableError, check_json
 from cogent.model_names import parse, prefixes
-from cogent.validation import UnsendableError, check_json, is_number, is_whole, shown
+from cogent.validation import is_number, is_whole, shown
 
 __all__ = ["Model", "prefixes"]
 

@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from cogent.errors import ConfigurationError
-from cogent.validation import LONE_SURROGATE, shown
+from cogent.json_values import LONE_SURROGATE
+from cogent.validation import shown
 
 # Names so well known that they need no prefix.
 BARE_NAMES = {

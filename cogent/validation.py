@@ -1,24 +1,16 @@
-"""Whether values that a caller wrote can be used and sent: all that is asked before any
-request.
-"""
+"""Whether values that a caller wrote can be used: all that is asked before a request."""
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import isfinite
+from operator import attrgetter
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_SHOWN_CHARS = 80
-MAX_SHOWN_STEPS = 8  # of the way to a value
-BITS_PER_DIGIT = 3.32
-MAX_DEPTH = 100  # levels; what is deeper is left to Python's own JSON encoder
 
 NAMES: dict[type, str] = {
     bool: "True or False",
@@ -30,12 +22,13 @@ NAMES: dict[type, str] = {
     str: "a string",
     type(None): "None",
 }
-SIMPLE_CLASSES = frozenset({bool, int, str, type(None)})
+SIMPLE_CLASSES = frozenset({bool, dict, float, int, str, type(None)})
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a finite number that JSON and a clock can hold; True and
-    False are none.
+    """Whether the value is a finite number that JSON and a clock can hold.
+
+    True and False are none.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -46,16 +39,15 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Whether the value is a whole number that every server can read; True and False
-    are none.
+    """Whether the value is a whole number that every server can read.
+
+    True and False are none.
     """
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def shown(value: object) -> str:
-    """A value for an error message: its repr, shortened, or its type where that says
-    more.
-    """
+    """A value for an error message: its repr, shortened, or its type if that says more."""
     if callable(value):
         kind = "class" if isinstance(value, type) else "function"
         return f"the {kind} {getattr(value, '__name__', value)}"
@@ -68,12 +60,13 @@ def shown(value: object) -> str:
     return f"{text[:MAX_SHOWN_CHARS]}… ({type(value).__name__})"
 
 
-# Types
+# The types of a dataclass's fields
 
 
 class WrongTypeError(ValueError):
-    """A value has another type than its annotation says; the text says which value and
-    which type.
+    """A value has another type than its annotation says.
+
+    The text says which value and which type.
     """
 
 
@@ -81,7 +74,7 @@ class WrongTypeError(ValueError):
 class Expected:
     """What an annotation allows: values of these classes.
 
-    Of a simple class there is nothing more to look at.
+    Of a value of a simple class there is nothing more to look at.
     """
 
     description: str
@@ -90,16 +83,25 @@ class Expected:
     element: Expected | None
 
 
-def check_fields(value: object, path: str = "") -> None:
-    """Raise WrongTypeError unless each field of a dataclass has the type that its
-    annotation says.
+@dataclass(frozen=True, slots=True)
+class ExpectedFields:
+    """The fields of a dataclass: how to read them all, and what each may hold."""
 
-    Lists are looked through, and so are dataclasses in them; of a dict its keys. A
-    Literal only has to be a string.
+    values: Callable[[object], tuple[object, ...]]
+    expected: list[tuple[str, Expected]]
+
+
+def check_fields(value: object, path: str = "") -> None:
+    """Raise WrongTypeError unless each field has the type that its annotation says.
+
+    The value is a dataclass of two fields or more. Lists in it are looked through, and
+    so are dataclasses in lists. What is in a dict is not looked at, and a Literal only
+    has to be a string.
     """
     kind: Any = type(value)  # mypy does not see that a class is hashable
-    for name, expected in _expected_fields(kind):
-        inner = getattr(value, name)
+    known = _expected_fields(kind)
+    pairs = zip(known.expected, known.values(value), strict=True)
+    for (name, expected), inner in pairs:
         if inner.__class__ not in expected.simple_classes and inner != []:
             _check_type(inner, expected, f"{path}{name}")
 
@@ -107,13 +109,18 @@ def check_fields(value: object, path: str = "") -> None:
 def _check_type(value: object, expected: Expected, path: str) -> None:
     if not _is_instance(value, expected.classes):
         raise WrongTypeError(f"{path} is {expected.description}; got {shown(value)}")
-    if isinstance(value, list) and expected.element is not None:
-        for place, element in enumerate(value):
-            _check_type(element, expected.element, f"{path}[{place}]")
-    elif isinstance(value, dict):
-        _check_keys(value, path)
+    if isinstance(value, list):
+        _check_elements(value, expected.element, path)
     elif is_dataclass(value):
         check_fields(value, f"{path}.")
+
+
+def _check_elements(values: list[object], expected: Expected | None, path: str) -> None:
+    if expected is None:
+        return
+    for place, value in enumerate(values):
+        if value.__class__ not in expected.simple_classes:
+            _check_type(value, expected, f"{path}[{place}]")
 
 
 def _is_instance(value: object, classes: tuple[type, ...]) -> bool:
@@ -121,19 +128,12 @@ def _is_instance(value: object, classes: tuple[type, ...]) -> bool:
     return bool in classes if isinstance(value, bool) else isinstance(value, classes)
 
 
-def _check_keys(value: dict[object, object], path: str) -> None:
-    for key in value:
-        if not isinstance(key, str):
-            raise WrongTypeError(
-                f"{path} has the key {shown(key)}, and a key is a string"
-            )
-
-
 @cache
-def _expected_fields(kind: Any) -> list[tuple[str, Expected]]:
-    """The fields of a dataclass with what their annotations allow."""
+def _expected_fields(kind: Any) -> ExpectedFields:
     hints = get_type_hints(kind)
-    return [(field.name, _expected(hints[field.name])) for field in fields(kind)]
+    names = [field.name for field in fields(kind)]
+    expected = [(name, _expected(hints[name])) for name in names]
+    return ExpectedFields(attrgetter(*names), expected)
 
 
 def _expected(hint: Any) -> Expected:
@@ -162,95 +162,3 @@ def _describe(hint: Any) -> str:
         return f"a list of {_describe(get_args(hint)[0]).removeprefix('a ')}s"
     kind = _class_of(hint)
     return NAMES.get(kind, kind.__name__)
-
-
-# JSON
-
-
-class UnsendableError(ValueError):
-    """A value that JSON cannot hold; the text says why, `steps` where in the whole it
-    is, the innermost first.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.steps: list[str] = []
-
-    def at(self, path: str) -> str:
-        """The whole sentence, for a value that is called `path`."""
-        steps = "".join(reversed(self.steps[-MAX_SHOWN_STEPS:]))
-        more = "…" if len(self.steps) > MAX_SHOWN_STEPS else ""
-        return f"{path}{steps}{more} {self}"
-
-
-def check_json(value: object, depth: int = 0, *, objects: bool = False) -> None:
-    """Raise UnsendableError unless JSON can hold the value.
-
-    That is: strings without half characters, finite numbers that Python can write, keys
-    that are strings, and no other types. With `objects` other types are let through, as
-    an SDK may know how to write them.
-    """
-    if depth > MAX_DEPTH:
-        _check_deep(value)
-    elif isinstance(value, str):
-        check_text(value)
-    elif isinstance(value, dict):
-        _check_items(value.items(), str, depth, objects)
-    elif isinstance(value, list | tuple):
-        _check_items(enumerate(value), int, depth, objects)
-    elif isinstance(value, int | float):
-        _check_number(value)
-    elif value is not None and not objects:
-        raise UnsendableError(
-            f"is of the type {type(value).__name__}, which JSON cannot hold"
-        )
-
-
-def check_text(text: str) -> None:
-    """Raise UnsendableError for a text with half a character, as is left where one
-    beyond U+FFFF was cut in two.
-    """
-    if text.isascii():
-        return
-    found = LONE_SURROGATE.search(text)
-    if found is not None:
-        raise UnsendableError(
-            f"has half a character (a lone surrogate) at position {found.start()}"
-        )
-
-
-def _check_items(
-    items: Iterable[tuple[object, object]], key_type: type, depth: int, objects: bool
-) -> None:
-    for key, value in items:
-        if not isinstance(key, key_type):
-            raise UnsendableError(f"has the key {shown(key)}, and a key is a string")
-        try:
-            if isinstance(key, str):
-                check_text(key)
-            if value.__class__ is str:  # as most values are
-                check_text(value)
-            else:
-                check_json(value, depth + 1, objects=objects)
-        except UnsendableError as error:
-            error.steps.append(f"[{key!r}]")
-            raise
-
-
-def _check_deep(value: object) -> None:
-    try:
-        json.dumps(value, allow_nan=False, default=str)
-    except RecursionError:
-        raise UnsendableError("is nested too deeply") from None
-    except ValueError as error:  # among them: it contains itself
-        raise UnsendableError(f"cannot be written as JSON: {error}") from None
-
-
-def _check_number(number: float) -> None:
-    if isinstance(number, float):
-        if not isfinite(number):
-            raise UnsendableError(f"is {number!r}, which is no number in JSON")
-        return
-    limit = sys.get_int_max_str_digits()
-    if limit and number.bit_length() > limit * BITS_PER_DIGIT:
-        raise UnsendableError(f"is a whole number of more than {limit} digits")

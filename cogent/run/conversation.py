@@ -166,6 +166,10 @@ class Run:
         so_far = self._ended_here()
         return copy_response(so_far._response(self.metadata(), None))
 
+    def hand_over(self) -> Response:
+        """The response for a caller who alone holds this run: no copy once finished."""
+        return self.response() if self.finished is None else self.finished
+
     def _ended_here(self) -> Run:
         """The run as it would be if it ended now; this one goes on."""
         ended = Run(self.provider, self.model, list(self.messages))

@@ -8,11 +8,8 @@ none leaves this module, nor does a number that JSON has not.
 from __future__ import annotations
 
 import json
-import re
 
-from cogent.json_values import Json
-
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+from cogent.json_values import LONE_SURROGATE, Json
 
 
 def require_str(value: object) -> str:

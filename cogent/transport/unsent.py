@@ -9,8 +9,8 @@ client's, that never comes from an answer.
 from __future__ import annotations
 
 from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, ModelError
+from cogent.json_values import UnsendableError, check_json
 from cogent.model import Model
-from cogent.validation import UnsendableError, check_json
 
 # Class names of httpx and httpx2, and what the caller is told; their own words may show
 # a header, and so a key.
