@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from children import CACHE, child, many_figures
+from children import AT_ONCE, CACHE, STREAMS, child, many_figures
 from compare import Case, Figure, Outcome, compare
 from peers import PACKAGES
+from server import Addresses
 
 ROOT = Path(__file__).parents[2]
-STREAMS = 200
+PEER_STREAMS = 200
 COGENT = "cogent"
 
 
@@ -30,22 +31,22 @@ class Peer:
     not_measured: str = ""
 
 
-async def measured(url: str, rounds: int, only: str) -> list[Peer]:
+async def measured(urls: Addresses, rounds: int, only: str) -> list[Peer]:
     """All peers whose names contain `only`, and cogent first; what they come to is printed as it comes."""
     peers = []
     for name in (COGENT, *PACKAGES):
         if only in name or name == COGENT:
-            peers.append(await _measure(name, url, rounds))
+            peers.append(await _measure(name, urls, rounds))
     return peers
 
 
-async def _measure(name: str, url: str, rounds: int) -> Peer:
+async def _measure(name: str, urls: Addresses, rounds: int) -> Peer:
     version, outcomes = "", []
     try:
         python = environment(name)
         version = _version(python, name)
         print(f"\n{name} {version}", flush=True)
-        for case in _cases(python, name, url):
+        for case in _cases(python, name, urls):
             for outcome in await compare(case, rounds):
                 outcomes.append(outcome)
                 print(outcome, flush=True)
@@ -56,21 +57,30 @@ async def _measure(name: str, url: str, rounds: int) -> Peer:
     return Peer(name, version, outcomes)
 
 
-def _cases(python: str, name: str, url: str) -> Iterator[Case]:
-    def both(kind: str, figures: tuple[Figure, ...], *counts: int) -> Case:
+def _cases(python: str, name: str, urls: Addresses) -> Iterator[Case]:
+    def both(
+        kind: str, *figures: Figure, url: str = urls.plain, **options: int
+    ) -> Case:
         ours, theirs = (
-            partial(child, python, who, kind, url, *counts) for who in (name, "by_hand")
+            partial(child, python, who, kind, url, **options)
+            for who in (name, "by_hand")
         )
         return Case(
             figures, ours, theirs, warm=kind != "text"
         )  # the first case warms the disk for all
 
-    yield both("text", (Figure(f"{name}: text", "us CPU per delta"),))
-    yield both("round_trip", (Figure(f"{name}: tool round trip", "ms CPU"),))
-    yield both("cold", (Figure(f"{name}: cold", "ms CPU up to the first token"),))
-    yield both(
-        "many", many_figures(f"{name}: {STREAMS} streams", (None, None, None)), STREAMS
-    )
+    yield both("text", Figure(f"{name}: text", "us CPU per delta"))
+    for secure, url in zip(("", ", TLS"), urls, strict=True):
+        for count in AT_ONCE:
+            case = f"{name}: one by one{secure}, {count} at once"
+            figures: tuple[Figure, ...] = (Figure(case, "us CPU per delta"),)
+            if count == STREAMS:
+                figures = many_figures(case, (None,) * 3, "us CPU per delta")
+            yield both("one_by_one", *figures, url=url, count=count)
+    yield both("round_trip", Figure(f"{name}: tool round trip", "ms CPU"))
+    yield both("cold", Figure(f"{name}: cold", "ms CPU up to the first token"))
+    streams = many_figures(f"{name}: {PEER_STREAMS} streams", (None,) * 3)
+    yield both("many", *streams, count=PEER_STREAMS)
 
 
 def environment(name: str) -> str:

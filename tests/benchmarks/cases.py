@@ -1,15 +1,17 @@
-"""The cases that are measured inside this process: what a run costs in CPU, for every protocol."""
+"""The cases that are measured inside this process: what a run costs in CPU, for every protocol.
+
+All events of an answer are there at once; `children.py` has the cases where they come one by one.
+"""
 
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from importlib.util import find_spec
 from time import process_time
 from typing import Any
 
 from answers import QUESTION, ROUND_TRIP, result, words
-from by_hand import PROTOCOLS
+from by_hand import PROVIDERS, protocol
 from compare import Case, Figure, Sample
 
 from cogent import Agent, Message, Model, Tool, tool
@@ -35,8 +37,8 @@ Run = Callable[[], Awaitable[str]]
 
 def cases(url: str) -> Iterator[Case]:
     """All of them, protocol by protocol; none has begun yet."""
-    for protocol in PROTOCOLS:
-        sides = Sides(protocol, url)
+    for provider in PROVIDERS:
+        sides = Sides(protocol(provider), url)
         yield from text_cases(sides)
         yield from tool_cases(sides)
         yield from size_cases(sides)
@@ -84,9 +86,13 @@ class Sides:
             {"name": t.name, "description": t.description, "parameters": t.parameters}
             for t in tools
         ]
-        return partial(
-            loop, self.client, model=name, **self.protocol.request(messages, functions)
-        )
+        request = self.protocol.request(messages, functions)
+        return partial(joined, loop, self.client, model=name, **request)
+
+    def theirs_plain(self, name: str) -> Run:
+        """The whole answer by hand."""
+        request = self.protocol.request([{"role": "user", "content": QUESTION}], [])
+        return partial(self.protocol.plain, self.client, model=name, **request)
 
     def case(
         self,
@@ -108,24 +114,15 @@ def text_cases(sides: Sides) -> Iterator[Case]:
     yield sides.case(
         "text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3
     )
-    one_by_one = per_delta(
+    single_chunks = per_delta(
         DELTAS, sides.ours(single), sides.theirs(protocol.text, single)
     )
     yield sides.case(
-        "text, one by one",
-        "us CPU per delta; one event in a chunk of HTTP",
-        one_by_one,
+        "text, many chunks",
+        "us CPU per delta; one event in a chunk of HTTP, all at once",
+        single_chunks,
         times=3,
     )
-    if hasattr(protocol, "other_http") and find_spec("aiohttp"):
-        _, theirs = one_by_one
-        samples = [partial(over_aiohttp, protocol, sides.url, single), theirs]
-        yield sides.case(
-            "text over aiohttp",
-            "us CPU per delta; one event in a chunk of HTTP",
-            samples,
-            times=3,
-        )
     if hasattr(protocol, "floor"):
         floor = sides.theirs(protocol.floor, text)
         yield sides.case(
@@ -138,7 +135,7 @@ def text_cases(sides: Sides) -> Iterator[Case]:
             "above floor", "us CPU per delta; theirs: the SDK's dicts", above, times=3
         )
     short = f"text-{ROUND_TRIP}"
-    both = sides.ours_plain(short), sides.theirs(protocol.plain, short)
+    both = sides.ours_plain(short), sides.theirs_plain(short)
     yield sides.case(
         "plain transport", "ms CPU", per_run(*both, repeated=REPEATED), times=2
     )
@@ -221,16 +218,11 @@ async def collect(agent: Agent, history: Sequence[Message]) -> str:
         return "".join([chunk.content async for chunk in stream])
 
 
-async def over_aiohttp(protocol: Any, url: str, name: str) -> tuple[float]:
-    """A sample of a run over the SDK's other HTTP client, which is made, used once before, and closed."""
-    async with protocol.connect(url, http_client=protocol.other_http()) as client:
-        run = partial(
-            collect,
-            Agent("benchmark", Model(f"{protocol.provider}:{name}", client=client)),
-            (),
-        )
-        await run()
-        return await cpu(run, DELTAS, 1e-6 * DELTAS)
+async def joined(loop: Any, client: Any, **request: Any) -> str:
+    """The text that a loop written by hand collects."""
+    pieces: list[str] = []
+    await loop(client, pieces.append, **request)
+    return "".join(pieces)
 
 
 async def whole(agent: Agent) -> str:

@@ -1,13 +1,16 @@
-"""A new process that measures one of `peers.py`, or two things at once: `python child.py WHO WHAT URL [COUNT]`.
+"""A new process that measures one thing: `python child.py WHO WHAT URL [--count N] [--provider NAME]`.
 
-It prints its figures as a JSON list.
+WHO is a function of `peers.py`; `cogent` and `by_hand` know other providers than openai-chat too. It prints its figures
+as a JSON list.
 """
 
+import argparse
 import asyncio
 import gc
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter, process_time
 
 import peers
@@ -21,7 +24,13 @@ PACED, PACED_DELTAS = (
     200,
 )  # an answer that takes two and a half seconds
 HELD = "text-100-4-600000"  # one that stops after its first deltas
+PAUSE = 3  # milliseconds between the events of an answer that come one by one
+NEW_LOOPS = 20
 ENOUGH = 64 * 2**20  # bytes that tell more than what the allocator takes at once
+
+
+Connect = Callable[..., peers.Ask]
+"""What takes the server's address, the model's name and the tools."""
 
 
 async def measure(asked: str) -> str:
@@ -29,15 +38,15 @@ async def measure(asked: str) -> str:
     return result(asked)
 
 
-async def text(who: str, url: str) -> list[float]:
+async def text(connect: Connect, url: str) -> list[float]:
     """Microseconds of CPU per delta."""
-    ask = getattr(peers, who)(url, f"text-{DELTAS}", [])
+    ask = connect(url, f"text-{DELTAS}", [])
     return [1e6 * await cpu(ask, DELTAS, RUNS) / DELTAS]
 
 
-async def round_trip(who: str, url: str) -> list[float]:
+async def round_trip(connect: Connect, url: str) -> list[float]:
     """Milliseconds of CPU per round trip."""
-    ask = getattr(peers, who)(url, "call-4", [measure])
+    ask = connect(url, "call-4", [measure])
     return [1e3 * await cpu(ask, ROUND_TRIP, ROUND_TRIPS)]
 
 
@@ -60,20 +69,49 @@ async def checked(ask: peers.Ask, deltas: int) -> None:
         sys.exit(f"a wrong text of {len(said)} characters: {said[:80]!r}")
 
 
-async def cold(who: str, url: str) -> list[float]:
+async def cold(connect: Connect, url: str) -> list[float]:
     """Milliseconds of CPU from the start of the process to the first token."""
     spent: list[float] = []
-    await getattr(peers, who)(url, f"text-{ROUND_TRIP}", [])(
-        lambda _: spent.append(process_time())
-    )
+    await connect(url, f"text-{ROUND_TRIP}", [])(lambda _: spent.append(process_time()))
     return [1e3 * spent[0]]
 
 
-async def many(who: str, url: str, count: int) -> list[float]:
+def new_loop(connect: Connect, url: str) -> list[float]:
+    """Milliseconds of CPU of a short run for which `asyncio.run` makes an event loop, and the client is a new one."""
+
+    async def one() -> None:
+        await checked(connect(url, f"text-{ROUND_TRIP}", []), ROUND_TRIP)
+
+    asyncio.run(one())
+    start = process_time()
+    for _ in range(NEW_LOOPS):
+        asyncio.run(one())
+    return [1e3 * (process_time() - start) / NEW_LOOPS]
+
+
+async def one_by_one(connect: Connect, url: str, count: int) -> list[float]:
+    """Streams at once whose events come one by one: microseconds of CPU per delta; peak and first token as `many`.
+
+    The work of opening the connections is in it.
+    """
+    deltas = 100 if count > 100 else 200
+    model = f"text-{deltas}-1-{PAUSE}"
+    spent, peak, first = await at_once(connect, url, model, deltas, count)
+    figures = [1e6 * spent / deltas / count]
+    return [*figures, peak, first] if count > 100 else figures
+
+
+async def many(connect: Connect, url: str, count: int) -> list[float]:
     """Streams at once: seconds of CPU, the process's peak of memory in MB, the 99th percentile of the first token."""
-    connect = getattr(peers, who)
+    return await at_once(connect, url, PACED, PACED_DELTAS, count)
+
+
+async def at_once(
+    connect: Connect, url: str, model: str, deltas: int, count: int
+) -> list[float]:
+    """The same for any answer with so many deltas."""
     await checked(connect(url, f"text-{ROUND_TRIP}", []), ROUND_TRIP)
-    ask = connect(url, PACED, [])
+    ask = connect(url, model, [])
     waits: list[float] = []
     gc.collect()
     start, began = process_time(), perf_counter()
@@ -87,7 +125,7 @@ async def many(who: str, url: str, count: int) -> list[float]:
             heard.append(piece)
 
         await ask(hear)
-        if "".join(heard) != "".join(words(PACED_DELTAS)):
+        if "".join(heard) != "".join(words(deltas)):
             sys.exit("a wrong text")
 
     await asyncio.gather(*(one() for _ in range(count)))
@@ -95,19 +133,19 @@ async def many(who: str, url: str, count: int) -> list[float]:
     return [spent, memory("VmHWM") / 1e6, 1e3 * sorted(waits)[int(0.99 * count)]]
 
 
-async def agents(who: str, url: str) -> list[float]:
+async def agents(connect: Connect, url: str) -> list[float]:
     """Bytes for each agent or client that does nothing."""
-    kept = [getattr(peers, who)(url, f"text-{ROUND_TRIP}", []) for _ in range(10)]
+    kept = [connect(url, f"text-{ROUND_TRIP}", []) for _ in range(10)]
     before, first = memory("VmRSS"), len(kept)
     while memory("VmRSS") < before + ENOUGH:
-        kept += [getattr(peers, who)(url, f"text-{ROUND_TRIP}", []) for _ in range(50)]
+        kept += [connect(url, f"text-{ROUND_TRIP}", []) for _ in range(50)]
     return [(memory("VmRSS") - before) / (len(kept) - first)]
 
 
-async def opened(who: str, url: str, count: int) -> list[float]:
+async def opened(connect: Connect, url: str, count: int) -> list[float]:
     """Bytes for each stream that has begun."""
-    await checked(getattr(peers, who)(url, f"text-{ROUND_TRIP}", []), ROUND_TRIP)
-    ask = getattr(peers, who)(url, HELD, [])
+    await checked(connect(url, f"text-{ROUND_TRIP}", []), ROUND_TRIP)
+    ask = connect(url, HELD, [])
     heard: list[asyncio.Event] = [asyncio.Event() for _ in range(count)]
     gc.collect()
     before = memory("VmRSS")
@@ -125,11 +163,11 @@ async def _ask_and_tell(ask: peers.Ask, event: asyncio.Event) -> None:
     await ask(lambda _: event.set())
 
 
-async def kept(who: str, url: str) -> list[float]:
+async def kept(connect: Connect, url: str) -> list[float]:
     """Bytes for each chunk of a stream that is kept whole, as Python's allocator counts them."""
     import tracemalloc
 
-    ask = {"cogent": _our_chunks, "by_hand": _their_chunks}[who]
+    ask = _our_chunks if connect is peers.cogent else _their_chunks
     await ask(url, f"text-{ROUND_TRIP}")
     gc.collect()
     tracemalloc.start()
@@ -177,16 +215,45 @@ def memory(kind: str) -> float:
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
+def connector(who: str, provider: str | None) -> Connect:
+    """The function of `peers.py`, or the same for another provider."""
+    connect: Connect = getattr(peers, who)
+    if provider is None:
+        return connect
+    if who == "cogent":
+        return partial(peers.cogent, provider=provider)
+    return partial(peers.by_hand_over, provider)
+
+
 MEASURES: dict[str, Callable[..., Awaitable[list[float]]]] = {
     "text": text,
     "round_trip": round_trip,
     "cold": cold,
+    "one_by_one": one_by_one,
     "many": many,
     "agents": agents,
     "opened": opened,
     "kept": kept,
 }
 
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("who")
+    parser.add_argument("what", choices=[*MEASURES, "new_loop"])
+    parser.add_argument("url")
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--provider")
+    options = parser.parse_args()
+    connect = connector(options.who, options.provider)
+    if options.what == "new_loop":
+        print(json.dumps(new_loop(connect, options.url)))
+        return
+    counts = [] if options.count is None else [options.count]
+    coroutine = MEASURES[options.what](connect, options.url, *counts)
+    print(json.dumps(asyncio.run(coroutine)))
+
+
 if __name__ == "__main__":
-    _, subject, kind, address, *counts = sys.argv
-    print(json.dumps(asyncio.run(MEASURES[kind](subject, address, *map(int, counts)))))
+    main()

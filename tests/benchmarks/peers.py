@@ -89,12 +89,26 @@ def _loop(create: Callable[..., Awaitable[Any]], tools: Tools, **options: Any) -
     return ask
 
 
-def cogent(url: str, model: str, tools: Tools) -> Ask:
+def by_hand_over(provider: str, url: str, model: str, tools: Tools) -> Ask:
+    """The loop written by hand over another SDK, for text alone."""
+    from by_hand import protocol
+
+    loops = protocol(provider)
+    client = loops.connect(url)
+    request = loops.request([{"role": "user", "content": QUESTION}], [])
+
+    async def ask(heard: Heard) -> None:
+        await loops.text(client, heard, model=model, **request)
+
+    return ask
+
+
+def cogent(url: str, model: str, tools: Tools, provider: str = "openai-chat") -> Ask:
     from cogent import Agent, Model
 
     agent = Agent(
         "benchmark",
-        Model(f"openai-chat:{model}", api_key="none", base_url=url),
+        Model(f"{provider}:{model}", api_key="none", base_url=url),
         tools=tools,
     )
 

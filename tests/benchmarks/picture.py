@@ -15,14 +15,35 @@ from matplotlib import pyplot as plt
 
 OURS, OTHERS, LINE, INK = "#2a6fbb", "#b9bec6", "#444a52", "#22262b"
 PROVIDERS = ("openai", "openai-chat", "azure", "groq", "anthropic", "gemini", "ollama")
-SHOWN = {
-    **{f"{provider}: text": f"{provider}: CPU of text" for provider in PROVIDERS},
-    "openai-chat: tool round trip": "openai-chat: CPU of a tool round trip",
-    "500 streams: CPU": "500 streams at once: CPU",
-    "500 streams: peak memory": "500 streams at once: peak memory",
-    "cold": "openai: CPU to a cold first token",
-    "cold, openai-chat": "openai-chat: CPU to a cold first token",
-    "chunk kept": "a chunk that is kept: memory",
+ONE = "one by one, 1 at once"
+OWN_PANELS = {
+    "cogent, many events in each chunk of HTTP: CPU; 1 is a typed loop by hand": {
+        **{f"{provider}: text": provider for provider in PROVIDERS},
+        "openai-chat: tool round trip": "openai-chat, a tool round trip",
+        "500 streams: CPU": "openai-chat, 500 streams, 4 events in a chunk",
+    },
+    "cogent, one event in a chunk of HTTP, then 3 ms: CPU; 1 is a typed loop by hand": {
+        **{f"{provider}: {ONE}": provider for provider in PROVIDERS},
+        "openai-chat: one by one, TLS, 1 at once": "openai-chat over TLS",
+        "openai-chat: one by one, 50 at once": "openai-chat, 50 streams",
+        "openai-chat: one by one, 500 at once: CPU": "openai-chat, 500 streams",
+    },
+    "cogent, the rest; 1 is a typed loop by hand": {
+        "openai-chat: new loop": "openai-chat: CPU of a short run on a new loop",
+        "cold": "openai: CPU to a cold first token",
+        "cold, openai-chat": "openai-chat: CPU to a cold first token",
+        "openai-chat: one by one, 500 at once: peak memory": "500 streams at once: peak memory",
+        "openai-chat: one by one, 500 at once: p99": "500 streams at once: first token, p99",
+        "open stream": "an open stream: memory",
+        "chunk kept": "a chunk that is kept: memory",
+    },
+}
+PEER_PANELS = {
+    "text": "CPU per text delta over Chat Completions, many in a chunk; 1 is the loop by hand",
+    ONE: "the same, one event in a chunk of HTTP, then 3 ms",
+    "one by one, TLS, 1 at once": "the same over TLS",
+    "one by one, 500 at once: CPU": "the same, 500 streams at once",
+    "tool round trip": "CPU of a tool round trip; 1 is the loop by hand",
 }
 PEER_NAMES = {
     "pydantic_ai": "pydantic-ai",
@@ -70,15 +91,13 @@ def panels(outcomes: dict[str, Any]) -> list[tuple[str, list[tuple[str, float, b
     """What there is to draw, as far as it was measured."""
     drawn = []
     found = {row["name"]: row["ratio"] for row in outcomes.get("rows", ())}
-    if own := [
-        (label, found[name], True) for name, label in SHOWN.items() if name in found
-    ]:
-        drawn.append(("cogent; 1 is a typed loop by hand over the same SDK", own))
-    for kind, title in (
-        ("text", "CPU per text delta over Chat Completions; 1 is the loop by hand"),
-        ("200 streams: CPU", "CPU of 200 streams at once; 1 is the loop by hand"),
-        ("tool round trip", "CPU of a tool round trip; 1 is the loop by hand"),
-    ):
+    for title, shown in OWN_PANELS.items():
+        own = [
+            (label, found[name], True) for name, label in shown.items() if name in found
+        ]
+        if own:
+            drawn.append((title, own))
+    for kind, title in PEER_PANELS.items():
         ratios = [
             (
                 PEER_NAMES.get(peer["name"], peer["name"]),

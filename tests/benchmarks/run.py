@@ -31,10 +31,15 @@ SDKS = ("openai", "anthropic", "google-genai", "groq", "ollama")
 async def measured(options: argparse.Namespace) -> dict[str, Any]:
     """All that was asked for, printed as it comes."""
     found: dict[str, Any] = {}
-    with started() as url:
+    with started() as urls:
+        if options.build is not None:
+            print(HEADING)
+            all_cases = children.build_cases(urls, options.build)
+            rows = [row async for row in _rows(all_cases, options.only, options.rounds)]
+            return {"build": str(options.build), "rows": [asdict(row) for row in rows]}
         if not options.peers_only:
             print(HEADING)
-            all_cases = chain(children.cases(url), cases.cases(url))
+            all_cases = chain(children.cases(urls), cases.cases(urls.plain))
             rows = [row async for row in _rows(all_cases, options.only, options.rounds)]
             versions = {
                 "python": ".".join(map(str, sys.version_info[:3])),
@@ -46,7 +51,7 @@ async def measured(options: argparse.Namespace) -> dict[str, Any]:
                 "rows": [asdict(row) for row in rows],
             }
         if options.peers or options.peers_only:
-            peers = await against.measured(url, min(options.rounds, 3), options.only)
+            peers = await against.measured(urls, min(options.rounds, 3), options.only)
             print(f"\n{against.summary(peers)}")
             found["peers"] = [asdict(peer) for peer in peers]
     return found
@@ -119,11 +124,18 @@ def main() -> None:
         metavar="FILE",
         help="write the outcomes there, not to outcomes.json",
     )
+    parser.add_argument(
+        "--build",
+        type=Path,
+        metavar="CHECKOUT",
+        help="theirs is the cogent of another checkout; only where events come one by one",
+    )
     options = parser.parse_args()
     found = asyncio.run(measured(options))
     if "rows" in found:
         print(missed(found["rows"]))
-    target = options.json or (OUTCOMES if not options.only else None)
+    partly = options.only or options.build
+    target = options.json or (None if partly else OUTCOMES)
     if target is not None:
         # What was not measured now stays as it was: the peers take longer than all the rest.
         before = json.loads(target.read_text()) if target.exists() else {}

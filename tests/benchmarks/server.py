@@ -1,5 +1,7 @@
 """A server in a process of its own that answers at once, with bytes made once: a benchmark must not wait for it.
 
+It listens on two ports, one of them with TLS.
+
 The model's name says what the answer is: `text-2000` streams so many deltas of text, `text-2000-1` with so few events
 in a chunk of HTTP, `text-100-4-50` with so many milliseconds between its chunks, `call-1000` calls a tool with its
 arguments in so many pieces. A request that holds the tool's result is answered with the text that ends a round trip,
@@ -10,13 +12,14 @@ connection of its own, since it was last asked.
 import asyncio
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from urllib.request import urlopen
 
 from answers import RESULT, ROUND_TRIP, words
@@ -31,6 +34,9 @@ from support.wire import (
     openai_responses,
 )
 
+SUPPORT = Path(__file__).parents[1] / "support"
+CERTIFICATE = SUPPORT / "loopback_server.pem"
+AUTHORITY = SUPPORT / "loopback_authority.pem"
 WIRES = {
     "/responses": openai_responses,
     "/chat/completions": chat_completions,
@@ -142,13 +148,20 @@ class Connection(asyncio.Protocol):
             Connection.answered.discard(self)
 
 
+class Addresses(NamedTuple):
+    """Where the server is asked without and with TLS; AUTHORITY has signed its certificate."""
+
+    plain: str
+    tls: str
+
+
 @contextmanager
-def started() -> Iterator[str]:
-    """The address of a server that runs as long as the context."""
+def started() -> Iterator[Addresses]:
+    """The addresses of a server that runs as long as the context."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, __file__], text=True, **pipes) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield Addresses(*process.stdout.readline().split())
 
 
 def most_at_once(url: str) -> int:
@@ -160,8 +173,15 @@ def most_at_once(url: str) -> int:
 async def serve() -> None:
     """Serve until whoever started the server closes the pipe, or dies."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=2048)
-    print("http://{}:{}".format(*server.sockets[0].getsockname()), flush=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    ports = []
+    for tls in (None, context):
+        server = await loop.create_server(
+            Connection, "127.0.0.1", 0, backlog=2048, ssl=tls
+        )
+        ports.append(server.sockets[0].getsockname()[1])
+    print(f"http://127.0.0.1:{ports[0]} https://127.0.0.1:{ports[1]}", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 

@@ -1,6 +1,7 @@
 """Messages."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from answers import result
@@ -35,12 +36,12 @@ class Anthropic:
         }
 
     @staticmethod
-    async def text(client: AsyncAnthropic, **request: Any) -> str:
-        text = []
+    async def text(
+        client: AsyncAnthropic, heard: Callable[[str], object], **request: Any
+    ) -> None:
         async for event in await client.messages.create(stream=True, **request):
             if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                text.append(event.delta.text)
-        return "".join(text)
+                heard(event.delta.text)
 
     @staticmethod
     async def plain(client: AsyncAnthropic, **request: Any) -> str:
@@ -48,19 +49,21 @@ class Anthropic:
         return "".join(block.text for block in blocks if block.type == "text")
 
     @staticmethod
-    async def floor(client: AsyncAnthropic, **request: Any) -> str:
+    async def floor(
+        client: AsyncAnthropic, heard: Callable[[str], object], **request: Any
+    ) -> None:
         raw = await client.messages.with_raw_response.create(stream=True, **request)
-        text = []
         async for event in await raw.parse(to=AsyncStream[object]):
             if (
                 event["type"] == "content_block_delta"
                 and event["delta"]["type"] == "text_delta"
             ):
-                text.append(event["delta"]["text"])
-        return "".join(text)
+                heard(event["delta"]["text"])
 
     @staticmethod
-    async def round_trip(client: AsyncAnthropic, **request: Any) -> str:
+    async def round_trip(
+        client: AsyncAnthropic, heard: Callable[[str], object], **request: Any
+    ) -> None:
         use: dict[str, Any] = {}
         arguments = ""
         async for event in await client.messages.create(stream=True, **request):
@@ -88,6 +91,5 @@ class Anthropic:
             {"role": "assistant", "content": [use]},
             {"role": "user", "content": [output]},
         ]
-        return await Anthropic.text(
-            client, **{**request, "messages": [*request["messages"], *answers]}
-        )
+        request["messages"] = [*request["messages"], *answers]
+        await Anthropic.text(client, heard, **request)

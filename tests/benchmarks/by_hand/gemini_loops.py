@@ -1,5 +1,6 @@
 """Gemini: the SDK knows no dicts, so there is no floor."""
 
+from collections.abc import Callable
 from typing import Any
 
 from answers import result
@@ -40,19 +41,21 @@ class Gemini:
         )
 
     @staticmethod
-    async def text(client: genai.Client, **request: Any) -> str:
-        text = []
+    async def text(
+        client: genai.Client, heard: Callable[[str], object], **request: Any
+    ) -> None:
         async for chunk in await client.aio.models.generate_content_stream(**request):
             if chunk.text:
-                text.append(chunk.text)
-        return "".join(text)
+                heard(chunk.text)
 
     @staticmethod
     async def plain(client: genai.Client, **request: Any) -> str:
         return (await client.aio.models.generate_content(**request)).text or ""
 
     @staticmethod
-    async def round_trip(client: genai.Client, **request: Any) -> str:
+    async def round_trip(
+        client: genai.Client, heard: Callable[[str], object], **request: Any
+    ) -> None:
         contents = list(request["contents"])
         async for chunk in await client.aio.models.generate_content_stream(**request):
             for call in chunk.function_calls or ():
@@ -63,4 +66,4 @@ class Gemini:
                     chunk.candidates[0].content,
                     types.Content(role="user", parts=[output]),
                 ]
-        return await Gemini.text(client, **{**request, "contents": contents})
+        await Gemini.text(client, heard, **{**request, "contents": contents})

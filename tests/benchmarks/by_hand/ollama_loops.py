@@ -1,5 +1,6 @@
 """Ollama: its SDK's events are thin, so there is no floor."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ollama
@@ -19,19 +20,21 @@ class Ollama:
         return {"messages": messages, **({"tools": functions} if functions else {})}
 
     @staticmethod
-    async def text(client: ollama.AsyncClient, **request: Any) -> str:
-        text = []
+    async def text(
+        client: ollama.AsyncClient, heard: Callable[[str], object], **request: Any
+    ) -> None:
         async for chunk in await client.chat(stream=True, **request):
             if chunk.message.content:
-                text.append(chunk.message.content)
-        return "".join(text)
+                heard(chunk.message.content)
 
     @staticmethod
     async def plain(client: ollama.AsyncClient, **request: Any) -> str:
         return (await client.chat(**request)).message.content or ""
 
     @staticmethod
-    async def round_trip(client: ollama.AsyncClient, **request: Any) -> str:
+    async def round_trip(
+        client: ollama.AsyncClient, heard: Callable[[str], object], **request: Any
+    ) -> None:
         messages = list(request["messages"])
         async for chunk in await client.chat(stream=True, **request):
             for call in chunk.message.tool_calls or ():
@@ -44,4 +47,4 @@ class Ollama:
                         "content": output,
                     },
                 ]
-        return await Ollama.text(client, **{**request, "messages": messages})
+        await Ollama.text(client, heard, **{**request, "messages": messages})
