@@ -1,13 +1,13 @@
-"""What a provider may say, piece by piece."""
+"""What a run yields, piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cogent.json_values import Json
-from cogent.messages import FinishReason, ToolCall, ToolResult
+from cogent.messages import FinishReason, ToolResult
 
 
 @dataclass(slots=True)
@@ -80,32 +80,3 @@ class StreamChunk:
         if values.get("tool_result") is not None:
             values["tool_result"] = ToolResult(**values["tool_result"])
         return cls(**values)
-
-
-@dataclass(slots=True)
-class TurnUpdate:
-    """What a provider says about a turn rather than in it; it never reaches the user as
-    such.
-
-    `usage` holds only the counts that were given, and later ones replace earlier ones;
-    `input_tokens_uncached` stands for a provider whose input count leaves out what the
-    cache served. `finish` is the provider's own word. `unseen` announces work that
-    gives no content for a while. `call` is a whole tool call, which replaces what its
-    pieces added up to. `item` is a piece to be sent back unchanged in the next request;
-    those of a turn are ordered by `position`, and a later one at a place replaces it.
-    One that belongs to the call that the last piece was of says so by `of_last_call`,
-    and gets the call's place in the turn as its `"call"`. `pending` is a call that the
-    client has to answer and that is no function.
-    """
-
-    model: str | None = None
-    request_id: str | None = None
-    finish: str | None = None
-    refused: bool = False
-    unseen: bool = False
-    usage: Mapping[str, int] = field(default_factory=dict)
-    call: ToolCallDelta | None = None
-    item: Json | None = None
-    position: int | None = None
-    of_last_call: bool = False
-    pending: ToolCall | None = None

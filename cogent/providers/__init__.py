@@ -9,7 +9,7 @@ output in one thin generator:
     close_client(client)
 
 By custom `encode_request(request)` gives the arguments of the SDK's call, and a
-`StreamDecoder` turns its events into `Part`s.
+`StreamDecoder` turns its events into `Output`s.
 
 `request.history()` is the conversation as the server takes it. A client's `base_url`,
 if it has one, tells that server from others: what one made (signatures, encrypted
@@ -31,18 +31,16 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
-from cogent.chunks import StreamChunk, TurnUpdate
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model_names import check_prefix
 from cogent.run.history import fit_history
+from cogent.run.outputs import Output
 
 if TYPE_CHECKING:
     from cogent.model import Model
     from cogent.timeout import Timeout
     from cogent.tools import Tool
-
-Part = StreamChunk | TurnUpdate
 
 # What the HTTP clients import only when the first is made, which is inside a running
 # loop.
@@ -89,10 +87,10 @@ class Provider(Protocol):
     async def close_client(self, client: Any) -> None:
         """Close a client that `make_client` made."""
 
-    def stream(self, client: Any, request: Request) -> AsyncGenerator[Part, None]:
+    def stream(self, client: Any, request: Request) -> AsyncGenerator[Output, None]:
         """Ask, and yield what comes as it comes."""
 
-    async def complete(self, client: Any, request: Request) -> Iterable[Part]:
+    async def complete(self, client: Any, request: Request) -> Iterable[Output]:
         """Ask for the whole answer at once."""
 
 

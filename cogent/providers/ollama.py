@@ -28,7 +28,7 @@ from ollama import AsyncClient, ChatResponse, ResponseError
 from ollama import Message as OllamaMessage
 from pydantic import ValidationError
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.errors import (
     BadRequest,
     ConfigurationError,
@@ -39,8 +39,10 @@ from cogent.errors import (
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Part, Request, encoder
+from cogent.providers import Request, encoder
 from cogent.providers.formats.counts import known
+from cogent.providers.formats.updates import updates_of
+from cogent.run.outputs import Output, Update
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.transport.answers import (
@@ -130,7 +132,7 @@ async def close_client(client: AsyncClient) -> None:
     await client.close()  # type: ignore[no-untyped-call]
 
 
-async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, None]:
+async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     chat: Callable[..., Awaitable[Any]] = client.chat
     answer = chat(**{**encode_request(request), "stream": True})
@@ -148,7 +150,7 @@ async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Part, 
         raise translate_error(error, request.model.name) from error
 
 
-async def complete(client: AsyncClient, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncClient, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     chat: Callable[..., Awaitable[Any]] = client.chat
     answer = chat(**encode_request(request))
@@ -423,7 +425,7 @@ def _known_fields(schema: Json) -> list[str]:
 # Decode
 
 
-def decode_event(event: ChatResponse) -> Iterable[Part]:
+def decode_event(event: ChatResponse) -> Iterable[Output]:
     """The parts that a line of the stream, or a whole answer, stands for."""
     message = event.message
     if message.content and not (message.thinking or message.tool_calls or event.done):
@@ -431,7 +433,7 @@ def decode_event(event: ChatResponse) -> Iterable[Part]:
     return _decode_all(event)
 
 
-def _decode_all(event: ChatResponse) -> Iterator[Part]:
+def _decode_all(event: ChatResponse) -> Iterator[Output]:
     message = event.message
     if message.thinking:
         yield StreamChunk(reasoning=message.thinking)
@@ -439,10 +441,10 @@ def _decode_all(event: ChatResponse) -> Iterator[Part]:
         yield StreamChunk(message.content)
     yield from _decode_calls(message)
     if event.done or not (message.content or message.thinking):
-        yield _decode_update(event)
+        yield from _decode_updates(event)
 
 
-def _decode_calls(message: OllamaMessage) -> Iterator[Part]:
+def _decode_calls(message: OllamaMessage) -> Iterator[Output]:
     for call in message.tool_calls or ():
         function = call.function
         if function.name or function.arguments:
@@ -452,7 +454,7 @@ def _decode_calls(message: OllamaMessage) -> Iterator[Part]:
             )
 
 
-def _decode_update(event: ChatResponse) -> TurnUpdate:
+def _decode_updates(event: ChatResponse) -> Iterator[Update]:
     finish = None
     if event.done:
         finish = event.done_reason or "stop"
@@ -460,4 +462,4 @@ def _decode_update(event: ChatResponse) -> TurnUpdate:
         "input_tokens": event.prompt_eval_count,
         "output_tokens": event.eval_count,
     }
-    return TurnUpdate(model=event.model, finish=finish, usage=known(counts))
+    return updates_of(model=event.model, finish=finish, counts=known(counts))

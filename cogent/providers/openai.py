@@ -24,7 +24,7 @@ from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK i
 
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Part, Request, encoder
+from cogent.providers import Request, encoder
 from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole
 from cogent.providers.formats.responses_decoder import (
@@ -35,6 +35,7 @@ from cogent.providers.formats.responses_decoder import (
 from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
+from cogent.run.outputs import Output
 from cogent.transport.answers import close_stainless_stream, watch_stream
 from cogent.transport.body import drain
 from cogent.transport.requests import bypass_sdk_validation, without_retries
@@ -48,7 +49,7 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
 
 
-async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     raw = await _create(
         client, {**encode_request(request), "stream": True}, request.model.extra
@@ -68,7 +69,7 @@ async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, 
         await close_stainless_stream(events)
 
 
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     raw = await _create(
         client, {"stream": False, **encode_request(request)}, request.model.extra

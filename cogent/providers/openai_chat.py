@@ -12,11 +12,12 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
 from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # the SDK imports it with the first request only
 
 from cogent.json_values import Json
-from cogent.providers import Part, Request
+from cogent.providers import Request
 from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
+from cogent.run.outputs import Output
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 __all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
@@ -25,14 +26,14 @@ STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 WHOLE = {"stream": False}
 
 
-def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Part, None]:
+def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
     """Ask, and yield what comes as it comes."""
     return stream_chat(
         partial(_create, client, request, STREAMED), AsyncStream, SDK_READER
     )
 
 
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Part]:
+async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
     """Ask for the whole answer at once."""
     raw = await _create(client, request, WHOLE)
     return await read_whole(

@@ -9,17 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 
-from cogent.chunks import StreamChunk, TurnUpdate
+from cogent.chunks import StreamChunk
 from cogent.errors import (
     ConfigurationError,
     ModelError,
     ModelTimeout,
     StreamInterrupted,
 )
-from cogent.providers import Part, Provider, Request
+from cogent.providers import Provider, Request
 from cogent.run import finish
 from cogent.run.deadlines import Phase
 from cogent.run.history import server_address
+from cogent.run.outputs import FinishWord, Output, Refusal, RequestId, Working
 from cogent.run.plan import Job
 from cogent.run.retry import wait_before
 from cogent.run.turn import Turn
@@ -59,7 +60,7 @@ class Answer:
         )
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[AsyncIterator[Part]]:
+    async def attempt(self) -> AsyncIterator[AsyncIterator[Output]]:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
         self._turn = self._run.begin_turn()
@@ -71,24 +72,24 @@ class Answer:
         except Exception as error:  # noqa: BLE001  # of the SDK, the HTTP client or the decoder
             self._fail(error)
 
-    def _ask(self) -> AsyncGenerator[Part, None]:
+    def _ask(self) -> AsyncGenerator[Output, None]:
         provider = self._job.plan.provider
         if self._job.streaming:
             return provider.stream(self._client, self._request)
         return _complete(provider, self._client, self._request)
 
-    def take(self, piece: Part) -> StreamChunk | None:
-        """Enter a piece into the turn; returns it if the user is to see it."""
-        if isinstance(piece, TurnUpdate):
-            self._turn.update(piece)
-            if piece.unseen:
+    def take(self, output: Output) -> StreamChunk | None:
+        """Enter it into the turn; returns it if the user is to see it."""
+        if not isinstance(output, StreamChunk):
+            self._turn.update(output)
+            if isinstance(output, Working):
                 self._closer.expect(Phase.FIRST_CONTENT)
             return None
-        if not self._turn.add(piece):
+        if not self._turn.add(output):
             return None
         if self._run.first_at is None:
             self._run.first_at = perf_counter()
-        return piece
+        return output
 
     async def settle(self) -> None:
         """After an attempt: raise its error, or wait until the next one.
@@ -151,9 +152,7 @@ class Answer:
         if not self._turn.began:
             error = unsent(raised, error, self._job.plan.model)
         if isinstance(error, FilterRefusal):
-            self._turn.update(
-                TurnUpdate(finish=error.code, refused=True, request_id=error.request_id)
-            )
+            self._refuse(error)
             return
         self._turn.billable = error.status == 200 or isinstance(
             error, StreamInterrupted | ModelTimeout
@@ -162,6 +161,12 @@ class Answer:
         error.model = self._job.plan.model.name
         error.request_id = error.request_id or self._turn.request_id
         self._error = error
+
+    def _refuse(self, error: FilterRefusal) -> None:
+        self._turn.update(RequestId(error.request_id or ""))
+        self._turn.update(Refusal())
+        if error.code:
+            self._turn.update(FinishWord(error.code))
 
     def _wait_before_next(self, error: ModelError | ConfigurationError) -> float | None:
         """Seconds until the next attempt, or None if there is to be none."""
@@ -177,6 +182,6 @@ class Answer:
 
 async def _complete(
     provider: Provider, client: object, request: Request
-) -> AsyncGenerator[Part, None]:
+) -> AsyncGenerator[Output, None]:
     for piece in await provider.complete(client, request):
         yield piece

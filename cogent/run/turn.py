@@ -13,12 +13,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import assert_never
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json, copy_json
 from cogent.messages import Message, ToolCall, Usage
 from cogent.run import finish
 from cogent.run.history import unused_id
+from cogent.run.outputs import (
+    FinishWord,
+    Item,
+    ModelName,
+    PendingCall,
+    Refusal,
+    RequestId,
+    TokenCounts,
+    Update,
+    WholeCall,
+    Working,
+)
 from cogent.run.surrogates import (
     fix_json,
     fix_surrogates,
@@ -257,39 +270,53 @@ class Turn:
             return self._add_call(chunk.tool_call)
         return text != ""
 
-    def update(self, update: TurnUpdate) -> None:
+    def update(self, update: Update) -> None:
         """Take in what the provider says about the turn."""
         self.began = True
-        self._update_head(update)
-        self._update_usage(update.usage)
-        if update.finish and finish.is_word(update.finish):
-            self.finish = finish.decisive(self.finish, update.finish)
-        if update.item is not None:
-            self._keep_item(update.item, update.position, update.of_last_call)
-        if update.pending is not None:
-            call_id = unused_id(update.pending.id, self._used)
-            self.pending.append(replace(update.pending, id=call_id))
-        if update.call is not None and _says_something(update.call):
-            call = self._calls.call_of(update.call, is_whole=True)
-            call.replace_arguments(fix_surrogates(require_str(update.call.arguments)))
+        match update:
+            case TokenCounts(counts):
+                self._add_counts(counts)
+            case Item():
+                self._keep_item(update)
+            case ModelName(name):
+                self.model = require_str(name)
+            case RequestId(id):
+                self.request_id = id or self.request_id
+            case FinishWord(word):
+                self._finish(word)
+            case Refusal():
+                self.refused = True
+            case WholeCall(delta):
+                self._replace_call(delta)
+            case PendingCall(call):
+                call_id = unused_id(call.id, self._used)
+                self.pending.append(replace(call, id=call_id))
+            case Working():
+                pass  # for the clock alone
+            case _:
+                assert_never(update)
 
-    def _update_head(self, update: TurnUpdate) -> None:
-        self.model = require_str(update.model or self.model)
-        self.request_id = update.request_id or self.request_id
-        self.refused = self.refused or update.refused
+    def _add_counts(self, counts: Mapping[str, int]) -> None:
+        for name, number in counts.items():
+            if number or name not in self.usage:
+                self.usage[name] = number
 
-    def _update_usage(self, usage: Mapping[str, int]) -> None:
-        for name, number in usage.items():
-            self.usage[name] = number or self.usage.get(
-                name, 0
-            )  # a later zero says nothing
+    def _finish(self, word: str) -> None:
+        if finish.is_word(word):
+            self.finish = finish.decisive(self.finish, word)
 
-    def _keep_item(self, item: Json, position: int | None, of_last_call: bool) -> None:
-        if of_last_call and self._calls.last is not None:
+    def _keep_item(self, kept: Item) -> None:
+        item, position = kept.item, kept.position
+        if kept.of_last_call and self._calls.last is not None:
             item = {**item, "call": self._calls.last.place}
         if position is None:
             position = len(self._items)
         self._items[position] = item
+
+    def _replace_call(self, delta: ToolCallDelta) -> None:
+        if _says_something(delta):
+            call = self._calls.call_of(delta, is_whole=True)
+            call.replace_arguments(fix_surrogates(require_str(delta.arguments)))
 
     def _add_call(self, delta: ToolCallDelta) -> bool:
         if not _says_something(delta):

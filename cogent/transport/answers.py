@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from cogent.chunks import TurnUpdate
 from cogent.errors import ServerError, StreamInterrupted
+from cogent.run.outputs import RequestId
 from cogent.timeout import Timeout
 from cogent.transport.body import content_type, wrap_body
 from cogent.transport.event_stream import BLANK_LINE, SdkReader
@@ -133,7 +133,7 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def watch_stream(response: Any, reader: SdkReader | None) -> TurnUpdate:
+def watch_stream(response: Any, reader: SdkReader | None) -> RequestId:
     """What the head of a streamed answer tells; from here on its bytes are looked at,
     whoever made the client.
     """
@@ -141,13 +141,12 @@ def watch_stream(response: Any, reader: SdkReader | None) -> TurnUpdate:
     return request_id_update(response.headers)
 
 
-def request_id_update(headers: Mapping[str, str]) -> TurnUpdate:
-    """The first part of every answer: the provider's id for the request, if it gave
+def request_id_update(headers: Mapping[str, str]) -> RequestId:
+    """The first output of every answer: the provider's id for the request, if it gave
     one.
     """
-    return TurnUpdate(
-        request_id=headers.get("x-request-id") or headers.get("request-id")
-    )
+    id = headers.get("x-request-id") or headers.get("request-id")
+    return RequestId(id or "")
 
 
 def is_event_stream(response: Any) -> bool:

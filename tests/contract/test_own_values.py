@@ -12,11 +12,12 @@ from conftest import Wire, sdk_wire
 from support.loopback import Loopback, Reply
 
 from cogent import Agent, Message, Response, StreamChunk, Timeout, ToolCall, tool
-from cogent.chunks import ToolCallDelta, TurnUpdate
+from cogent.chunks import ToolCallDelta
 from cogent.json_values import copy_json
 from cogent.messages import ToolResult
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_message
+from cogent.run.outputs import Item
 from cogent.run.turn import PartialCall, Turn
 
 wire = sdk_wire
@@ -370,7 +371,7 @@ def test_arguments_are_an_object_or_not(text: str, size: int) -> None:
 
 def test_an_item_is_handed_out_as_a_copy() -> None:
     """A provider's item that its decoder uses again is not what a message holds."""
-    constant = TurnUpdate(item={"field": ["a"]}, position=-1)
+    constant = Item({"field": ["a"]}, position=-1)
     turn = Turn("1")
     turn.update(constant)
     spoil(turn.items())

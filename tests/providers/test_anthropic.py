@@ -31,15 +31,16 @@ from cogent import (
     StreamInterrupted,
     tool,
 )
-from cogent.chunks import ToolCallDelta, TurnUpdate
+from cogent.chunks import ToolCallDelta
 from cogent.messages import ToolCall
-from cogent.providers import Part, Request
+from cogent.providers import Request
 from cogent.providers.anthropic import encode_request
 from cogent.providers.formats.messages_decoder import (
     StreamDecoder,
     decode_response,
     decode_usage,
 )
+from cogent.run.outputs import FinishWord, Item, Output, TokenCounts, Working
 
 JSON = "application/json"
 CALL = ("toolu_1", "add", '{"a": 1, "b": 2}')
@@ -118,13 +119,11 @@ def end(reason: str | None = "end_turn", **usage: Any) -> list[Json]:
     ]
 
 
-def parts(*events: Json) -> list[Part]:
+def parts(*events: Json) -> list[Output]:
     """What the events of one answer stand for, without chunks that say nothing and what only the clock needs."""
     decoder = StreamDecoder()
     decoded = [part for data in events for part in decoder.decode(data)]
-    return [
-        part for part in decoded if part not in (StreamChunk(), TurnUpdate(unseen=True))
-    ]
+    return [part for part in decoded if part not in (StreamChunk(), Working())]
 
 
 def encoded(*history: Message) -> list[Json]:
@@ -704,9 +703,9 @@ def call(
     return StreamChunk(tool_call=ToolCallDelta(index, id, name, arguments))
 
 
-def item(index: int, **value: Any) -> TurnUpdate:
+def item(index: int, **value: Any) -> Item:
     """What is told of a block that is complete."""
-    return TurnUpdate(item=value, position=index)
+    return Item(value, index)
 
 
 def piece(text: str) -> Json:
@@ -780,24 +779,26 @@ USE: Json = {"type": "tool_use", "id": "t", "name": "f"}
             ),
             [item(1, type="server_tool_use", id="t", name="f", input={"q": 1})],
         ),
-        ([STOP], [TurnUpdate(finish="message_stop")]),
+        ([STOP], [FinishWord("message_stop")]),
         (
             [*end(), *end(None)],
             [
-                TurnUpdate(finish="end_turn", usage={"output_tokens": 3}),
-                TurnUpdate(finish="end_turn"),
-                TurnUpdate(finish="end_turn", usage={"output_tokens": 3}),
-                TurnUpdate(finish="end_turn"),
+                FinishWord("end_turn"),
+                TokenCounts({"output_tokens": 3}),
+                FinishWord("end_turn"),
+                FinishWord("end_turn"),
+                TokenCounts({"output_tokens": 3}),
+                FinishWord("end_turn"),
             ],
         ),
         (
             [*block(0, SAID)[:1], STOP],
-            [StreamChunk("Yes."), item(0, **SAID), TurnUpdate(finish="message_stop")],
+            [StreamChunk("Yes."), item(0, **SAID), FinishWord("message_stop")],
         ),
     ],
 )
 def test_events_and_what_they_stand_for(
-    events: list[Json], expected: list[Part]
+    events: list[Json], expected: list[Output]
 ) -> None:
     """Blocks may come whole or in pieces; a server's own tools are no calls of ours; unknown events are passed over."""
     assert parts(*events) == expected
@@ -1119,14 +1120,12 @@ def test_a_whole_answer_gives_the_parts_of_a_stream() -> None:
     assert _told(parts(*streamed)) == _told(whole)
 
 
-def _told(given: Iterable[Part]) -> list[Any]:
-    chunks = [part for part in given if isinstance(part, StreamChunk)]
-    updates = [part for part in given if isinstance(part, TurnUpdate)]
-    usage = {name: count for update in updates for name, count in update.usage.items()}
-    items = [update.item for update in updates if update.item]
-    return [
-        chunks,
-        items,
-        usage,
-        {update.finish for update in updates if update.finish},
-    ]
+def _told(outputs: Iterable[Output]) -> list[Any]:
+    chunks = [output for output in outputs if isinstance(output, StreamChunk)]
+    items = [output for output in outputs if isinstance(output, Item)]
+    words = {output.word for output in outputs if isinstance(output, FinishWord)}
+    usage: dict[str, int] = {}
+    for output in outputs:
+        if isinstance(output, TokenCounts):
+            usage |= output.counts
+    return [chunks, items, usage, words]

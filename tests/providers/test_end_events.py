@@ -12,7 +12,6 @@ from support.loopback import Loopback, Reply
 from support.wire.common import encode, event
 
 from cogent import Response, StreamChunk, tool
-from cogent.chunks import TurnUpdate
 from cogent.providers.formats.responses_decoder import StreamDecoder
 from cogent.run.turn import Turn
 
@@ -192,7 +191,7 @@ def turn_of(events: list[Json]) -> tuple[Turn, list[StreamChunk]]:
     """What the decoder and the accumulator make of these events."""
     decoder, turn, chunks = StreamDecoder(), Turn("1"), []
     for part in [part for data in events for part in decoder.decode(data)]:
-        if isinstance(part, TurnUpdate):
+        if not isinstance(part, StreamChunk):
             turn.update(part)
         elif turn.add(part):
             chunks.append(part)

@@ -31,10 +31,11 @@ from cogent import (
     StreamInterrupted,
     tool,
 )
-from cogent.chunks import ToolCallDelta, TurnUpdate
+from cogent.chunks import ToolCallDelta
 from cogent.messages import ToolCall
 from cogent.providers import Request, _gemini_client, gemini
 from cogent.providers.formats.gemini_decoder import StreamDecoder, decode_usage
+from cogent.run.outputs import FinishWord, Item, ModelName, Output, RequestId
 
 KEY = "key-0123456789"
 JSON = "application/json"
@@ -111,15 +112,15 @@ def said(*parts: dict[str, Any], **candidate: Any) -> dict[str, Any]:
     }
 
 
-def decoded(*bodies: dict[str, Any]) -> list[StreamChunk | TurnUpdate]:
-    """What the decoder makes of these bodies, without updates that say nothing."""
+def decoded(*bodies: dict[str, Any]) -> list[Output]:
+    """What the decoder makes of these bodies, without a request id that says nothing."""
     decoder = StreamDecoder()
     parts = [
         p
         for body in bodies
         for p in decoder.decode(types.GenerateContentResponse.model_validate(body))
     ]
-    return [part for part in [*parts, *decoder.close()] if part != TurnUpdate()]
+    return [part for part in [*parts, *decoder.close()] if part != RequestId("")]
 
 
 # The request
@@ -524,12 +525,12 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (said({"text": "a"}), [StreamChunk("a"), TurnUpdate(item={"text": "a"})]),
+        (said({"text": "a"}), [StreamChunk("a"), Item({"text": "a"})]),
         (
             said({"text": "r", "thought": True}),
             [
                 StreamChunk(reasoning="r"),
-                TurnUpdate(item={"text": "r", "thought": True}),
+                Item({"text": "r", "thought": True}),
             ],
         ),
         (said({"text": ""}), []),
@@ -539,21 +540,21 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
         ({"candidates": [{"index": 1, "content": {"parts": [{"text": "other"}]}}]}, []),
         (
             said({"text": "", "thoughtSignature": SIGNATURE}),
-            [TurnUpdate(item={"text": "", "thought_signature": SIGNATURE})],
+            [Item({"text": "", "thought_signature": SIGNATURE})],
         ),
         (
             said({"executableCode": {"code": "1", "language": "PYTHON"}}),
-            [TurnUpdate(item={"executable_code": {"code": "1", "language": "PYTHON"}})],
+            [Item({"executable_code": {"code": "1", "language": "PYTHON"}})],
         ),
-        (said(finishReason="MAX_TOKENS"), [TurnUpdate(finish="MAX_TOKENS")]),
+        (said(finishReason="MAX_TOKENS"), [FinishWord("MAX_TOKENS")]),
         (
             {"promptFeedback": {"blockReason": "SAFETY"}},
-            [TurnUpdate(finish="blocked:SAFETY")],
+            [FinishWord("blocked:SAFETY")],
         ),
         ({"promptFeedback": {"safetyRatings": []}}, []),
         (
             {"modelVersion": "m", "responseId": "r"},
-            [TurnUpdate(model="m", request_id="r")],
+            [RequestId("r"), ModelName("m")],
         ),
     ],
 )
@@ -572,9 +573,7 @@ def test_texts_are_joined_up_to_a_signature() -> None:
         signed,
         {"text": "e"},
     ]
-    items = [
-        part.item for part in decoded(said(*bodies)) if isinstance(part, TurnUpdate)
-    ]
+    items = [part.item for part in decoded(said(*bodies)) if isinstance(part, Item)]
     assert items == [
         {"text": "t", "thought": True},
         {"text": "ab"},
@@ -639,9 +638,7 @@ def test_arguments_in_pieces_are_put_together(
     )
     assert json.loads(last.tool_call.arguments) == expected
     call = {"name": "f", "args": expected}
-    assert item == TurnUpdate(
-        item={"function_call": call, "thought_signature": SIGNATURE}
-    )
+    assert item == Item({"function_call": call, "thought_signature": SIGNATURE})
 
 
 def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:

@@ -32,9 +32,9 @@ from cogent import (
     ToolCall,
     tool,
 )
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
-from cogent.providers import Part
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.providers.ollama import decode_event, encode_schema, translate_error
+from cogent.run.outputs import FinishWord, ModelName, Output, TokenCounts
 
 OLLAMA = Wire("ollama", ollama_chat, "")
 CHAT = Wire("openai-chat", chat_completions)
@@ -431,7 +431,7 @@ def line(message: dict[str, Any], **more: Any) -> ChatResponse:
 
 CALL = {"function": {"name": "f", "arguments": {"a": [1, None]}}}
 ASKED = StreamChunk(tool_call=ToolCallDelta(name="f", arguments='{"a": [1, null]}'))
-SAID = TurnUpdate(model="m")
+SAID = ModelName("m")
 
 
 @pytest.mark.parametrize(
@@ -449,26 +449,24 @@ SAID = TurnUpdate(model="m")
         (line({"content": "a", "tool_calls": [CALL]}), [StreamChunk("a"), ASKED]),
         (
             line({}, done=True, done_reason="length"),
-            [TurnUpdate(model="m", finish="length")],
+            [SAID, FinishWord("length")],
         ),
         (
             line({"content": "a"}, done=True),
-            [StreamChunk("a"), TurnUpdate(model="m", finish="stop")],
+            [StreamChunk("a"), SAID, FinishWord("stop")],
         ),
         (
             line({}, done=True, done_reason="stop", prompt_eval_count=0, eval_count=7),
             [
-                TurnUpdate(
-                    model="m",
-                    finish="stop",
-                    usage={"input_tokens": 0, "output_tokens": 7},
-                )
+                SAID,
+                FinishWord("stop"),
+                TokenCounts({"input_tokens": 0, "output_tokens": 7}),
             ],
         ),
         (line({}, done_reason="stop"), [SAID]),
     ],
 )
-def test_a_line_has_its_parts(event: ChatResponse, parts: list[Part]) -> None:
+def test_a_line_has_its_parts(event: ChatResponse, parts: list[Output]) -> None:
     """Reasoning, text and calls come in this order, and only `done` ends a turn, with or without a reason."""
     assert list(decode_event(event)) == parts
 

@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Any
 
 from cogent.json_values import Json
-from cogent.providers import Part
 from cogent.providers.formats.chat_decoder import StreamDecoder
+from cogent.run.outputs import Output
 from cogent.transport.answers import (
     close_stainless_stream,
     expect_complete_body,
@@ -25,13 +25,13 @@ from cogent.transport.answers import (
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.requests import require_json_object
 
-DecodeEvent = Callable[[Any], Iterable[Part]]
-DecodeResponse = Callable[[Json], Iterable[Part]]
+DecodeEvent = Callable[[Any], Iterable[Output]]
+DecodeResponse = Callable[[Json], Iterable[Output]]
 
 
 async def stream_chat(
     ask: Callable[[], Awaitable[Any]], stream_type: Any, reader: SdkReader
-) -> AsyncGenerator[Part, None]:
+) -> AsyncGenerator[Output, None]:
     """Ask for a streamed chat completion, and yield what comes as it comes; `ask` gives
     the SDK's raw response.
     """
@@ -55,7 +55,7 @@ async def read_whole(
     stream_type: Any,
     decode_event: DecodeEvent,
     decode_response: DecodeResponse,
-) -> Iterable[Part]:
+) -> Iterable[Output]:
     """The parts of an answer that was asked for at once.
 
     Some servers stream whatever they are asked for.

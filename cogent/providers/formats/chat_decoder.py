@@ -13,9 +13,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
-from cogent.providers import Part
 from cogent.providers.formats.counts import (
     count,
     first_count,
@@ -23,6 +22,8 @@ from cogent.providers.formats.counts import (
     mapping,
     match_total,
 )
+from cogent.providers.formats.updates import updates_of
+from cogent.run.outputs import Item, Output, Refusal, Update
 from cogent.transport.errors import provider_error, raise_reported
 
 # The names under which servers send reasoning text; the first that is set is shown, as
@@ -31,18 +32,14 @@ REASONING_FIELDS = ("reasoning_content", "reasoning")
 # Given with every piece of reasoning, kept once: an item at a position replaces the one
 # before it. A field that came only empty goes back empty, which some servers want.
 FIELD_WITH_TEXT = {
-    "reasoning_content": TurnUpdate(
-        item={"reasoning_field": "reasoning_content"}, position=-2
-    ),
-    "reasoning": TurnUpdate(item={"reasoning_field": "reasoning"}, position=-1),
+    "reasoning_content": Item({"reasoning_field": "reasoning_content"}, position=-2),
+    "reasoning": Item({"reasoning_field": "reasoning"}, position=-1),
 }
 FIELD_WITHOUT_TEXT = {
-    "reasoning_content": TurnUpdate(
-        item={"reasoning_field": "reasoning_content", "empty": True}, position=-4
+    "reasoning_content": Item(
+        {"reasoning_field": "reasoning_content", "empty": True}, position=-4
     ),
-    "reasoning": TurnUpdate(
-        item={"reasoning_field": "reasoning", "empty": True}, position=-3
-    ),
+    "reasoning": Item({"reasoning_field": "reasoning", "empty": True}, position=-3),
 }
 TEXT_ONLY = {"content", "role"}  # a delta with no more than these takes the short way
 KNOWN_IN_CALL = {"index", "id", "type", "function"}
@@ -67,11 +64,11 @@ class StreamDecoder:
     def __init__(self) -> None:
         self._has_deltas = False
 
-    def decode(self, event: Any) -> Iterable[Part]:
+    def decode(self, event: Any) -> Iterable[Output]:
         """What a chunk of the stream gives."""
         choice = _first_choice(event)
         if choice is None:
-            return (_update(event, {}),)
+            return _updates(event, {})
         delta = choice.get("delta")
         if delta:
             self._has_deltas = True
@@ -92,7 +89,7 @@ class StreamDecoder:
         return message or {}
 
 
-def decode_response(response: Json) -> Iterator[Part]:
+def decode_response(response: Json) -> Iterator[Output]:
     """The parts of a whole answer."""
     raise_reported(response)
     choices = response.get("choices")
@@ -116,7 +113,7 @@ def _first_choice(event: Any) -> Json | None:
     return None
 
 
-def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Part]:
+def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Output]:
     if choice.get("error"):
         raise provider_error(choice["error"])
     yield from _decode_reasoning(delta)
@@ -124,15 +121,15 @@ def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Part]:
     refusal = delta.get("refusal")
     if refusal:
         yield StreamChunk(refusal)
-        yield TurnUpdate(refused=True)
+        yield Refusal()
     yield from _decode_calls(delta)
-    yield _update(event, choice)
+    yield from _updates(event, choice)
 
 
 # Content and reasoning
 
 
-def _decode_content(content: object, whole: bool) -> Iterator[Part]:
+def _decode_content(content: object, whole: bool) -> Iterator[Output]:
     """The parts of a text or of a content list.
 
     `whole` says that each entry of the list is a part of its own, and none a piece of
@@ -145,7 +142,7 @@ def _decode_content(content: object, whole: bool) -> Iterator[Part]:
             yield from _decode_content_part(part, whole)
 
 
-def _decode_content_part(part: object, whole: bool) -> Iterator[Part]:
+def _decode_content_part(part: object, whole: bool) -> Iterator[Output]:
     """The parts of one entry; what is no plain text is kept in the form in which it
     came.
     """
@@ -158,12 +155,12 @@ def _decode_content_part(part: object, whole: bool) -> Iterator[Part]:
         text = part.get("text")
         if text:
             yield StreamChunk(text)
-            yield TurnUpdate(item={"content_part": {"type": "text", "text": text}})
+            yield Item({"content_part": {"type": "text", "text": text}})
         return
     if kind in REASONING_PARTS:
         for text in _reasoning_texts(part):
             yield StreamChunk(reasoning=text)
-    yield TurnUpdate(item={"content_part": part, "whole": whole})
+    yield Item({"content_part": part, "whole": whole})
 
 
 def _reasoning_texts(part: Json) -> Iterator[str]:
@@ -177,10 +174,10 @@ def _reasoning_texts(part: Json) -> Iterator[str]:
                 yield text
 
 
-def _decode_reasoning(delta: Json) -> Iterator[Part]:
+def _decode_reasoning(delta: Json) -> Iterator[Output]:
     details = delta.get("reasoning_details")
     if details:
-        yield TurnUpdate(item={"reasoning_details": details})
+        yield Item({"reasoning_details": details})
     texts = _texts_by_field(delta)
     shown = next(filter(None, texts.values()), "")
     if shown:
@@ -200,7 +197,7 @@ def _texts_by_field(delta: Json) -> dict[str, str]:
     }
 
 
-def _show_details(details: Iterable[Json]) -> Iterator[Part]:
+def _show_details(details: Iterable[Json]) -> Iterator[Output]:
     for detail in details:
         text = detail.get("text") or detail.get("summary")
         if text:
@@ -210,7 +207,7 @@ def _show_details(details: Iterable[Json]) -> Iterator[Part]:
 # Calls
 
 
-def _decode_calls(delta: Json) -> Iterator[Part]:
+def _decode_calls(delta: Json) -> Iterator[Output]:
     calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
     former = delta.get(
         "function_call"
@@ -222,7 +219,7 @@ def _decode_calls(delta: Json) -> Iterator[Part]:
         yield from _decode_call(call, place if has_several else None)
 
 
-def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
+def _decode_call(call: Json, place: int | None) -> Iterator[Output]:
     """The parts of a piece of a call; `place` is its index where the server gives none."""
     function = call.get("function") or {}
     index = call.get("index")
@@ -237,7 +234,7 @@ def _decode_call(call: Json, place: int | None) -> Iterator[Part]:
     yield StreamChunk(tool_call=delta)
     more = _other_fields(call)
     if more:
-        yield TurnUpdate(item={"more": more}, of_last_call=True)
+        yield Item({"more": more}, of_last_call=True)
 
 
 def _other_fields(call: Json) -> Json:
@@ -258,12 +255,12 @@ def _arguments_text(arguments: object) -> str:
 # Figures
 
 
-def _update(event: Json, choice: Json) -> TurnUpdate:
+def _updates(event: Json, choice: Json) -> Iterator[Update]:
     usage = _usage_of(event, choice)
-    return TurnUpdate(
+    return updates_of(
         model=event.get("model"),
         finish=choice.get("finish_reason"),
-        usage=decode_usage(usage) if usage else {},
+        counts=decode_usage(usage) if usage else {},
     )
 
 

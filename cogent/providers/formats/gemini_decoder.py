@@ -9,10 +9,11 @@ from typing import Any
 
 from google.genai import types
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
-from cogent.providers import Part
 from cogent.providers.formats.counts import known
+from cogent.providers.formats.updates import updates_of
+from cogent.run.outputs import Item, Output, RequestId
 
 JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
@@ -31,9 +32,9 @@ class StreamDecoder:
         self._items: list[Json] = []  # a text in one is the list of its pieces
         self._calls = 0  # how many calls have begun
         self._open_call: Json | None = None  # as it stands in its item
-        self._request_id: str | None = None
+        self._request_id = ""
 
-    def decode(self, event: types.GenerateContentResponse) -> Iterator[Part]:
+    def decode(self, event: types.GenerateContentResponse) -> Iterator[Output]:
         """The parts that an event stands for; only the first candidate counts."""
         candidate = _first(event.candidates or ())
         for part in (candidate.content and candidate.content.parts) or ():
@@ -45,17 +46,17 @@ class StreamDecoder:
                 yield StreamChunk(text)
             else:
                 yield from self._decode_part(part)
-        if self._request_id is None:
+        if not self._request_id:
             self._request_id = _request_id(event)
+            yield RequestId(self._request_id)
         metadata = event.usage_metadata
-        yield TurnUpdate(
+        yield from updates_of(
             model=event.model_version,
-            request_id=self._request_id,
             finish=_finish(event, candidate),
-            usage=decode_usage(metadata) if metadata else {},
+            counts=decode_usage(metadata) if metadata else {},
         )
 
-    def close(self) -> Iterator[Part]:
+    def close(self) -> Iterator[Output]:
         """What is known only at the end: the parts to be sent back."""
         if self._open_call is not None:
             # Without its end it is no JSON, so that no tool runs with a part of its
@@ -67,7 +68,7 @@ class StreamDecoder:
         for item in self._items:
             if "text" in item:
                 item = {**item, "text": "".join(item["text"])}
-            yield TurnUpdate(item=item)
+            yield Item(item)
 
     def _continues_last_text(self, part: types.Part) -> bool:
         """Whether the part is only more of the text before; then its text is to be
@@ -77,7 +78,7 @@ class StreamDecoder:
             return False
         return self._items[-1].keys() == TEXT_ONLY
 
-    def _decode_part(self, part: types.Part) -> Iterator[Part]:
+    def _decode_part(self, part: types.Part) -> Iterator[Output]:
         text = part.text
         if not part.model_fields_set <= TEXT_OR_THOUGHT:
             self._add_item(part)
@@ -104,7 +105,7 @@ class StreamDecoder:
 
     def _decode_call(
         self, part: types.Part, call: types.FunctionCall
-    ) -> Iterator[Part]:
+    ) -> Iterator[Output]:
         if self._begins_call(call):
             self._begin_call(part, call)
         if self._open_call is None:
@@ -139,10 +140,10 @@ def _first(candidates: Iterable[types.Candidate]) -> types.Candidate:
     return NO_CANDIDATE
 
 
-def _request_id(event: types.GenerateContentResponse) -> str | None:
+def _request_id(event: types.GenerateContentResponse) -> str:
     response = event.sdk_http_response
     headers = (response and response.headers) or {}
-    return headers.get("x-request-id") or event.response_id
+    return headers.get("x-request-id") or event.response_id or ""
 
 
 def _finish(

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
-from cogent.providers import Part
 from cogent.providers.formats.counts import known, mapping
+from cogent.providers.formats.updates import updates_of
 from cogent.run.history import fit_arguments
+from cogent.run.outputs import FinishWord, Item, Output, Update, Working
 from cogent.transport.errors import provider_error, raise_reported
 
 # By the type of a delta, the type of block that it never belongs to: such a delta
@@ -49,7 +50,7 @@ class StreamDecoder:
             Json
         ] = []  # came with the message itself, and no block has begun since
 
-    def decode(self, event: Any) -> Iterable[Part]:
+    def decode(self, event: Any) -> Iterable[Output]:
         """The parts that an event stands for; events that only repeat or announce give
         none.
         """
@@ -59,28 +60,28 @@ class StreamDecoder:
             return self._decode_delta(event.get("index") or 0, event["delta"])
         return self._decode_other(event)
 
-    def close(self) -> Iterator[Part]:
+    def close(self) -> Iterator[Output]:
         """What is left after a stream that gave a stop reason, but no `message_stop`."""
         if self._finish is not None:
             yield from self._stop_message()
 
-    def decode_block(self, index: int, block: Json) -> Iterator[Part]:
+    def decode_block(self, index: int, block: Json) -> Iterator[Output]:
         """The parts of a block that came whole."""
         yield from self._start_block(index, block)
         yield from self._stop_block(index)
 
-    def update(
+    def updates(
         self, source: Mapping[str, Any], finish: str | None = None
-    ) -> TurnUpdate:
+    ) -> Iterator[Update]:
         """The model and the counts of a message, or of an event."""
         usage = mapping(source.get("usage"))
         counts = decode_usage(usage, self._counts)
         for name, number in _read_counts(usage).items():
             if number:
                 self._counts[name] = number
-        return TurnUpdate(model=source.get("model"), finish=finish, usage=counts)
+        return updates_of(model=source.get("model"), finish=finish, counts=counts)
 
-    def _decode_other(self, event: Json) -> Iterable[Part]:
+    def _decode_other(self, event: Json) -> Iterable[Output]:
         match event.get("type"):
             case "content_block_start":
                 return self._start_block(
@@ -91,21 +92,21 @@ class StreamDecoder:
             case "message_start":
                 message = mapping(event.get("message"))
                 self._message_content = message.get("content") or []
-                return (self.update(message), *decode_container(message))
+                return (*self.updates(message), *decode_container(message))
             case "message_delta":
                 delta = mapping(event.get("delta"))
                 self._finish = delta.get("stop_reason") or self._finish
-                return (self.update(event, self._finish), *decode_container(delta))
+                return (*self.updates(event, self._finish), *decode_container(delta))
             case "message_stop":
                 # A message that gave no reason ended all the same.
                 return (
                     *self._stop_message(),
-                    TurnUpdate(finish=self._finish or "message_stop"),
+                    FinishWord(self._finish or "message_stop"),
                 )
         raise_reported(event)
         return ()
 
-    def _stop_message(self) -> Iterator[Part]:
+    def _stop_message(self) -> Iterator[Output]:
         """Blocks that the server did not stop, or did not even start: then the message
         itself may hold them.
         """
@@ -121,7 +122,7 @@ class StreamDecoder:
         self._blocks[index] = block
         return block
 
-    def _start_block(self, index: int, item: Json) -> Iterator[Part]:
+    def _start_block(self, index: int, item: Json) -> Iterator[Output]:
         yield from self._stop_block(
             index
         )  # of the block before, which the server did not stop
@@ -137,11 +138,11 @@ class StreamDecoder:
                 )
             case "thinking":
                 yield StreamChunk(reasoning=item.get("thinking") or "")
-                yield TurnUpdate(unseen=True)
+                yield Working()
             case _:
-                yield TurnUpdate(unseen=True)
+                yield Working()
 
-    def _decode_delta(self, index: int, delta: Json) -> Iterable[Part]:
+    def _decode_delta(self, index: int, delta: Json) -> Iterable[Output]:
         kind = delta["type"]
         block = self._blocks.get(index)
         if block is None:  # compatible servers leave out the start
@@ -168,7 +169,7 @@ class StreamDecoder:
                 _add_fields(block, delta)
         return ()
 
-    def _stop_block(self, index: int) -> Iterator[Part]:
+    def _stop_block(self, index: int) -> Iterator[Output]:
         block = self._blocks.pop(index, None)
         if block is None:
             return
@@ -182,7 +183,7 @@ class StreamDecoder:
         elif kind == "tool_use":  # the input came whole, or there is none
             arguments = json.dumps(item.setdefault("input", {}))
             yield StreamChunk(tool_call=ToolCallDelta(index, arguments=arguments))
-        yield TurnUpdate(item=item, position=block.position)
+        yield Item(item, block.position)
 
 
 def _block_type(delta_type: str) -> str:
@@ -200,7 +201,7 @@ def _block_type(delta_type: str) -> str:
     )
 
 
-def _add_input(index: int, block: Block, piece: str) -> Iterable[Part]:
+def _add_input(index: int, block: Block, piece: str) -> Iterable[Output]:
     block.pieces.append(piece)
     if not piece or block.item["type"] != "tool_use":  # a tool of the provider's own
         return ()
@@ -213,23 +214,23 @@ def _add_fields(block: Block, delta: Json) -> None:
             block.item[name] = value
 
 
-def decode_container(source: Mapping[str, Any]) -> Iterator[Part]:
+def decode_container(source: Mapping[str, Any]) -> Iterator[Output]:
     """The container in which the provider ran code: the next request of the
     conversation names it.
     """
     container = mapping(source.get("container")).get("id")
     if container:
-        yield TurnUpdate(item={"container": container}, position=-1)
+        yield Item({"container": container}, position=-1)
 
 
-def decode_response(response: Json) -> Iterator[Part]:
+def decode_response(response: Json) -> Iterator[Output]:
     """The parts of a whole answer, in the order of its blocks."""
     raise_reported(response)
     decoder = StreamDecoder()
     for index, block in enumerate(response.get("content") or ()):
         yield from decoder.decode_block(index, block)
     yield from decode_container(response)
-    yield decoder.update(response, response.get("stop_reason"))
+    yield from decoder.updates(response, response.get("stop_reason"))
 
 
 def decode_usage(

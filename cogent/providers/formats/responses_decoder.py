@@ -23,9 +23,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
-from cogent.providers import Part
 from cogent.providers.formats.counts import count, known, mapping, match_total
 from cogent.providers.formats.responses_items import (
     ARGUMENTS,
@@ -47,6 +46,8 @@ from cogent.providers.formats.responses_items import (
     type_of,
 )
 from cogent.providers.formats.responses_matching import match_items
+from cogent.providers.formats.updates import updates_of
+from cogent.run.outputs import Item, Output, PendingCall, Refusal, WholeCall, Working
 from cogent.run.surrogates import json_object
 from cogent.transport.errors import provider_error, raise_reported
 
@@ -74,7 +75,7 @@ class StreamDecoder:
         self._last: Json = {}  # the event before
         self._has_gaps = False
 
-    def decode(self, event: Any) -> Iterable[Part]:
+    def decode(self, event: Any) -> Iterable[Output]:
         """What the event gives that was not given before."""
         if event.__class__ is not dict:
             raise_reported(event)
@@ -99,7 +100,7 @@ class StreamDecoder:
         self._has_gaps = self._has_gaps or _is_gap(before, event)
         return decode(self, event)
 
-    def close(self) -> Iterator[Part]:
+    def close(self) -> Iterator[Output]:
         """What is to be sent back of a response whose stream ended without an end
         event.
         """
@@ -108,7 +109,7 @@ class StreamDecoder:
 
     # One event
 
-    def text_delta(self, event: Json, kind: TextKind) -> Iterator[Part]:
+    def text_delta(self, event: Json, kind: TextKind) -> Iterator[Output]:
         """The next piece of a text."""
         delta = event["delta"]
         if delta:
@@ -116,36 +117,36 @@ class StreamDecoder:
             item.part(kind, event.get(kind.index) or 0).pieces.append(delta)
             yield from _give(item, kind, delta)
 
-    def text_done(self, event: Json, kind: TextKind) -> Iterator[Part]:
+    def text_done(self, event: Json, kind: TextKind) -> Iterator[Output]:
         """A whole text."""
         key = text_key(kind) if kind.field in LISTS else kind.field
         yield from self._whole_text(event, kind, event.get(key))
 
-    def part_done(self, event: Json) -> Iterator[Part]:
+    def part_done(self, event: Json) -> Iterator[Output]:
         """A whole part of a message, of reasoning, or of a summary."""
         part = event.get("part") or {}
         kind = _kind_of_part(event["type"], part)
         if kind is SUMMARY:
-            yield TurnUpdate(unseen=True)
+            yield Working()
         yield from self._whole_text(event, kind, part.get(text_key(kind)))
 
-    def item_added(self, event: Json) -> Iterator[Part]:
+    def item_added(self, event: Json) -> Iterator[Output]:
         """An item begins."""
         body = event["item"]
         item = self._item_of(body, event, "opened")
         item.opened = body
         yield from _announce(item, body)
         if item.type not in ("message", "function_call"):
-            yield TurnUpdate(unseen=True)
+            yield Working()
 
-    def item_done(self, event: Json) -> Iterator[Part]:
+    def item_done(self, event: Json) -> Iterator[Output]:
         """An item is whole."""
         body = event["item"]
         item = self._item_of(body, event, "closed")
         item.closed = body
         yield from self._whole_item(item, body)
 
-    def response(self, event: Json) -> Iterator[Part]:
+    def response(self, event: Json) -> Iterator[Output]:
         """The response itself: its beginning, its end or its failure.
 
         Raises ModelError for that.
@@ -154,29 +155,31 @@ class StreamDecoder:
         status = response.get("status")
         if status == "failed" or event["type"] == "response.failed":
             raise provider_error(response.get("error"))
-        update = TurnUpdate(
-            model=response.get("model"),
-            usage=decode_usage(mapping(response.get("usage"))),
-        )
+        finish = None
         if event["type"] in ENDS:
-            update.finish = (response.get("incomplete_details") or {}).get(
-                "reason"
-            ) or status
+            reason = (response.get("incomplete_details") or {}).get("reason")
+            finish = reason or status
             yield from self._finish(response.get("output") or [])
             for item in pending_items(self._kept.values()):
-                yield TurnUpdate(pending=pending_call(item))
-        yield update
+                yield PendingCall(pending_call(item))
+        yield from updates_of(
+            model=response.get("model"),
+            finish=finish,
+            counts=decode_usage(mapping(response.get("usage"))),
+        )
 
     # What an end event holds beyond what was streamed
 
-    def _whole_text(self, event: Json, kind: TextKind, text: object) -> Iterator[Part]:
+    def _whole_text(
+        self, event: Json, kind: TextKind, text: object
+    ) -> Iterator[Output]:
         if isinstance(text, str) and text:
             item = self._item(kind.item, event)
             yield from self._whole_part(
                 item, Text(kind, event.get(kind.index) or 0, text)
             )
 
-    def _whole_part(self, item: OutputItem, whole: Text) -> Iterator[Part]:
+    def _whole_part(self, item: OutputItem, whole: Text) -> Iterator[Output]:
         known = (whole.kind.field, whole.index) in item.parts
         if not known and any(
             whole.text == part.text for _, part in item.in_order(whole.kind.field)
@@ -187,7 +190,7 @@ class StreamDecoder:
         (rest,) = _unsent([whole.text], item.part(whole.kind, whole.index).text) or [""]
         yield from _give_rest(item, whole, rest)
 
-    def _whole_item(self, item: OutputItem, body: Json) -> Iterator[Part]:
+    def _whole_item(self, item: OutputItem, body: Json) -> Iterator[Output]:
         yield from _announce(item, body)
         texts = list(texts_of(body))
         begun = item.parts and self._has_gaps
@@ -209,7 +212,7 @@ class StreamDecoder:
         items = sorted(self._items, key=lambda item: item.place)
         return "".join(item.given() for item in items if item.type == type)
 
-    def _finish(self, output: list[Json]) -> Iterator[Part]:
+    def _finish(self, output: list[Json]) -> Iterator[Output]:
         """What only the output of the end event holds, and then all items as they are
         to be sent back.
         """
@@ -223,11 +226,11 @@ class StreamDecoder:
             kept = to_send_back(item)
             if kept is not None:
                 self._kept[position] = kept
-                yield TurnUpdate(item=kept, position=position)
+                yield Item(kept, position)
 
     def _whole_output(
         self, items: list[OutputItem], output: list[Json]
-    ) -> Iterator[Part]:
+    ) -> Iterator[Output]:
         repeated = {
             type: self._is_repeated(type, output) for type in ("message", "reasoning")
         }
@@ -394,13 +397,13 @@ def _unsent(texts: list[str], given: str) -> list[str] | None:
     return rests
 
 
-def _give_rest(item: OutputItem, text: Text, rest: str) -> Iterator[Part]:
+def _give_rest(item: OutputItem, text: Text, rest: str) -> Iterator[Output]:
     if rest:
         item.part(text.kind, text.index).pieces.append(rest)
         yield from _give(item, text.kind, rest)
 
 
-def _give(item: OutputItem, kind: TextKind, text: str) -> Iterator[Part]:
+def _give(item: OutputItem, kind: TextKind, text: str) -> Iterator[Output]:
     if kind is ARGUMENTS:
         yield StreamChunk(tool_call=ToolCallDelta(item.place, arguments=text))
     elif kind.part in REASONING:
@@ -408,10 +411,10 @@ def _give(item: OutputItem, kind: TextKind, text: str) -> Iterator[Part]:
     elif kind.field == "content":
         yield StreamChunk(text)
     if kind is REFUSAL:
-        yield TurnUpdate(refused=True)
+        yield Refusal()
 
 
-def _announce(item: OutputItem, body: Json) -> Iterator[Part]:
+def _announce(item: OutputItem, body: Json) -> Iterator[Output]:
     """The id and the name of a call, as soon as they are known; neither changes after
     that.
     """
@@ -432,25 +435,25 @@ def _announced(known: str, value: str | None) -> str:
     return value or ""
 
 
-def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[Part]:
+def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[Output]:
     """The whole arguments of a call whose pieces make up no JSON object."""
     if item.type == "function_call" and texts and json_object(item.given()) is None:
         whole = texts[0].text
         if json_object(whole) is not None:
             item.part(ARGUMENTS, 0).pieces[:] = [whole]
-            yield TurnUpdate(
-                call=ToolCallDelta(item.place, item.call_id or None, item.name, whole)
+            yield WholeCall(
+                ToolCallDelta(item.place, item.call_id or None, item.name, whole)
             )
 
 
 # The rest
 
 
-def _error(_: StreamDecoder, event: Json) -> Iterable[Part]:
+def _error(_: StreamDecoder, event: Json) -> Iterable[Output]:
     raise provider_error(event)
 
 
-def decode_response(response: Json) -> Iterator[Part]:
+def decode_response(response: Json) -> Iterator[Output]:
     """The parts of a whole response, in the order of its items."""
     raise_reported(response)
     yield from StreamDecoder().decode(
@@ -475,14 +478,14 @@ def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _text_decoders() -> Iterator[
-    tuple[str, Callable[[StreamDecoder, Json], Iterable[Part]]]
+    tuple[str, Callable[[StreamDecoder, Json], Iterable[Output]]]
 ]:
     for name, kind in TEXT_EVENTS.items():
         yield f"{name}.delta", partial(StreamDecoder.text_delta, kind=kind)
         yield f"{name}.done", partial(StreamDecoder.text_done, kind=kind)
 
 
-DECODERS: dict[str, Callable[[StreamDecoder, Json], Iterable[Part]]] = {
+DECODERS: dict[str, Callable[[StreamDecoder, Json], Iterable[Output]]] = {
     **dict(_text_decoders()),
     "response.content_part.done": StreamDecoder.part_done,
     "response.reasoning_part.done": StreamDecoder.part_done,

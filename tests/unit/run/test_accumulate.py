@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.messages import Message, ToolCall, Usage
 from cogent.run.conversation import Run
+from cogent.run.outputs import FinishWord, Item, Refusal, TokenCounts, WholeCall
 from cogent.run.turn import Turn
 
 few = settings(deadline=None, max_examples=30, database=None, derandomize=True)
@@ -211,15 +212,11 @@ def test_a_whole_call_replaces_its_pieces(
     """A call that is told as a whole is what counts, with or without pieces before it, by id or by index."""
     turn = _turn(_stream([("search", {"x": 1})], rng, index=True, id=True)[0])
     turn.update(
-        TurnUpdate(
-            call=ToolCallDelta(
-                0, "id0" if known else None, "search", json.dumps(arguments)
-            )
+        WholeCall(
+            ToolCallDelta(0, "id0" if known else None, "search", json.dumps(arguments))
         )
     )
-    turn.update(
-        TurnUpdate(call=ToolCallDelta(1, "id1", "fetch", json.dumps(arguments)))
-    )
+    turn.update(WholeCall(ToolCallDelta(1, "id1", "fetch", json.dumps(arguments))))
     assert turn.calls() == [
         ToolCall("id0", "search", arguments),
         ToolCall("id1", "fetch", arguments),
@@ -245,8 +242,8 @@ def test_later_usage_replaces_and_never_adds(usage: list[dict[str, int]]) -> Non
     """Of each count the last report holds that is not zero, and a count that was never told is zero."""
     turn = Turn("1")
     for counts in [{"input_tokens": 1, "output_tokens": 2}, *usage]:
-        turn.update(TurnUpdate(usage=counts))
-    turn.update(TurnUpdate(finish="stop"))
+        turn.update(TokenCounts(counts))
+    turn.update(FinishWord("stop"))
     expected = {
         name: count for counts in usage for name, count in counts.items() if count
     }
@@ -262,15 +259,9 @@ def test_uncached_input_is_added_to_what_the_cache_served(
 ) -> None:
     """Where a provider's input count leaves out the cache, ours is the sum, whichever report came first."""
     turn = Turn("1")
-    turn.update(
-        TurnUpdate(usage={"input_tokens_uncached": uncached, "output_tokens": 3})
-    )
-    turn.update(
-        TurnUpdate(
-            finish="stop",
-            usage={"cache_read_tokens": read, "cache_write_tokens": written},
-        )
-    )
+    turn.update(TokenCounts({"input_tokens_uncached": uncached, "output_tokens": 3}))
+    turn.update(TokenCounts({"cache_read_tokens": read, "cache_write_tokens": written}))
+    turn.update(FinishWord("stop"))
     assert turn.tokens([]) == Usage(uncached + read + written, 3, read, written)
 
 
@@ -293,7 +284,8 @@ def test_figures_that_are_missing_are_estimated(usage: dict[str, int]) -> None:
     """Without both figures, the missing one is counted here and the whole is marked as estimated."""
     turn = Turn("1")
     turn.add(StreamChunk("x" * 100))
-    turn.update(TurnUpdate(finish="stop", usage=usage))
+    turn.update(FinishWord("stop"))
+    turn.update(TokenCounts(usage))
     tokens = turn.tokens([Message("user", "y" * 200)])
     assert tokens.estimated
     assert tokens.input_tokens == usage.get("input_tokens", 50)
@@ -303,7 +295,7 @@ def test_figures_that_are_missing_are_estimated(usage: dict[str, int]) -> None:
 def test_figures_of_an_answer_that_broke_off_are_estimates() -> None:
     """A report from the start of an answer is not the last word when the answer never ended."""
     turn = Turn("1")
-    turn.update(TurnUpdate(usage={"input_tokens": 9, "output_tokens": 1}))
+    turn.update(TokenCounts({"input_tokens": 9, "output_tokens": 1}))
     turn.add(StreamChunk("x" * 100))
     assert turn.tokens([]) == Usage(9, 25, estimated=True)
 
@@ -312,7 +304,9 @@ def test_no_good_end_hides_a_bad_one() -> None:
     """Once an answer was cut or filtered, a later word of a normal end does not make it whole."""
     turn = Turn("1")
     for word in ("stop", "length", "stop", "content_filter"):
-        turn.update(TurnUpdate(finish=word, refused=word == "length"))
+        turn.update(FinishWord(word))
+        if word == "length":
+            turn.update(Refusal())
     assert (turn.finish, turn.refused) == ("length", True)
 
 
@@ -321,9 +315,9 @@ def test_no_good_end_hides_a_bad_one() -> None:
 def test_items_are_kept_in_their_order(places: list[int]) -> None:
     """A provider's own pieces are ordered by their place, and a later one at a place replaces the earlier."""
     turn = Turn("1")
-    turn.update(TurnUpdate(item={"n": "old"}, position=2))
+    turn.update(Item({"n": "old"}, position=2))
     for place in places:
-        turn.update(TurnUpdate(item={"n": place}, position=place))
+        turn.update(Item({"n": place}, position=place))
     assert turn.items() == [{"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}]
 
 
@@ -331,7 +325,7 @@ def test_items_without_a_place_are_kept_as_they_come() -> None:
     """A provider's own pieces that name no place keep the order in which they came."""
     turn = Turn("1")
     for number in range(3):
-        turn.update(TurnUpdate(item={"n": number}))
+        turn.update(Item({"n": number}))
     assert turn.items() == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 

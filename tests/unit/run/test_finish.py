@@ -13,9 +13,9 @@ from support.loopback import Loopback, Reply
 from support.wire import chat_completions
 
 from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
-from cogent.chunks import TurnUpdate
 from cogent.messages import FinishReason
 from cogent.run.finish import ENDINGS, Ending, ending, map_finish_reason
+from cogent.run.outputs import FinishWord
 from cogent.run.turn import Turn
 
 
@@ -158,7 +158,7 @@ def test_of_two_words_the_worse_one_counts(
     """A normal word hides no other one, and what says nothing about the end is left out."""
     turn = Turn("1")
     for word in words:
-        turn.update(TurnUpdate(finish=word))
+        turn.update(FinishWord(word))
     assert turn.finish == counts
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from cogent.chunks import StreamChunk, ToolCallDelta, TurnUpdate
+from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.providers.formats import chat_decoder as chat
 from cogent.providers.formats import responses_decoder as responses
+from cogent.run.outputs import FinishWord, Item, TokenCounts
 
 
 def chunk(delta: Any = None, **more: Any) -> dict[str, Any]:
@@ -189,12 +190,8 @@ def test_usage_of_a_chat_chunk(
 )
 def test_usage_is_found_wherever_it_is(event: dict[str, Any]) -> None:
     """Usage may come with or without choices, on the choice, or in a server's own field."""
-    updates = [
-        part
-        for part in chat.StreamDecoder().decode(event)
-        if isinstance(part, TurnUpdate)
-    ]
-    assert updates[-1].usage == {"input_tokens": 1, "output_tokens": 2}
+    outputs = [*chat.StreamDecoder().decode(event)]
+    assert outputs[-1] == TokenCounts({"input_tokens": 1, "output_tokens": 2})
 
 
 @pytest.mark.parametrize(
@@ -216,9 +213,7 @@ def test_server_tools_of_a_response_are_kept_for_the_next_request() -> None:
     item = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
     decoder = responses.StreamDecoder()
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
-    assert [*decoder.decode(done), *decoder.close()] == [
-        TurnUpdate(item=item, position=0)
-    ]
+    assert [*decoder.decode(done), *decoder.close()] == [Item(item, position=0)]
 
 
 def test_an_incomplete_response_tells_its_reason() -> None:
@@ -238,4 +233,4 @@ def test_an_incomplete_response_tells_its_reason() -> None:
         (update,) = responses.StreamDecoder().decode(
             {"type": kind, "response": response}
         )
-        assert isinstance(update, TurnUpdate) and update.finish == word
+        assert update == FinishWord(word)
