@@ -13,7 +13,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.providers.formats.counts import known
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Item, Output, RequestId
+from cogent.run.outputs import Item, Output, RequestId, TokenCounts
 
 JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
@@ -33,6 +33,7 @@ class StreamDecoder:
         self._calls = 0  # how many calls have begun
         self._open_call: Json | None = None  # as it stands in its item
         self._request_id = ""
+        self._model: str | None = None  # as the last event named it
 
     def decode(self, event: types.GenerateContentResponse) -> Iterator[Output]:
         """The parts that an event stands for; only the first candidate counts."""
@@ -49,12 +50,12 @@ class StreamDecoder:
         if not self._request_id:
             self._request_id = _request_id(event)
             yield RequestId(self._request_id)
-        metadata = event.usage_metadata
-        yield from updates_of(
-            model=event.model_version,
-            finish=_finish(event, candidate),
-            counts=decode_usage(metadata) if metadata else {},
-        )
+        if event.model_version != self._model:
+            self._model = event.model_version
+            yield from updates_of(model=self._model)
+        yield from updates_of(finish=_finish(event, candidate))
+        if event.usage_metadata is not None:
+            yield TokenCounts(decode_usage(event.usage_metadata))
 
     def close(self) -> Iterator[Output]:
         """What is known only at the end: the parts to be sent back."""
