@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 from cogent.errors import ConfigurationError
 from cogent.messages import Message
 from cogent.model_names import check_prefix
+from cogent.run.finish import FinishWords
 from cogent.run.history import fit_history
 from cogent.run.outputs import Output
 
@@ -77,6 +78,8 @@ class Request:
 
 class Provider(Protocol):
     """The functions that a provider module has."""
+
+    FINISH_WORDS: FinishWords
 
     def make_client(self, model: Model, timeout: Timeout) -> Any:
         """An SDK client with the model's settings.

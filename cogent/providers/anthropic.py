@@ -33,7 +33,9 @@ from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Request, encoder
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
+from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
@@ -54,6 +56,11 @@ from cogent.transport.requests import (
     require_json_object,
     without_retries,
 )
+
+FINISH_WORDS: FinishWords = {
+    **ANY_SERVER,
+    "message_stop": "stop",  # what the decoder says for a server that gives no reason
+}
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"

@@ -23,6 +23,8 @@ from cogent.timeout import Timeout
 
 __all__ = ["close_client", "complete", "make_client", "stream"]
 
+FINISH_WORDS = openai.FINISH_WORDS
+
 PATH = "/openai/v1"
 
 

@@ -27,7 +27,9 @@ from cogent.providers._gemini_client import (
     make_client,
     read_error,
 )
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
+from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.transport.answers import close_generator_chain
@@ -41,6 +43,11 @@ from cogent.transport.errors import (
 )
 
 __all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+
+FINISH_WORDS: FinishWords = {
+    **ANY_SERVER,
+    "blocked": "content_filter",  # the prompt was; the reason follows after a colon
+}
 
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
 # 3 refuses a call without one.

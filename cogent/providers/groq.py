@@ -19,11 +19,14 @@ from cogent.providers import Request
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings, guard
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.requests import bypass_sdk_validation, without_retries
+
+FINISH_WORDS = ANY_SERVER
 
 # The SDK wraps the data of an event that has a name.
 SDK_READER = SdkReader(reads_event_names=False)

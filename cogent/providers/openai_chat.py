@@ -17,10 +17,13 @@ from cogent.providers._openai_client import SDK_READER, close_client, make_clien
 from cogent.providers.formats.answers import read_whole, stream_chat
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.chat_encoder import encode_request
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.run.outputs import Output
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 __all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+
+FINISH_WORDS = ANY_SERVER
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 WHOLE = {"stream": False}

@@ -17,7 +17,6 @@ from cogent.errors import (
     StreamInterrupted,
 )
 from cogent.providers import Provider, Request
-from cogent.run import finish
 from cogent.run.deadlines import Phase
 from cogent.run.history import server_address
 from cogent.run.outputs import FinishWord, Output, Refusal, RequestId, Working
@@ -63,7 +62,7 @@ class Answer:
     async def attempt(self) -> AsyncIterator[AsyncIterator[Output]]:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
-        self._turn = self._run.begin_turn()
+        self._turn = self._run.begin_turn(self._job.plan.provider.FINISH_WORDS)
         self._turn.billable = True
         try:
             async with aclosing(self._ask()) as pieces:
@@ -125,12 +124,11 @@ class Answer:
                     "the answer ended without the provider's word that it is complete"
                 )
             return
-        end = finish.ending(turn.finish)
-        if end == "error":
+        if turn.ending == "error":
             raise StreamInterrupted(
                 "the provider gave up on the answer", code=turn.finish
             )
-        if end == "unknown" and not turn.refused and turn.asks_for_tools():
+        if turn.ending == "unknown" and not turn.refused and turn.asks_for_tools():
             word = turn.finish[:MAX_WORD_CHARS]
             raise ModelError(
                 f"the answer asks for tools and ends with the unknown finish reason {word!r}: the tools were not run",

@@ -15,6 +15,7 @@ from cogent.messages import (
     Usage,
 )
 from cogent.run.copies import copy_response
+from cogent.run.finish import NO_WORDS, FinishWords
 from cogent.run.history import NOT_RUN
 from cogent.run.turn import Turn
 
@@ -42,14 +43,14 @@ class Run:
             Usage()
         )  # of attempts that were cut after they had begun, and repeated
 
-    def begin_turn(self) -> Turn:
+    def begin_turn(self, words: FinishWords = NO_WORDS) -> Turn:
         """Start the next answer of the model, or the same once more after an attempt
         that failed unseen.
         """
         if self.turn is not None and self.turn.visible and self.turn.usage:
             self.abandoned += self.turn.tokens(self.messages)
         used = (call.id for message in self.messages for call in message.tool_calls)
-        self.turn = Turn(str(len(self.messages)), used)
+        self.turn = Turn(str(len(self.messages)), used, words)
         return self.turn
 
     def end_turn(self, reason: FinishReason | None) -> None:

@@ -13,12 +13,12 @@ from time import perf_counter
 from cogent.chunks import StreamChunk
 from cogent.errors import CogentError, MaxStepsExceeded, ModelTimeout, ToolError
 from cogent.messages import FinishReason
-from cogent.run import finish
 from cogent.run.asking import Answer
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.deadlines import Phase
 from cogent.run.execute import dispatch
+from cogent.run.finish import map_finish_reason
 from cogent.run.plan import Job
 from cogent.transport.keys import forget_locals
 
@@ -82,10 +82,8 @@ def _end_turn(run: Run) -> tuple[FinishReason, bool]:
     """
     assert run.turn is not None
     turn = run.turn
-    end = "stop" if turn.finish is None else finish.ending(turn.finish)
-    reason = finish.map_finish_reason(
-        end, refused=turn.refused, calls=turn.asks_for_tools()
-    )
+    end = turn.ending
+    reason = map_finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
     run.end_turn(reason)
     if reason == "tool_calls":
         return reason, not run.pending  # pending calls are the caller's to answer

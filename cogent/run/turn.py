@@ -1,16 +1,7 @@
-"""What comes in of one answer becomes one turn.
-
-The pieces of a tool call belong together by id, then by index, then by position,
-because some servers give every call index 0, some give none, and some repeat id and
-name with every piece. A piece that names a function opens a new call unless it goes on
-with one of the same name whose arguments are still unfinished JSON. Two calls may come
-with one id: at another index it is another call, and so is a second whole call without
-an index. Every call is given an id that no other call of the conversation has.
-"""
+"""What comes in of one answer becomes one turn."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
@@ -18,7 +9,14 @@ from typing import assert_never
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json, copy_json
 from cogent.messages import Message, ToolCall, Usage
-from cogent.run import finish
+from cogent.run.finish import (
+    NO_WORDS,
+    Ending,
+    FinishWords,
+    decisive,
+    ending,
+    is_word,
+)
 from cogent.run.history import unused_id
 from cogent.run.outputs import (
     FinishWord,
@@ -32,220 +30,41 @@ from cogent.run.outputs import (
     WholeCall,
     Working,
 )
+from cogent.run.partial_calls import PartialCalls, whole_text
 from cogent.run.surrogates import (
     fix_json,
     fix_surrogates,
     join_surrogates,
-    json_object,
     require_str,
 )
 
-CHARACTERS_PER_TOKEN = 4  # the usual estimate for English text, used only where a provider gives no figures
-
-# What decides whether a JSON text is complete: brackets and the quotes around strings,
-# with what is escaped in them.
-JSON_MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
-DEPTH_CHANGES = {"{": 1, "[": 1, "}": -1, "]": -1}
-
-
-def whole_text(pieces: list[str]) -> str:
-    """The text that the pieces make up.
-
-    They become one, or reading the text after each piece would be quadratic.
-    """
-    if len(pieces) > 1:
-        pieces[:] = ["".join(pieces)]
-    return pieces[0] if pieces else ""
-
-
-class PartialCall:
-    """A tool call whose arguments are still coming in."""
-
-    __slots__ = (
-        "_depth",
-        "_in_string",
-        "_parsed",
-        "_parsed_from",
-        "_scanned",
-        "arguments",
-        "id",
-        "index",
-        "name",
-        "place",
-        "provider_id",
-    )
-
-    def __init__(self, place: int, index: int | None, id: str) -> None:
-        self.place = place
-        self.index = index  # the provider's
-        self.provider_id: str | None = None  # which another call may have too
-        self.id = id
-        self.name = ""
-        self.arguments: list[str] = []
-        self._parsed: Json | None = None
-        self._parsed_from = ""  # the text that `_parsed` was read from
-        self._restart()
-
-    def _restart(self) -> None:
-        self._scanned = 0  # characters of the arguments that were looked at
-        self._depth = 0  # brackets that are open there
-        self._in_string = False
-
-    def replace_arguments(self, text: str) -> None:
-        """Take the whole arguments, whatever came of them before."""
-        self.arguments = [text]
-        self._restart()
-
-    def arguments_object(self) -> Json | None:
-        """The arguments so far if they are a JSON object; asking after each piece costs
-        no more than the pieces.
-        """
-        text = whole_text(self.arguments)
-        if self._is_unfinished(text):
-            return None
-        if text != self._parsed_from:
-            self._parsed = json_object(text)
-            self._parsed_from = text
-        return self._parsed
-
-    def _is_unfinished(self, text: str) -> bool:
-        """Whether a bracket or a string is still open at the end of the text."""
-        for match in JSON_MARK.finditer(text, self._scanned):
-            mark = match[0]
-            if mark == "\\":  # what it escapes comes with the next piece
-                self._scanned = match.start()
-                return True
-            if mark == '"':
-                self._in_string = not self._in_string
-            elif not self._in_string:
-                self._depth += DEPTH_CHANGES.get(mark, 0)
-        self._scanned = len(text)
-        return self._in_string or self._depth > 0
-
-    def is_complete(self) -> bool:
-        """Whether the arguments are a JSON object."""
-        return self.arguments_object() is not None
-
-    def continues_with_name(self, name: str) -> bool:
-        """Whether a piece with this function name, but no id, goes on with this call."""
-        if not self.name and self.index is not None:
-            return True
-        return self.name in ("", name) and not self.is_complete()
-
-    def continues_with(self, delta: ToolCallDelta) -> bool:
-        """Whether a piece without an id of its own goes on with this call."""
-        if delta.name:
-            return self.continues_with_name(delta.name)
-        # A server that gives neither id nor index sends its calls whole, also one that
-        # names no function.
-        is_whole = delta.index is None and json_object(delta.arguments) is not None
-        return not is_whole or not self.is_complete()
-
-    def continues_with_id(self, delta: ToolCallDelta) -> bool:
-        """Whether a piece with this call's id is of this call."""
-        if self.index is not None and delta.index is not None:
-            return self.index == delta.index
-        is_whole = delta.name and delta.arguments.strip()
-        return not is_whole or self.continues_with_name(delta.name)
-
-    def to_tool_call(self) -> ToolCall:
-        """The call as it stands, its arguments parsed if they are a JSON object."""
-        arguments = self.arguments_object()
-        if arguments is None:
-            return ToolCall(self.id, self.name, whole_text(self.arguments))
-        return ToolCall(self.id, self.name, copy_json(arguments))
-
-
-class PartialCalls:
-    """The calls of a turn, and which of them a piece belongs to.
-
-    `stem` is for the ids of calls that the provider gave none; `used` are the ids of
-    earlier calls.
-    """
-
-    def __init__(self, stem: str, used: set[str]) -> None:
-        self._stem = stem
-        self._used = used
-        self._by_provider_id: dict[str, list[PartialCall]] = {}
-        self._last_by_index: dict[int | None, PartialCall] = {}
-        self.all: list[PartialCall] = []
-        self.last: PartialCall | None = None  # that a piece came for
-
-    def call_of(self, delta: ToolCallDelta, is_whole: bool = False) -> PartialCall:
-        """The call that a piece belongs to, or that is given whole: a known one or a
-        new one.
-        """
-        call = self._find(delta, is_whole)
-        if call is None:
-            call = self._open(delta)
-        elif delta.id and call.provider_id is None:
-            self._set_id(call, fix_surrogates(require_str(delta.id)))
-        call.name = fix_surrogates(require_str(delta.name)) or call.name
-        self.last = call
-        return call
-
-    def _open(self, delta: ToolCallDelta) -> PartialCall:
-        place = len(self.all)
-        call = PartialCall(place, delta.index, "")
-        if delta.id:
-            self._set_id(call, fix_surrogates(require_str(delta.id)))
-        else:
-            call.id = unused_id(f"call_{self._stem}_{place}", self._used)
-        self.all.append(call)
-        self._last_by_index[delta.index] = call
-        return call
-
-    def _set_id(self, call: PartialCall, id: str) -> None:
-        call.provider_id = id
-        call.id = unused_id(id, self._used)
-        self._by_provider_id.setdefault(id, []).append(call)
-
-    def _find(self, delta: ToolCallDelta, is_whole: bool) -> PartialCall | None:
-        known = self._find_by_id(delta, is_whole)
-        if known is not None:
-            return known
-        last = self._last_at(delta.index)
-        if last is None:
-            return None
-        if delta.id and last.provider_id:
-            return None
-        return last if is_whole or last.continues_with(delta) else None
-
-    def _find_by_id(self, delta: ToolCallDelta, is_whole: bool) -> PartialCall | None:
-        for known in reversed(self._by_provider_id.get(delta.id or "", ())):
-            if is_whole and known.index == delta.index:
-                return known
-            if known.continues_with_id(delta):
-                return known
-        return None
-
-    def _last_at(self, index: int | None) -> PartialCall | None:
-        if index is not None:
-            return self._last_by_index.get(index)
-        return self.all[-1] if self.all else None
+# The usual estimate for English text, used only where a provider gives no figures.
+CHARACTERS_PER_TOKEN = 4
 
 
 class Turn:
     """One answer of the model as it comes in.
 
     `id` is for ids of calls that the provider gave none; `used` are the ids of earlier
-    calls.
+    calls, `words` the provider's finish words.
     """
 
-    def __init__(self, id: str, used: Iterable[str] = ()) -> None:
+    def __init__(
+        self, id: str, used: Iterable[str] = (), words: FinishWords = NO_WORDS
+    ) -> None:
         self.id = id
         self._used = set(used)
+        self._words = words
         self.billable = False  # whether the provider may have taken the request
         self.began = False  # whether anything at all came of the answer
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls = PartialCalls(id, self._used)
         self._items: dict[int, Json] = {}  # by position
-        self._carry: dict[
-            object, str
-        ] = {}  # of which text, and the half character that its last piece ended with
+        # By text: the half character that its last piece ended with.
+        self._carry: dict[object, str] = {}
         self.pending: list[ToolCall] = []  # calls that are no functions
-        self.finish: str | None = None
+        self.finish: str | None = None  # the provider's word for the end
         self.model = ""
         self.refused = False
         self.request_id: str | None = None
@@ -302,8 +121,8 @@ class Turn:
                 self.usage[name] = number
 
     def _finish(self, word: str) -> None:
-        if finish.is_word(word):
-            self.finish = finish.decisive(self.finish, word)
+        if is_word(word):
+            self.finish = decisive(self.finish, word, self._words)
 
     def _keep_item(self, kept: Item) -> None:
         item, position = kept.item, kept.position
@@ -341,6 +160,11 @@ class Turn:
     def visible(self) -> bool:
         """Whether the user has seen anything of this turn."""
         return bool(self._text or self._thoughts or self._calls.all)
+
+    @property
+    def ending(self) -> Ending:
+        """How the answer ended: normally, where the provider gave no word for it."""
+        return "stop" if self.finish is None else ending(self.finish, self._words)
 
     def calls(self) -> list[ToolCall]:
         """The calls as they stand, in the order in which they came."""

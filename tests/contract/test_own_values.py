@@ -18,7 +18,8 @@ from cogent.messages import ToolResult
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_message
 from cogent.run.outputs import Item
-from cogent.run.turn import PartialCall, Turn
+from cogent.run.partial_calls import PartialCall
+from cogent.run.turn import Turn
 
 wire = sdk_wire
 

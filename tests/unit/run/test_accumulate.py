@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.messages import Message, ToolCall, Usage
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.run.conversation import Run
 from cogent.run.outputs import FinishWord, Item, Refusal, TokenCounts, WholeCall
 from cogent.run.turn import Turn
@@ -302,7 +303,7 @@ def test_figures_of_an_answer_that_broke_off_are_estimates() -> None:
 
 def test_no_good_end_hides_a_bad_one() -> None:
     """Once an answer was cut or filtered, a later word of a normal end does not make it whole."""
-    turn = Turn("1")
+    turn = Turn("1", words=ANY_SERVER)
     for word in ("stop", "length", "stop", "content_filter"):
         turn.update(FinishWord(word))
         if word == "length":

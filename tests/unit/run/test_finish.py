@@ -1,10 +1,9 @@
-"""Why turns end: every word that the SDKs know has a place in our table, and the rule for tool calls holds."""
+"""Why turns end: every word that the SDKs know is in the table of its provider, and the rule for tool calls holds."""
 
 import asyncio
 import itertools
 import re
 import warnings
-from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
@@ -14,7 +13,9 @@ from support.wire import chat_completions
 
 from cogent import Agent, Model, ModelError, StreamChunk, StreamInterrupted, tool
 from cogent.messages import FinishReason
-from cogent.run.finish import ENDINGS, Ending, ending, map_finish_reason
+from cogent.providers import load
+from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.run.finish import Ending, FinishWords, ending, map_finish_reason
 from cogent.run.outputs import FinishWord
 from cogent.run.turn import Turn
 
@@ -57,13 +58,13 @@ def _anthropic() -> set[str]:
 def _gemini() -> set[str]:
     from google.genai.types import FinishReason as Reason
 
-    return {reason.value.lower() for reason in Reason}
+    return {reason.value for reason in Reason}
 
 
 def _gemini_blocked() -> set[str]:
     from google.genai.types import BlockedReason
 
-    return {f"blocked:{reason.value.lower()}" for reason in BlockedReason}
+    return {reason.value for reason in BlockedReason}
 
 
 def _groq() -> set[str]:
@@ -87,31 +88,65 @@ def _ollama() -> set[str]:
     }  # the SDK's type is a plain string; these its server documents
 
 
+PROVIDERS = ["anthropic", "gemini", "groq", "ollama", "openai", "openai-chat"]
 SOURCES = {
-    "openai chat": (_openai_chat, 5),
-    "openai responses": (_openai_responses, 10),
+    "openai-chat": (_openai_chat, 5),
+    "openai": (_openai_responses, 10),
     "anthropic": (_anthropic, 8),
     "gemini": (_gemini, 20),
-    "gemini blocked": (_gemini_blocked, 8),
     "groq": (_groq, 5),
     "ollama": (_ollama, 4),
 }
 
 
-@pytest.mark.parametrize(("words", "at_least"), SOURCES.values(), ids=SOURCES)
-def test_every_word_of_the_sdks_is_in_the_table(
-    words: Callable[[], set[str]], at_least: int
-) -> None:
+def words_of(provider: str) -> FinishWords:
+    """The finish words that this provider knows."""
+    return load(provider).FINISH_WORDS
+
+
+@pytest.mark.parametrize("provider", SOURCES)
+def test_every_word_of_the_sdks_is_in_the_table(provider: str) -> None:
     """A word that an SDK can give and that nobody has placed fails here before it reaches a user."""
+    words, at_least = SOURCES[provider]
     known = words()
     assert len(known) >= at_least, "the SDK keeps its words somewhere else now"
-    assert known - ENDINGS.keys() == set()
+    assert known - words_of(provider).keys() == set()
 
 
-def test_the_table_holds_nothing_but_endings() -> None:
-    """Every word is written in lower case and stands for one of the five endings that are known."""
-    assert set(ENDINGS.values()) == set(get_args(Ending)) - {"unknown"}
-    assert [word for word in ENDINGS if word != word.lower()] == []
+def test_a_blocked_prompt_is_a_content_filter() -> None:
+    """Gemini says why it blocked a prompt, and the reason changes nothing, also not a new one."""
+    reasons = _gemini_blocked()
+    assert len(reasons) >= 8
+    for reason in (*reasons, "A_NEW_REASON"):
+        assert ending(f"blocked:{reason}", words_of("gemini")) == "content_filter"
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_tables_hold_nothing_but_endings(provider: str) -> None:
+    """Every word stands for one of the five endings that are known, however it is spelled."""
+    words = words_of(provider)
+    assert set(words.values()) == set(get_args(Ending)) - {"unknown"}
+    for word, end in words.items():
+        assert ending(word.lower(), words) == ending(word.upper(), words) == end
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_provider_knows_the_words_of_the_others(provider: str) -> None:
+    """A gateway passes on the words of the model behind it, whichever API it speaks."""
+    assert ANY_SERVER.items() <= words_of(provider).items()
+    for source, _ in SOURCES.values():
+        assert source() - words_of(provider).keys() <= {"load", "unload"}
+
+
+@pytest.mark.parametrize(
+    ("word", "provider"),
+    [("blocked", "gemini"), ("message_stop", "anthropic"), ("load", "ollama")],
+)
+def test_a_word_of_one_provider_alone_is_unknown_to_the_others(
+    word: str, provider: str
+) -> None:
+    """What only one decoder says, or only one server, means nothing elsewhere."""
+    assert [name for name in PROVIDERS if word in words_of(name)] == [provider]
 
 
 MEANINGS: dict[Ending, str] = {
@@ -135,7 +170,10 @@ MEANINGS: dict[Ending, str] = {
 )
 def test_a_word_means_what_its_provider_says(word: str, end: Ending) -> None:
     """The words that matter mean what the providers' documentation says, in capitals too."""
-    assert ending(word) == end
+    provider = {"message_stop": "anthropic", "blocked": "gemini"}.get(
+        word.partition(":")[0], "openai-chat"
+    )
+    assert ending(word, words_of(provider)) == end
 
 
 @pytest.mark.parametrize(
@@ -156,7 +194,7 @@ def test_of_two_words_the_worse_one_counts(
     words: list[str], counts: str | None
 ) -> None:
     """A normal word hides no other one, and what says nothing about the end is left out."""
-    turn = Turn("1")
+    turn = Turn("1", words=ANY_SERVER)
     for word in words:
         turn.update(FinishWord(word))
     assert turn.finish == counts
