@@ -1,6 +1,5 @@
 """What a run yields and returns, on every provider and both transports."""
 
-import asyncio
 import json
 import pickle
 from typing import Any
@@ -68,12 +67,12 @@ def plain(body: bytes) -> Reply:
     return Reply(body, content_type="application/json")
 
 
-def test_text_comes_delta_by_delta_and_the_final_chunk_last(
+async def test_text_comes_delta_by_delta_and_the_final_chunk_last(
     server: Loopback, wire: Wire
 ) -> None:
     """Each delta is one chunk with no finish reason, and one final chunk without content ends the run."""
     server.reply(Reply(wire.send.text("Hel", "lo", " there")))
-    chunks, response = asyncio.run(collect(wire.agent(server)))
+    chunks, response = await collect(wire.agent(server))
     assert [chunk.content for chunk in chunks] == ["Hel", "lo", " there", ""]
     assert all(
         chunk.finish_reason is None and not chunk.is_final for chunk in chunks[:-1]
@@ -82,7 +81,7 @@ def test_text_comes_delta_by_delta_and_the_final_chunk_last(
     assert str(response) == response.content == "Hello there"
 
 
-def test_the_final_metadata_has_every_promised_key(
+async def test_the_final_metadata_has_every_promised_key(
     server: Loopback, wire: Wire
 ) -> None:
     """The final chunk's metadata has exactly the documented keys, with the provider's own figures."""
@@ -91,7 +90,7 @@ def test_the_final_metadata_has_every_promised_key(
         headers={"x-request-id": "req-1"},
     )
     server.reply(reply)
-    chunks, response = asyncio.run(collect(wire.agent(server)))
+    chunks, response = await collect(wire.agent(server))
     metadata = chunks[-1].metadata
     assert metadata is not None and metadata == response.metadata
     assert set(metadata) == {
@@ -117,19 +116,21 @@ def test_the_final_metadata_has_every_promised_key(
     assert 0 <= metadata["time_to_first_token"] <= metadata["duration"]
 
 
-def test_both_transports_give_the_same_response(server: Loopback, wire: Wire) -> None:
+async def test_both_transports_give_the_same_response(
+    server: Loopback, wire: Wire
+) -> None:
     """A plain request and a streamed one give the same Response, but for the times."""
     call = ("call_1", "search", '{"query": "AI"}')
     server.reply(
         Reply(wire.send.tool_calls(call, text="Let me see. ")),
         Reply(wire.send.text("Found", " it")),
     )
-    streamed = asyncio.run(answer(wire.agent(server, tools=[search], stream=True)))
+    streamed = await answer(wire.agent(server, tools=[search], stream=True))
     server.reply(
         plain(wire.send.plain_tool_calls(call, text="Let me see. ")),
         plain(wire.send.plain_text("Found it")),
     )
-    whole = asyncio.run(answer(wire.agent(server, tools=[search])))
+    whole = await answer(wire.agent(server, tools=[search]))
     for response in (streamed, whole):
         del response.metadata["duration"], response.metadata["time_to_first_token"]
         for called in [
@@ -148,7 +149,7 @@ def test_both_transports_give_the_same_response(server: Loopback, wire: Wire) ->
     ] == [True, True, False, False]
 
 
-def test_tools_run_between_two_turns_of_one_iterator(
+async def test_tools_run_between_two_turns_of_one_iterator(
     server: Loopback, wire: Wire
 ) -> None:
     """Deltas of the call, the tool_calls chunk, the tool's result, then the next turn's text, in that order."""
@@ -160,7 +161,7 @@ def test_tools_run_between_two_turns_of_one_iterator(
         )
     )
     server.reply(Reply(wire.send.text("All ", "quiet.")))
-    chunks, response = asyncio.run(collect(wire.agent(server, tools=[search])))
+    chunks, response = await collect(wire.agent(server, tools=[search]))
     kinds = [
         "call"
         if c.tool_call
@@ -216,31 +217,31 @@ def test_tools_run_between_two_turns_of_one_iterator(
     assert [turn.finish_reason for turn in response.turns] == ["tool_calls", "stop"]
 
 
-def test_reasoning_is_not_content(server: Loopback, wire: Wire) -> None:
+async def test_reasoning_is_not_content(server: Loopback, wire: Wire) -> None:
     """Reasoning comes in chunks of its own whose content is empty."""
     server.reply(Reply(wire.send.reasoning("Think hard.", "Done.")))
-    chunks, response = asyncio.run(collect(wire.agent(server)))
+    chunks, response = await collect(wire.agent(server))
     assert "".join(chunk.reasoning for chunk in chunks) == "Think hard."
     assert all(chunk.content == "" for chunk in chunks if chunk.reasoning)
     assert response.content == "Done."
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_an_answer_that_was_cut_says_so(
+async def test_an_answer_that_was_cut_says_so(
     server: Loopback, wire: Wire, reason: str
 ) -> None:
     """A turn that the provider ended early ends the run with that reason."""
     server.reply(Reply(wire.send.text("Once upon", finish=reason)))
-    chunks, response = asyncio.run(collect(wire.agent(server)))
+    chunks, response = await collect(wire.agent(server))
     assert chunks[-1].finish_reason == reason == response.finish_reason
 
 
-def test_a_refusal_is_text_that_ends_as_content_filter(
+async def test_a_refusal_is_text_that_ends_as_content_filter(
     server: Loopback, wire: Wire
 ) -> None:
     """What the model says when it refuses is content, and the finish reason tells that it refused."""
     server.reply(Reply(wire.send.refusal("I cannot help with that.")))
-    chunks, response = asyncio.run(collect(wire.agent(server)))
+    chunks, response = await collect(wire.agent(server))
     assert (
         response.content == "I cannot help with that."
         and chunks[-1].finish_reason == "content_filter"
@@ -257,7 +258,7 @@ def test_delta_is_another_name_for_content() -> None:
         StreamChunk("a", "b")
 
 
-def test_every_chunk_survives_json(server: Loopback, wire: Wire) -> None:
+async def test_every_chunk_survives_json(server: Loopback, wire: Wire) -> None:
     """to_dict gives what JSON can hold, and from_dict gives the same chunk back."""
     server.reply(
         Reply(
@@ -265,27 +266,24 @@ def test_every_chunk_survives_json(server: Loopback, wire: Wire) -> None:
         )
     )
     server.reply(Reply(wire.send.text("Done")))
-    chunks, _ = asyncio.run(collect(wire.agent(server, tools=[search])))
+    chunks, _ = await collect(wire.agent(server, tools=[search]))
     assert [
         StreamChunk.from_dict(json.loads(json.dumps(chunk.to_dict())))
         for chunk in chunks
     ] == chunks
 
 
-def test_max_steps_sends_the_last_calls_and_runs_them(
+async def test_max_steps_sends_the_last_calls_and_runs_them(
     server: Loopback, wire: Wire
 ) -> None:
     """With max_steps=1 a tool call is announced and run, and then the limit is an error that holds the partial."""
     server.reply(Reply(wire.send.tool_calls(("c1", "search", '{"query": "x"}'))))
     seen: list[StreamChunk] = []
 
-    async def run() -> None:
+    with pytest.raises(MaxStepsExceeded) as raised:
         async with wire.agent(server, tools=[search], max_steps=1) as agent:
             async for chunk in agent.run_stream("Go"):
                 seen.append(chunk)
-
-    with pytest.raises(MaxStepsExceeded) as raised:
-        asyncio.run(run())
     assert [chunk.finish_reason for chunk in seen if chunk.finish_reason] == [
         "tool_calls"
     ]
@@ -301,12 +299,12 @@ def test_max_steps_sends_the_last_calls_and_runs_them(
     ]
 
 
-def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
+async def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     """An agent without settings sends none, and each setting goes under the provider's own name."""
     server.reply(*[Reply(wire.send.text("ok"))] * 2)
-    asyncio.run(collect(wire.agent(server)))
+    await collect(wire.agent(server))
     settings = {"temperature": 0.5, "max_tokens": 9}
-    asyncio.run(collect(wire.agent(server, model=settings, instructions="Be brief.")))
+    await collect(wire.agent(server, model=settings, instructions="Be brief."))
     bare, full = (leaves(request.json) for request in server.requests)
     assert bare.get(wire.limit) == wire.default_limit
     assert "temperature" not in bare and not server.requests[0].json.get("tools")

@@ -47,12 +47,12 @@ def ask(server: Loopback, *calls: Call, wire: Wire = CHAT) -> None:
     server.reply(Reply(wire.send.tool_calls(*calls)), Reply(wire.send.text("Done")))
 
 
-def run(
+async def run(
     server: Loopback, *tools: Any, wire: Wire = CHAT, **options: Any
 ) -> tuple[list[StreamChunk], Response]:
     """A whole run with these tools; `context` goes to the run, other options to the agent."""
     given = {"context": options.pop("context")} if "context" in options else {}
-    return asyncio.run(collect(wire.agent(server, tools=tools, **options), **given))
+    return await collect(wire.agent(server, tools=tools, **options), **given)
 
 
 def results(chunks: list[StreamChunk]) -> list[ToolResult]:
@@ -75,13 +75,13 @@ def sent(server: Loopback, request: int = 1) -> list[tuple[str, str]]:
     ]
 
 
-def one(
+async def one(
     server: Loopback, function: Any, arguments: str = "{}", **options: Any
 ) -> ToolResult:
     """The result of a run's only call, which the next request must hold as well."""
     name = getattr(function, "name", function.__name__)
     ask(server, ("c1", name, arguments))
-    chunks, response = run(server, function, **options)
+    chunks, response = await run(server, function, **options)
     (result,) = results(chunks)
     assert response.content == "Done" and response.tool_calls[0].result == result
     assert sent(server) == [("c1", result.content)]
@@ -91,7 +91,7 @@ def one(
 # How they run
 
 
-def test_async_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
+async def test_async_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
     """Two calls that wait for each other both end."""
     ask(server, ("c1", "meet", "{}"), ("c2", "meet", "{}"))
     barrier = asyncio.Barrier(2)
@@ -101,11 +101,11 @@ def test_async_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
         await barrier.wait()
         return "met"
 
-    chunks, _ = run(server, meet)
+    chunks, _ = await run(server, meet)
     assert [result.content for result in results(chunks)] == ["met", "met"]
 
 
-def test_sync_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
+async def test_sync_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
     """Two sync calls that wait for each other both end, each in a thread of its own."""
     ask(server, ("c1", "meet", "{}"), ("c2", "meet", "{}"))
     barrier = threading.Barrier(2)
@@ -114,12 +114,12 @@ def test_sync_tools_of_a_turn_run_at_the_same_time(server: Loopback) -> None:
         barrier.wait(LONG)
         return "met"
 
-    chunks, _ = run(server, meet)
+    chunks, _ = await run(server, meet)
     assert [result.content for result in results(chunks)] == ["met", "met"]
 
 
 @BOTH
-def test_result_chunks_come_as_tools_end_and_requests_have_call_order(
+async def test_result_chunks_come_as_tools_end_and_requests_have_call_order(
     server: Loopback, wire: Wire
 ) -> None:
     """The tool that ends first has the first chunk; the next request and the response keep the order of the calls."""
@@ -135,7 +135,7 @@ def test_result_chunks_come_as_tools_end_and_requests_have_call_order(
         seen.set()
         return "hare"
 
-    chunks, response = run(server, slow, fast, wire=wire)
+    chunks, response = await run(server, slow, fast, wire=wire)
     assert [(result.id, result.content) for result in results(chunks)] == [
         ("c2", "hare"),
         ("c1", "tortoise"),
@@ -145,7 +145,7 @@ def test_result_chunks_come_as_tools_end_and_requests_have_call_order(
     assert response.content == "Done" and chunks[-1].is_final
 
 
-def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(
+async def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(
     server: Loopback,
 ) -> None:
     """Tools that end while the consumer is busy with a chunk are reported in the order in which they ended."""
@@ -165,25 +165,21 @@ def test_a_busy_consumer_still_gets_results_in_the_order_of_ending(
         ended.append(f"c{place}")
         return "ended"
 
-    async def main() -> list[str]:
-        order = []
-        may_end[3].set()
-        async with CHAT.agent(server, tools=[wait]) as agent:
-            async for chunk in agent.run_stream("Go"):
-                if chunk.tool_result is None:
-                    continue
-                order.append(chunk.tool_result.id)
-                for event in (may_end[place] for place in (6, 1, 7, 0, 5, 2, 4)):
-                    event.set()
-                    await asyncio.sleep(
-                        0.01
-                    )  # lets that tool end before the next one may
-        return order
+    order = []
+    may_end[3].set()
+    async with CHAT.agent(server, tools=[wait]) as agent:
+        async for chunk in agent.run_stream("Go"):
+            if chunk.tool_result is None:
+                continue
+            order.append(chunk.tool_result.id)
+            for event in (may_end[place] for place in (6, 1, 7, 0, 5, 2, 4)):
+                event.set()
+                await asyncio.sleep(0.01)  # lets that tool end before the next one may
 
-    assert asyncio.run(main()) == ended
+    assert order == ended
 
 
-def test_a_sequential_tool_never_runs_beside_another(server: Loopback) -> None:
+async def test_a_sequential_tool_never_runs_beside_another(server: Loopback) -> None:
     """It waits for the calls before it and keeps those after it waiting; the others still run together."""
     names = ["other", "alone", "alone", "other", "other"]
     ask(
@@ -212,13 +208,13 @@ def test_a_sequential_tool_never_runs_beside_another(server: Loopback) -> None:
         log.append(("end", place))
         return "ended"
 
-    chunks, _ = run(server, alone, other)
+    chunks, _ = await run(server, alone, other)
     assert log[:6] == [(what, place) for place in range(3) for what in ("begin", "end")]
     assert log[6:8] == [("begin", 3), ("begin", 4)]
     assert not any(result.is_error for result in results(chunks))
 
 
-def test_a_sync_tool_does_not_block_the_loop(server: Loopback) -> None:
+async def test_a_sync_tool_does_not_block_the_loop(server: Loopback) -> None:
     """While a sync tool waits, an async one called after it goes on."""
     ask(server, ("c1", "wait", "{}"), ("c2", "release", "{}"))
     released = threading.Event()
@@ -229,12 +225,12 @@ def test_a_sync_tool_does_not_block_the_loop(server: Loopback) -> None:
     async def release() -> None:
         released.set()
 
-    run(server, wait, release)
+    await run(server, wait, release)
     assert sent(server)[0] == ("c1", "released")
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
-def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(
+async def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(
     server: Loopback, in_thread: bool
 ) -> None:
     """Only `run_in_thread=False` calls a sync function in the thread of the event loop."""
@@ -243,11 +239,15 @@ def test_a_sync_tool_runs_in_a_thread_unless_told_otherwise(
     def thread() -> str:
         return threading.current_thread().name
 
-    assert (one(server, thread).content != threading.current_thread().name) is in_thread
+    assert (
+        (await one(server, thread)).content != threading.current_thread().name
+    ) is in_thread
 
 
 @pytest.mark.parametrize("kind", ["thread", "loop", "async"])
-def test_tools_see_the_callers_context_variables(server: Loopback, kind: str) -> None:
+async def test_tools_see_the_callers_context_variables(
+    server: Loopback, kind: str
+) -> None:
     """What the caller set in a ContextVar is there in the tool, in whichever way it runs."""
 
     @tool(name="who", run_in_thread=kind == "thread")
@@ -258,19 +258,17 @@ def test_tools_see_the_callers_context_variables(server: Loopback, kind: str) ->
     async def who_async() -> str:
         return caller.get()
 
-    def main() -> ToolResult:
-        caller.set("somebody")
-        return one(server, who_async if kind == "async" else who)
-
-    assert contextvars.copy_context().run(main).content == "somebody"
+    caller.set("somebody")
+    result = await one(server, who_async if kind == "async" else who)
+    assert result.content == "somebody"
 
 
 # What the model reads
 
 
-def test_results_that_are_no_strings_are_sent_as_json(server: Loopback) -> None:
+async def test_results_that_are_no_strings_are_sent_as_json(server: Loopback) -> None:
     """A dict reaches the model as JSON."""
-    result = one(
+    result = await one(
         server, tool(name="weather")(lambda: {"city": "Zürich", "degrees": [3, None]})
     )
     assert (
@@ -278,7 +276,7 @@ def test_results_that_are_no_strings_are_sent_as_json(server: Loopback) -> None:
     )
 
 
-def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
+async def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
     """A decorated method given through its instance is called on that instance, with real arguments."""
 
     class Counter:
@@ -291,12 +289,12 @@ def test_a_method_of_an_instance_is_called_on_it(server: Loopback) -> None:
             return self.total
 
     counter = Counter()
-    assert one(server, counter.add, '{"number": "2"}').content == "42"
+    assert (await one(server, counter.add, '{"number": "2"}')).content == "42"
     assert counter.total == 42
 
 
 @BOTH
-def test_tools_share_the_callers_context_which_is_in_no_request(
+async def test_tools_share_the_callers_context_which_is_in_no_request(
     server: Loopback, wire: Wire
 ) -> None:
     """Tools get the very dict that the caller gave, and nothing of it is sent to the provider."""
@@ -307,7 +305,7 @@ def test_tools_share_the_callers_context_which_is_in_no_request(
         context[key] = len(context)
         return "noted"
 
-    run(server, remember, wire=wire, context=context)
+    await run(server, remember, wire=wire, context=context)
     assert context == {"secret-key": "secret-value", "k": 1}
     assert sent(server) == [("c1", "noted")]
     assert not any(
@@ -316,7 +314,7 @@ def test_tools_share_the_callers_context_which_is_in_no_request(
     )
 
 
-def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(
+async def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(
     server: Loopback,
 ) -> None:
     """A run that was given no context hands over an empty dict, and no run sees what another put in."""
@@ -328,7 +326,7 @@ def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(
     agent = CHAT.agent(server, tools=[remember])
     for _ in range(2):
         ask(server, ("c1", "remember", "{}"))
-        chunks, _ = asyncio.run(collect(agent))
+        chunks, _ = await collect(agent)
         assert [result.content for result in results(chunks)] == ["1"]
 
 
@@ -359,12 +357,12 @@ def broken(value: int) -> str:
         "unknown tool",
     ],
 )
-def test_what_goes_wrong_is_told_to_the_model(
+async def test_what_goes_wrong_is_told_to_the_model(
     server: Loopback, name: str, arguments: str, told: str
 ) -> None:
     """A failed call is a short error result without a traceback, the next request holds it, and the run goes on."""
     ask(server, ("c1", name, arguments))
-    chunks, response = run(server, number, broken)
+    chunks, response = await run(server, number, broken)
     (result,) = results(chunks)
     assert result.is_error and told in result.content and len(result.content) < 200
     assert not any(
@@ -377,10 +375,10 @@ def test_what_goes_wrong_is_told_to_the_model(
     assert response.metadata["tool_calls"][0]["is_error"] is True
 
 
-def test_a_failed_call_leaves_the_others_alone(server: Loopback) -> None:
+async def test_a_failed_call_leaves_the_others_alone(server: Loopback) -> None:
     """Beside a call that fails, the turn's other calls end with their own results."""
     ask(server, ("c1", "broken", '{"value": 1}'), ("c2", "number", '{"value": 2}'))
-    _, response = run(server, number, broken)
+    _, response = await run(server, number, broken)
     outcomes = [
         (call.result.is_error, call.result.content)
         for call in response.tool_calls
@@ -404,19 +402,19 @@ def assert_timed_out(result: ToolResult) -> None:
     assert SHORT <= result.duration < LONG / 2
 
 
-def test_a_tool_may_have_its_own_time_out(server: Loopback) -> None:
+async def test_a_tool_may_have_its_own_time_out(server: Loopback) -> None:
     """A tool that takes longer than its `timeout` is cancelled, and the model is told so."""
-    assert_timed_out(one(server, tool(name="sleep", timeout=SHORT)(sleep_long)))
+    assert_timed_out(await one(server, tool(name="sleep", timeout=SHORT)(sleep_long)))
 
 
-def test_the_agents_tool_time_out_holds_for_all_tools(server: Loopback) -> None:
+async def test_the_agents_tool_time_out_holds_for_all_tools(server: Loopback) -> None:
     """`Timeout(tool=...)` limits a tool that has no time-out of its own."""
     assert_timed_out(
-        one(server, tool(name="sleep")(sleep_long), timeout=Timeout(tool=SHORT))
+        await one(server, tool(name="sleep")(sleep_long), timeout=Timeout(tool=SHORT))
     )
 
 
-def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
+async def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
     """A tool with a longer time-out of its own may take longer than the agent's."""
 
     @tool(timeout=LONG)
@@ -424,10 +422,10 @@ def test_a_tools_own_time_out_replaces_the_agents(server: Loopback) -> None:
         await asyncio.sleep(5 * SHORT)
         return "rested"
 
-    assert one(server, nap, timeout=Timeout(tool=SHORT)).content == "rested"
+    assert (await one(server, nap, timeout=Timeout(tool=SHORT))).content == "rested"
 
 
-def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
+async def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
     """A TimeoutError that the tool raised itself is not reported as the limit set here."""
 
     @tool(timeout=LONG)
@@ -435,9 +433,8 @@ def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> None:
         raise TimeoutError("the printer is silent")
 
     assert (
-        one(server, fetch).content
-        == "The tool 'fetch' failed: TimeoutError: the printer is silent."
-    )
+        await one(server, fetch)
+    ).content == "The tool 'fetch' failed: TimeoutError: the printer is silent."
 
 
 # What ends the run
@@ -452,7 +449,7 @@ async def failure(stream: Any, kind: type[Exception]) -> Any:
     return caught.value
 
 
-def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> None:
+async def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> None:
     """ToolError carries the cause and the partial response, cancels the other tools, and nothing more is asked."""
     calls = [
         (f"c{place}", name, "{}") for place, name in enumerate(["fine", "bad", "slow"])
@@ -475,13 +472,9 @@ def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> Non
             cancelled.append("slow")
             raise
 
-    async def main() -> ToolError:
-        async with CHAT.agent(server, tools=[fine, bad, slow]) as agent:
-            error = await failure(agent.run_stream("Go"), ToolError)
-            assert cancelled == ["slow"] and len(asyncio.all_tasks()) == 1
-            return error
-
-    error = asyncio.run(main())
+    async with CHAT.agent(server, tools=[fine, bad, slow]) as agent:
+        error = await failure(agent.run_stream("Go"), ToolError)
+        assert cancelled == ["slow"] and len(asyncio.all_tasks()) == 1
     assert "'bad'" in str(error) and isinstance(error.__cause__, ZeroDivisionError)
     partial = error.partial
     assert (
@@ -500,31 +493,28 @@ def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> Non
     assert answered == ["c0", "c1", "c2"] and len(server.requests) == 1
 
 
-def test_on_error_raise_covers_the_time_out(server: Loopback) -> None:
+async def test_on_error_raise_covers_the_time_out(server: Loopback) -> None:
     """A time-out of a tool with `on_error="raise"` ends the run too."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "sleep", "{}"))))
     sleep = tool(name="sleep", timeout=SHORT, on_error="raise")(sleep_long)
     agent = CHAT.agent(server, tools=[sleep])
-    error = asyncio.run(failure(agent.run_stream("Go"), ToolError))
+    error = await failure(agent.run_stream("Go"), ToolError)
     assert "did not end within" in str(error) and isinstance(
         error.__cause__, TimeoutError
     )
 
 
-def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(
+async def test_the_tools_of_the_last_step_run_before_max_steps_ends_the_run(
     server: Loopback,
 ) -> None:
     """With `max_steps=1` the calls are announced and run; then MaxStepsExceeded carries their results."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "number", '{"value": 7}'))))
     chunks: list[StreamChunk] = []
 
-    async def main() -> None:
+    with pytest.raises(MaxStepsExceeded) as caught:
         async with CHAT.agent(server, tools=[number], max_steps=1) as agent:
             async for chunk in agent.run_stream("Go"):
                 chunks.append(chunk)
-
-    with pytest.raises(MaxStepsExceeded) as caught:
-        asyncio.run(main())
     assert [chunk.finish_reason for chunk in chunks[-2:]] == ["tool_calls", None]
     assert chunks[-1].tool_result is not None and chunks[-1].tool_result.content == "7"
     partial = caught.value.partial
@@ -594,26 +584,24 @@ async def leave_by_cancelling_the_task(agent: Agent, worker: Worker) -> None:
     [leave_by_break, leave_by_aclose, leave_by_cancel, leave_by_cancelling_the_task],
     ids=lambda f: f.__name__,
 )
-def test_leaving_the_run_cancels_the_tools_that_still_run(
+async def test_leaving_the_run_cancels_the_tools_that_still_run(
     server: Loopback, leave: Callable[..., Any]
 ) -> None:
     """After a break, an aclose, a cancel or the caller's own cancellation no tool goes on and nothing more is asked."""
     server.reply(
         Reply(CHAT.send.tool_calls(("c1", "endless", "{}"), ("c2", "quick", "{}")))
     )
-
-    async def main() -> None:
-        worker = Worker()
-        agent = CHAT.agent(server, tools=[worker.endless, worker.quick], stream=True)
-        async with agent, asyncio.timeout(LONG):
-            await leave(agent, worker)
-            await worker.cancelled.wait()
-
-    asyncio.run(main())
+    worker = Worker()
+    agent = CHAT.agent(server, tools=[worker.endless, worker.quick], stream=True)
+    async with agent, asyncio.timeout(LONG):
+        await leave(agent, worker)
+        await worker.cancelled.wait()
     assert len(server.requests) == 1
 
 
-def test_no_tool_runs_after_a_break_at_their_announcement(server: Loopback) -> None:
+async def test_no_tool_runs_after_a_break_at_their_announcement(
+    server: Loopback,
+) -> None:
     """The tool_calls chunk comes before any tool starts, so that leaving there starts none."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "act", "{}"))))
     acted: list[float] = []
@@ -622,24 +610,23 @@ def test_no_tool_runs_after_a_break_at_their_announcement(server: Loopback) -> N
     def act() -> None:
         acted.append(time.monotonic())
 
-    async def main() -> None:
-        async with (
-            CHAT.agent(server, tools=[act]) as agent,
-            agent.run_stream("Go") as stream,
-        ):
-            async for chunk in stream:
-                if chunk.finish_reason == "tool_calls":
-                    await asyncio.sleep(SHORT)
-                    break
-
-    asyncio.run(main())
+    async with (
+        CHAT.agent(server, tools=[act]) as agent,
+        agent.run_stream("Go") as stream,
+    ):
+        async for chunk in stream:
+            if chunk.finish_reason == "tool_calls":
+                await asyncio.sleep(SHORT)
+                break
     assert acted == [] and len(server.requests) == 1
 
 
 # Ids
 
 
-def test_call_ids_that_the_server_left_out_are_made_up_once(server: Loopback) -> None:
+async def test_call_ids_that_the_server_left_out_are_made_up_once(
+    server: Loopback,
+) -> None:
     """A made-up id is the same in deltas, metadata, result and the next request, and no two calls share one."""
     first = [("", "number", '{"value": 1}'), ("", "number", '{"value": 2}')]
     server.reply(
@@ -647,7 +634,7 @@ def test_call_ids_that_the_server_left_out_are_made_up_once(server: Loopback) ->
         Reply(CHAT.send.tool_calls(("", "number", '{"value": 3}'))),
     )
     server.reply(Reply(CHAT.send.text("Done")))
-    chunks, response = run(server, number)
+    chunks, response = await run(server, number)
     deltas = list(
         dict.fromkeys(
             chunk.tool_call.id for chunk in chunks if chunk.tool_call is not None

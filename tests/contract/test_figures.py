@@ -1,6 +1,5 @@
 """Token counts as servers really send them."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -18,7 +17,7 @@ from cogent.run.outputs import TokenCounts
 CHAT = {"prompt_tokens": 50, "completion_tokens": 20}
 
 
-def anthropic(server: Loopback, *usages: dict[str, Any]) -> dict[str, Any]:
+async def anthropic(server: Loopback, *usages: dict[str, Any]) -> dict[str, Any]:
     """The tokens of an Anthropic stream that tells of these usages, the first one at its start."""
     first, *later = usages
     events: list[dict[str, Any]] = [
@@ -37,17 +36,13 @@ def anthropic(server: Loopback, *usages: dict[str, Any]) -> dict[str, Any]:
     ]
     events += [{"type": "message_stop"}]
     server.reply(Reply(b"".join(event(data, name=data["type"]) for data in events)))
-
-    async def run() -> dict[str, Any]:
-        model = Model("anthropic:m", base_url=server.url, api_key="key", max_retries=0)
-        async with Agent("a", model, stream=True) as agent:
-            return (await agent.run("Go")).metadata["tokens"]
-
-    return asyncio.run(run())
+    model = Model("anthropic:m", base_url=server.url, api_key="key", max_retries=0)
+    async with Agent("a", model, stream=True) as agent:
+        return (await agent.run("Go")).metadata["tokens"]
 
 
 @pytest.mark.parametrize("nothing", [0, None, "?", -1, False, [], {}])
-def test_a_later_zero_hides_no_count(server: Loopback, nothing: Any) -> None:
+async def test_a_later_zero_hides_no_count(server: Loopback, nothing: Any) -> None:
     """What was counted once is not uncounted by a zero, or by what is no count, in a later usage."""
     first = {"input_tokens": 50, "cache_read_input_tokens": 30, "output_tokens": 1}
     later = {
@@ -55,7 +50,7 @@ def test_a_later_zero_hides_no_count(server: Loopback, nothing: Any) -> None:
         "cache_read_input_tokens": nothing,
         "output_tokens": 7,
     }
-    tokens = anthropic(server, first, later)
+    tokens = await anthropic(server, first, later)
     assert (
         tokens["input_tokens"],
         tokens["cache_read_tokens"],
@@ -63,7 +58,7 @@ def test_a_later_zero_hides_no_count(server: Loopback, nothing: Any) -> None:
     ) == (80, 30, 7)
 
 
-def test_a_compaction_is_counted(server: Loopback) -> None:
+async def test_a_compaction_is_counted(server: Loopback) -> None:
     """What a compaction read and wrote is billed and is not in Anthropic's totals; the message itself is."""
     compaction = {
         "type": "compaction",
@@ -77,7 +72,7 @@ def test_a_compaction_is_counted(server: Loopback) -> None:
         "output_tokens": 8,
         "iterations": [compaction, message, None, {"type": "other"}],
     }
-    tokens = anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
+    tokens = await anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
     assert tokens["total_tokens"] == 55468
     assert (
         tokens["input_tokens"],
@@ -95,7 +90,7 @@ def test_a_compaction_is_counted(server: Loopback) -> None:
         ({}, (1155, 87)),
     ],
 )
-def test_what_tools_read_counts_as_input(
+async def test_what_tools_read_counts_as_input(
     server: Loopback, usage: dict[str, int], expected: tuple[int, int]
 ) -> None:
     """Gemini's tool results are input besides the prompt's, unless the total says that they are in it."""
@@ -112,12 +107,8 @@ def test_what_tools_read_counts_as_input(
     }
     server.reply(Reply(json.dumps(body), content_type="application/json"))
     wire = next(wire for wire in WIRES if wire.name == "gemini")
-
-    async def run() -> dict[str, Any]:
-        async with wire.agent(server) as agent:
-            return (await agent.run("Go")).metadata["tokens"]
-
-    tokens = asyncio.run(run())
+    async with wire.agent(server) as agent:
+        tokens = (await agent.run("Go")).metadata["tokens"]
     assert (tokens["input_tokens"], tokens["output_tokens"]) == expected
 
 
@@ -212,7 +203,7 @@ def test_counts() -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
-def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> None:
+async def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> None:
     """What cannot be a count is left out, and estimated like any that is missing."""
     body = {
         "model": "m",
@@ -223,18 +214,14 @@ def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> None:
     line = json.dumps({**body, "prompt_eval_count": -3, "eval_count": 2}) + "\n"
     server.reply(Reply(line, content_type="application/x-ndjson"))
     wire = next(wire for wire in WIRES if wire.name == "ollama")
-
-    async def run() -> dict[str, Any]:
-        async with wire.agent(server, stream=streaming) as agent:
-            return (await agent.run("Go")).metadata["tokens"]
-
-    tokens = asyncio.run(run())
+    async with wire.agent(server, stream=streaming) as agent:
+        tokens = (await agent.run("Go")).metadata["tokens"]
     assert tokens["input_tokens"] >= 0 and tokens["output_tokens"] == 2
 
 
-def test_a_later_zero_beside_a_compaction(server: Loopback) -> None:
+async def test_a_later_zero_beside_a_compaction(server: Loopback) -> None:
     """A last usage with zeros for the message still counts its compaction."""
     compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 83}
     last = {"input_tokens": 0, "output_tokens": 8, "iterations": [compaction]}
-    tokens = anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
+    tokens = await anthropic(server, {"input_tokens": 181, "output_tokens": 0}, last)
     assert (tokens["input_tokens"], tokens["output_tokens"]) == (281, 91)

@@ -1,6 +1,5 @@
 """A prompt or an answer that a filter refuses ends with a final chunk, whatever the provider calls it."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -170,27 +169,22 @@ async def _run(agent: Agent, streaming: bool) -> tuple[list[StreamChunk], Respon
     return chunks, stream.response
 
 
-def _ask(
+async def _ask(
     server: Loopback, wire: Wire, reply: Reply, streaming: bool
 ) -> tuple[list[StreamChunk], Response]:
-    async def ask() -> tuple[list[StreamChunk], Response]:
-        server.reply(reply)
-        async with wire.agent(
-            server, tools=[look_up], model={"max_retries": 2}
-        ) as agent:
-            return await _run(agent, streaming)
-
-    return asyncio.run(ask())
+    server.reply(reply)
+    async with wire.agent(server, tools=[look_up], model={"max_retries": 2}) as agent:
+        return await _run(agent, streaming)
 
 
 @MODES
 @every_refusal
-def test_a_refused_prompt_is_an_end(
+async def test_a_refused_prompt_is_an_end(
     server: Loopback, wire: Wire, streaming: bool, status: int, body: Any, raw: str
 ) -> None:
     """A prompt that a filter refuses ends the run as content_filter, with the provider's code and no second request."""
     head = {"x-request-id": "req_1"}
-    chunks, response = _ask(
+    chunks, response = await _ask(
         server, wire, Reply(json.dumps(body), status, JSON, head), streaming
     )
     assert (response.content, response.finish_reason) == ("", "content_filter")
@@ -220,12 +214,14 @@ IN_STREAM = ["azure", "openai, images", "openai, reasoning", "deepseek", "zhipu"
 
 @pytest.mark.parametrize("begun", [False, True], ids=["at once", "after text"])
 @pytest.mark.parametrize("refusal", IN_STREAM)
-def test_a_refusal_in_the_stream_is_an_end(
+async def test_a_refusal_in_the_stream_is_an_end(
     server: Loopback, wire: Wire, begun: bool, refusal: str
 ) -> None:
     """A refusal that comes as an event of the stream ends the run in the same way, after the text that was seen."""
     _, body, raw = REFUSALS[refusal]
-    chunks, response = _ask(server, wire, _in_stream(wire, body, begun), streaming=True)
+    chunks, response = await _ask(
+        server, wire, _in_stream(wire, body, begun), streaming=True
+    )
     assert (response.content, response.finish_reason) == (
         "Hello" if begun else "",
         "content_filter",
@@ -240,26 +236,26 @@ def test_a_refusal_in_the_stream_is_an_end(
 @pytest.mark.parametrize(
     "wire", [wire for wire in WIRES if not wire.bare], ids=lambda wire: wire.name
 )
-def test_a_refused_answer_runs_no_tool(server: Loopback, wire: Wire) -> None:
+async def test_a_refused_answer_runs_no_tool(server: Loopback, wire: Wire) -> None:
     """Calls that came before the refusal are listed as not executed."""
     events = wire.send.tool_calls(("c1", "look_up", "{}"))
     count = next(n for n, event in enumerate(events, 1) if b"look_up" in event)
     error = _in_stream(wire, AZURE, begun=False)
     assert isinstance(error.body, bytes)
     reply = Reply(b"".join(events[:count]) + error.body, content_type=wire.mime)
-    _, response = _ask(server, wire, reply, streaming=True)
+    _, response = await _ask(server, wire, reply, streaming=True)
     assert response.finish_reason == "content_filter"
     assert [call["executed"] for call in response.metadata["tool_calls"]] == [False]
     assert len(server.requests) == 1
 
 
-def test_a_failed_response_of_a_filter_is_an_end(server: Loopback) -> None:
+async def test_a_failed_response_of_a_filter_is_an_end(server: Loopback) -> None:
     """`response.failed` with OpenAI's code for a refused prompt is an end as well."""
     wire = WIRES[0]
     events = wire.send.error_event(
         "Invalid prompt: it was flagged.", "invalid_prompt", GENERIC
     )
-    _, response = _ask(server, wire, Reply(events), streaming=True)
+    _, response = await _ask(server, wire, Reply(events), streaming=True)
     assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (
         "content_filter",
         "invalid_prompt",
@@ -294,7 +290,7 @@ NO_REFUSALS: dict[str, tuple[int, Any, type[ModelError]]] = {
 @pytest.mark.parametrize(
     ("status", "body", "kind"), NO_REFUSALS.values(), ids=NO_REFUSALS
 )
-def test_what_is_no_refusal_stays_an_error(
+async def test_what_is_no_refusal_stays_an_error(
     server: Loopback,
     wire: Wire,
     streaming: bool,
@@ -305,9 +301,6 @@ def test_what_is_no_refusal_stays_an_error(
     """What a filter has not decided is an error as ever."""
     server.reply(Reply(json.dumps(body), status, JSON))
 
-    async def ask() -> None:
+    with pytest.raises(kind):
         async with wire.agent(server) as agent:
             await _run(agent, streaming)
-
-    with pytest.raises(kind):
-        asyncio.run(ask())

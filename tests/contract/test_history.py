@@ -40,11 +40,11 @@ def sent(server: Loopback) -> list[list[dict[str, Any]]]:
     ]
 
 
-def test_responses_items_go_back_unchanged(server: Loopback) -> None:
+async def test_responses_items_go_back_unchanged(server: Loopback) -> None:
     """The next step sends reasoning with its encrypted content, text and call exactly as they came, in order."""
     first = openai_responses.tool_calls(CALL, text="Let me add. ", reasoning="Adding.")
     server.reply(Reply(first), Reply(openai_responses.text("3")))
-    response = asyncio.run(answer(WIRES[0].agent(server, tools=[add])))
+    response = await answer(WIRES[0].agent(server, tools=[add]))
     events = [json.loads(event.split(b"data: ")[1]) for event in first]
     items = [
         event["item"]
@@ -64,8 +64,8 @@ def test_responses_items_go_back_unchanged(server: Loopback) -> None:
     }
     # And once more in the next run, through history.
     server.reply(Reply(openai_responses.text("Sure")))
-    asyncio.run(
-        answer(WIRES[0].agent(server, tools=[add]), "Sure?", history=response.messages)
+    await answer(
+        WIRES[0].agent(server, tools=[add]), "Sure?", history=response.messages
     )
     again = sent(server)[2]
     assert again[: len(step_two)] == step_two and again[-1] == {
@@ -74,14 +74,14 @@ def test_responses_items_go_back_unchanged(server: Loopback) -> None:
     }
 
 
-def test_chat_history_has_calls_and_results(server: Loopback) -> None:
+async def test_chat_history_has_calls_and_results(server: Loopback) -> None:
     """A chat request repeats the assistant's calls, each followed by its result, in call order."""
     calls = [CALL, ("call_8", "add", '{"a": 2, "b": 2}')]
     server.reply(
         Reply(chat_completions.tool_calls(*calls, interleaved=True)),
         Reply(chat_completions.text("ok")),
     )
-    asyncio.run(answer(WIRES[1].agent(server, tools=[add], instructions="Add.")))
+    await answer(WIRES[1].agent(server, tools=[add], instructions="Add."))
     system, user, assistant, *results = sent(server)[1]
     assert (system["role"], user["role"]) == ("system", "user")
     assert [call["id"] for call in assistant["tool_calls"]] == ["call_7", "call_8"]
@@ -111,7 +111,7 @@ def tool_call(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_chat_reasoning_goes_back_under_its_own_name(
+async def test_chat_reasoning_goes_back_under_its_own_name(
     server: Loopback, field: str
 ) -> None:
     """Reasoning is sent back in the field in which the server sent it, and in no other."""
@@ -123,7 +123,7 @@ def test_chat_reasoning_goes_back_under_its_own_name(
         )
     )
     server.reply(Reply(chat_completions.text("3")))
-    asyncio.run(answer(WIRES[1].agent(server, tools=[add])))
+    await answer(WIRES[1].agent(server, tools=[add]))
     assistant = sent(server)[1][1]
     assert assistant[field] == "I shall add." and set(assistant) == {
         "role",
@@ -133,7 +133,7 @@ def test_chat_reasoning_goes_back_under_its_own_name(
     }
 
 
-def test_chat_reasoning_details_and_signatures_go_back(server: Loopback) -> None:
+async def test_chat_reasoning_details_and_signatures_go_back(server: Loopback) -> None:
     """Details of reasoning are joined piece by piece, and what else a call carried stays with that call."""
     signature = {"google": {"thought_signature": "c2ln"}}
     server.reply(
@@ -165,7 +165,7 @@ def test_chat_reasoning_details_and_signatures_go_back(server: Loopback) -> None
         ),
         Reply(chat_completions.text("3")),
     )
-    asyncio.run(answer(WIRES[1].agent(server, tools=[add])))
+    await answer(WIRES[1].agent(server, tools=[add]))
     assistant = sent(server)[1][1]
     assert assistant["reasoning_details"] == [
         {"type": "reasoning.text", "index": 0, "text": "AB", "signature": "sig"},
@@ -176,7 +176,7 @@ def test_chat_reasoning_details_and_signatures_go_back(server: Loopback) -> None
 
 @pytest.mark.parametrize("source", WIRES, ids=lambda w: f"from-{w.name}")
 @pytest.mark.parametrize("target", WIRES, ids=lambda w: f"to-{w.name}")
-def test_a_conversation_moves_between_providers(
+async def test_a_conversation_moves_between_providers(
     server: Loopback, source: Wire, target: Wire
 ) -> None:
     """History of any provider is accepted by any other, and every call in it keeps its result."""
@@ -184,14 +184,12 @@ def test_a_conversation_moves_between_providers(
         Reply(source.send.tool_calls(CALL, reasoning="Hm. ")),
         Reply(source.send.text("It is 3")),
     )
-    response = asyncio.run(answer(source.agent(server, tools=[add])))
+    response = await answer(source.agent(server, tools=[add]))
     server.reply(Reply(target.send.text("Still 3")))
     stored = json.loads(
         json.dumps([message.to_dict() for message in response.messages])
     )
-    moved = asyncio.run(
-        answer(target.agent(server, tools=[add]), "Sure?", history=stored)
-    )
+    moved = await answer(target.agent(server, tools=[add]), "Sure?", history=stored)
     assert moved.content == "Still 3"
     conversation = json.dumps(sent(server)[2])
     id = response.tool_calls[0].id
@@ -203,23 +201,21 @@ def test_a_conversation_moves_between_providers(
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_a_turn_that_was_cut_leaves_no_open_call(
+async def test_a_turn_that_was_cut_leaves_no_open_call(
     server: Loopback, wire: Wire, reason: str
 ) -> None:
     """Calls of a turn that did not end normally are not replayed: a call without a result would be refused."""
     server.reply(Reply(wire.send.tool_calls(CALL, text="Adding", finish=reason)))
-    response = asyncio.run(answer(wire.agent(server, tools=[add])))
+    response = await answer(wire.agent(server, tools=[add]))
     assert response.metadata["tool_calls"][0]["executed"] is False
     server.reply(Reply(wire.send.text("ok")))
-    asyncio.run(
-        answer(wire.agent(server, tools=[add]), "Go on", history=response.messages)
-    )
+    await answer(wire.agent(server, tools=[add]), "Go on", history=response.messages)
     assert "call_7" not in json.dumps(sent(server)[1]) and "Adding" in json.dumps(
         sent(server)[1]
     )
 
 
-def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) -> None:
+async def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) -> None:
     """Where an end is only assumed (strict_end=False), a call without whole arguments is neither run nor replayed."""
     name_only = {
         "index": 0,
@@ -230,8 +226,8 @@ def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) -> None:
     server.reply(
         Reply(chat_events({"content": "Well"}, {"tool_calls": [name_only]})[:-1])
     )
-    response = asyncio.run(
-        answer(WIRES[1].agent(server, model={"strict_end": False}, tools=[add]))
+    response = await answer(
+        WIRES[1].agent(server, model={"strict_end": False}, tools=[add])
     )
     assert response.finish_reason == "stop" and response.tool_calls[0].result is None
     assert [(message.role, message.tool_calls) for message in response.messages] == [
@@ -240,7 +236,7 @@ def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) -> None:
     ]
 
 
-def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> None:
+async def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> None:
     """After a stop while a tool runs, the conversation holds a result for every call and can go on."""
     server.reply(Reply(wire.send.tool_calls(CALL, ("call_8", "wait", "{}"))))
     started = asyncio.Event()
@@ -249,17 +245,14 @@ def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> None:
         started.set()
         await asyncio.sleep(60)
 
-    async def run() -> Response:
-        async with (
-            wire.agent(server, tools=[add, wait]) as agent,
-            agent.run_stream("Go") as stream,
-        ):
-            async for chunk in stream:
-                if chunk.tool_result:
-                    break
-        return stream.response
-
-    stopped = asyncio.run(run())
+    async with (
+        wire.agent(server, tools=[add, wait]) as agent,
+        agent.run_stream("Go") as stream,
+    ):
+        async for chunk in stream:
+            if chunk.tool_result:
+                break
+    stopped = stream.response
     assert stopped.finish_reason is None and [m.role for m in stopped.messages] == [
         "user",
         "assistant",
@@ -272,14 +265,13 @@ def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> None:
     )
     server.reply(Reply(wire.send.text("ok")))
     assert (
-        asyncio.run(
-            answer(wire.agent(server, tools=[add]), "Go on", history=stopped.messages)
-        ).content
-        == "ok"
-    )
+        await answer(wire.agent(server, tools=[add]), "Go on", history=stopped.messages)
+    ).content == "ok"
 
 
-def test_models_that_do_not_reason_are_not_asked_to_encrypt(server: Loopback) -> None:
+async def test_models_that_do_not_reason_are_not_asked_to_encrypt(
+    server: Loopback,
+) -> None:
     """`include` is left out for names known not to reason, and dropped when the provider refuses it."""
     refusal = {
         "error": {
@@ -302,7 +294,7 @@ def test_models_that_do_not_reason_are_not_asked_to_encrypt(server: Loopback) ->
                 max_retries=0,
             ),
         )
-        asyncio.run(answer(agent))
+        await answer(agent)
     assert ["include" in request.json for request in server.requests] == [
         False,
         True,
@@ -335,11 +327,11 @@ def test_a_response_is_not_a_history() -> None:
         )  # type: ignore[arg-type]
 
 
-def test_the_callers_history_is_left_alone(server: Loopback, wire: Wire) -> None:
+async def test_the_callers_history_is_left_alone(server: Loopback, wire: Wire) -> None:
     """A run does not change the list that it was given."""
     history = [Message("user", "Hi"), Message("assistant", "Hello")]
     server.reply(Reply(wire.send.text("ok")))
-    response = asyncio.run(answer(wire.agent(server), history=history))
+    response = await answer(wire.agent(server), history=history)
     assert len(history) == 2 and len(response.messages) == 4
 
 
@@ -421,10 +413,10 @@ BOOK = {"name": "book", "description": "Book a room.", "parameters": PARAMETERS}
     ],
     ids=["openai", "openai-chat"],
 )
-def test_a_rich_tool_reaches_the_model_whole(
+async def test_a_rich_tool_reaches_the_model_whole(
     server: Loopback, wire: Wire, expected: dict[str, Any]
 ) -> None:
     """Nested models, enums, literals, optionals, defaults and descriptions are all in the request's schema."""
     server.reply(Reply(wire.send.text("ok")))
-    asyncio.run(answer(wire.agent(server, tools=[book])))
+    await answer(wire.agent(server, tools=[book]))
     assert server.requests[0].json["tools"] == [expected]

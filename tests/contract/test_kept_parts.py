@@ -1,6 +1,5 @@
 """What a message is made of besides its text: shown, kept, and sent back to the server that made it."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -45,7 +44,7 @@ def chat_reply(
     return Reply(json.dumps(body), content_type="application/json")
 
 
-def converse(
+async def converse(
     server: Loopback,
     name: str,
     first: Reply,
@@ -55,17 +54,14 @@ def converse(
 ) -> Any:
     """Two runs, the second with the history of the first; returns the first response and the second request."""
     server.reply(first, second)
+    agent: Agent = named(name).agent(
+        server, stream=streaming, tools=[search], model=model
+    )
+    async with agent:
+        response = await agent.run("Go")
+        await agent.run("And?", history=response.messages)
 
-    async def run() -> Any:
-        agent: Agent = named(name).agent(
-            server, stream=streaming, tools=[search], model=model
-        )
-        async with agent:
-            response = await agent.run("Go")
-            await agent.run("And?", history=response.messages)
-            return response
-
-    return asyncio.run(run()), server.requests[-1].json
+    return response, server.requests[-1].json
 
 
 EMPTY_CALLS = [
@@ -80,19 +76,15 @@ EMPTY_CALLS = [
 @both_ways
 @pytest.mark.parametrize("name", ["openai-chat", "azure-chat", "groq"])
 @pytest.mark.parametrize("call", EMPTY_CALLS, ids=json.dumps)
-def test_an_empty_piece_opens_no_call(
+async def test_an_empty_piece_opens_no_call(
     server: Loopback, name: str, call: Any, streaming: bool
 ) -> None:
     """A piece of a call without id, name and arguments is none, and no tool runs."""
     server.reply(
         chat_reply({"content": "Hello.", "tool_calls": [call]}, streaming=streaming)
     )
-
-    async def run() -> Any:
-        async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
-            return await agent.run("Go")
-
-    response = asyncio.run(run())
+    async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
+        response = await agent.run("Go")
     assert (response.content, response.finish_reason, response.tool_calls) == (
         "Hello.",
         "stop",
@@ -145,7 +137,7 @@ SENT = {
 
 
 @pytest.mark.parametrize("who", SENT)
-def test_reasoning_in_a_content_list_is_shown_and_sent_back(
+async def test_reasoning_in_a_content_list_is_shown_and_sent_back(
     server: Loopback, who: str
 ) -> None:
     """Reasoning parts of a content list are reasoning, and go back in the form in which they came, pieces joined."""
@@ -153,7 +145,7 @@ def test_reasoning_in_a_content_list_is_shown_and_sent_back(
     first = chat_reply(
         *({"content": [piece]} for piece in pieces), {"content": "Hello."}
     )
-    response, asked = converse(
+    response, asked = await converse(
         server, "openai-chat", first, chat_reply({"content": "Bye."})
     )
     assert (response.content, response.messages[-1].reasoning) == (
@@ -166,12 +158,12 @@ def test_reasoning_in_a_content_list_is_shown_and_sent_back(
     ]
 
 
-def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
+async def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
     """Parts of a whole message are not joined; one without text is kept, and a string is text."""
     hidden = {"type": "redacted_thinking", "data": "xyz"}
     content = [PLAIN[0], PLAIN[1], hidden, "Hel", {"type": "text", "text": "lo."}]
     first = chat_reply({"content": content}, streaming=False)
-    response, asked = converse(
+    response, asked = await converse(
         server,
         "openai-chat",
         first,
@@ -190,12 +182,12 @@ def test_parts_of_a_plain_answer_stay_apart(server: Loopback) -> None:
     ]
 
 
-def test_text_between_reasoning_stays_there(server: Loopback) -> None:
+async def test_text_between_reasoning_stays_there(server: Loopback) -> None:
     """The parts of a content list go back in the order in which they came."""
     text = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo."}]
     pieces = [PLAIN[0], text[0], PLAIN[1], text[1]]
     first = chat_reply(*({"content": [piece]} for piece in pieces))
-    response, asked = converse(
+    response, asked = await converse(
         server, "openai-chat", first, chat_reply({"content": "Bye."})
     )
     assert (response.content, response.messages[-1].reasoning) == (
@@ -206,7 +198,7 @@ def test_text_between_reasoning_stays_there(server: Loopback) -> None:
 
 
 @both_ways
-def test_a_picture_in_a_content_list_goes_back(
+async def test_a_picture_in_a_content_list_goes_back(
     server: Loopback, streaming: bool
 ) -> None:
     """A part that is neither text nor reasoning is kept as it came."""
@@ -217,7 +209,7 @@ def test_a_picture_in_a_content_list_goes_back(
         {"type": "text", "text": "nice."},
     ]
     first = chat_reply({"content": content}, streaming=streaming)
-    response, asked = converse(
+    response, asked = await converse(
         server,
         "openai-chat",
         first,
@@ -229,12 +221,14 @@ def test_a_picture_in_a_content_list_goes_back(
 
 
 @both_ways
-def test_a_list_of_texts_goes_back_as_text(server: Loopback, streaming: bool) -> None:
+async def test_a_list_of_texts_goes_back_as_text(
+    server: Loopback, streaming: bool
+) -> None:
     """A content list that holds only text is sent as the text that it is."""
     first = chat_reply(
         {"content": ["Hel", {"type": "text", "text": "lo."}, 7]}, streaming=streaming
     )
-    response, asked = converse(
+    response, asked = await converse(
         server,
         "openai-chat",
         first,
@@ -251,14 +245,14 @@ def test_a_list_of_texts_goes_back_as_text(server: Loopback, streaming: bool) ->
     [{}, {"name": None, "arguments": None}, {"name": "", "arguments": ""}],
     ids=json.dumps,
 )
-def test_an_empty_function_call_is_none(
+async def test_an_empty_function_call_is_none(
     server: Loopback, name: str, call: Any, streaming: bool
 ) -> None:
     """The older field for a single call opens none where it holds nothing."""
     server.reply(
         chat_reply({"content": "Hello.", "function_call": call}, streaming=streaming)
     )
-    response = asyncio.run(run_once(server, name, streaming))
+    response = await run_once(server, name, streaming)
     assert (response.content, response.finish_reason, response.tool_calls) == (
         "Hello.",
         "stop",
@@ -273,13 +267,15 @@ async def run_once(server: Loopback, name: str, streaming: bool) -> Any:
 
 
 @both_ways
-def test_an_empty_call_of_gemini_is_none(server: Loopback, streaming: bool) -> None:
+async def test_an_empty_call_of_gemini_is_none(
+    server: Loopback, streaming: bool
+) -> None:
     """A call without a name, an id and arguments is none."""
     parts = [{"text": "Hello."}, {"functionCall": {}}]
     body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
     whole = Reply(json.dumps(body), content_type="application/json")
     server.reply(Reply(event(body)) if streaming else whole)
-    response = asyncio.run(run_once(server, "gemini", streaming))
+    response = await run_once(server, "gemini", streaming)
     assert (response.content, response.finish_reason, response.tool_calls) == (
         "Hello.",
         "stop",
@@ -288,7 +284,9 @@ def test_an_empty_call_of_gemini_is_none(server: Loopback, streaming: bool) -> N
 
 
 @both_ways
-def test_an_empty_call_of_ollama_is_none(server: Loopback, streaming: bool) -> None:
+async def test_an_empty_call_of_ollama_is_none(
+    server: Loopback, streaming: bool
+) -> None:
     """A call without a name and arguments is none."""
     message = {
         "role": "assistant",
@@ -297,7 +295,7 @@ def test_an_empty_call_of_ollama_is_none(server: Loopback, streaming: bool) -> N
     }
     body = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
     server.reply(Reply(json.dumps(body) + "\n", content_type="application/x-ndjson"))
-    response = asyncio.run(run_once(server, "ollama", streaming))
+    response = await run_once(server, "ollama", streaming)
     assert (response.content, response.finish_reason, response.tool_calls) == (
         "Hello.",
         "stop",
@@ -336,12 +334,12 @@ CONTAINER = {
 @pytest.mark.parametrize(
     ("model", "sent"), [({}, "container_1"), ({"extra": {"container": "mine"}}, "mine")]
 )
-def test_a_container_is_named_in_the_next_request(
+async def test_a_container_is_named_in_the_next_request(
     server: Loopback, model: dict[str, Any], sent: str
 ) -> None:
     """The container of a turn with provider-run code goes with the next request, unless the user names another."""
     answer = anthropic_reply(text_delta("Hello."), CONTAINER)
-    response, asked = converse(
+    response, asked = await converse(
         server, "anthropic", answer, anthropic_reply(text_delta("Bye.")), **model
     )
     assert asked["container"] == sent
@@ -349,7 +347,7 @@ def test_a_container_is_named_in_the_next_request(
     assert response.content == "Hello."
 
 
-def test_a_container_of_a_plain_answer(server: Loopback) -> None:
+async def test_a_container_of_a_plain_answer(server: Loopback) -> None:
     """A plain answer names its container beside its content."""
     body = {
         "content": [{"type": "text", "text": "Hi"}],
@@ -357,14 +355,14 @@ def test_a_container_of_a_plain_answer(server: Loopback) -> None:
         "container": {"id": "container_1"},
     }
     answer = Reply(json.dumps(body), content_type="application/json")
-    _, asked = converse(server, "anthropic", answer, answer, streaming=False)
+    _, asked = await converse(server, "anthropic", answer, answer, streaming=False)
     assert asked["container"] == "container_1"
 
 
 @pytest.mark.parametrize(
     "stop", [(), ({"type": "content_block_stop", "index": 0},)], ids=["no stop", "stop"]
 )
-def test_blocks_without_their_start(
+async def test_blocks_without_their_start(
     server: Loopback, stop: tuple[dict[str, Any], ...]
 ) -> None:
     """Compatible servers leave out the events that announce a block: its pieces say what it is."""
@@ -374,13 +372,13 @@ def test_blocks_without_their_start(
         "delta": {"type": "thinking_delta", "thinking": "Hm."},
     }
     answer = anthropic_reply(text_delta("Hel"), text_delta("lo."), *stop, thought)
-    response, _ = converse(
+    response, _ = await converse(
         server, "anthropic", answer, anthropic_reply(text_delta("Bye."))
     )
     assert (response.content, response.messages[-1].reasoning) == ("Hello.", "Hm.")
 
 
-def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
+async def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
     """Arguments of a call that was never named are the server's fault, which is told."""
     piece = {
         "type": "content_block_delta",
@@ -388,11 +386,11 @@ def test_arguments_without_the_start_of_their_call(server: Loopback) -> None:
         "delta": {"type": "input_json_delta", "partial_json": "{}"},
     }
     with pytest.raises(ModelError, match="without the start of its block"):
-        converse(server, "anthropic", anthropic_reply(piece), anthropic_reply())
+        await converse(server, "anthropic", anthropic_reply(piece), anthropic_reply())
     assert RAN == []
 
 
-def test_blocks_that_share_an_index(server: Loopback) -> None:
+async def test_blocks_that_share_an_index(server: Loopback) -> None:
     """Blocks that all have index 0, and no start, are all kept, and go back in their order."""
     thought = {
         "type": "content_block_delta",
@@ -403,7 +401,7 @@ def test_blocks_that_share_an_index(server: Loopback) -> None:
     answer = anthropic_reply(
         thought, text_delta("One."), stop, text_delta("Two."), stop
     )
-    response, asked = converse(
+    response, asked = await converse(
         server, "anthropic", answer, anthropic_reply(text_delta("Bye."))
     )
     assert (response.content, response.messages[-1].reasoning) == ("One.Two.", "Hm.")
@@ -416,7 +414,7 @@ def test_blocks_that_share_an_index(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "not stopped"])
-def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
+async def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
     """Calls that all have index 0 are all run, and go back in their order, also where no block is stopped."""
     RAN.clear()
     events: list[dict[str, Any]] = []
@@ -433,7 +431,7 @@ def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
         events += [{"type": "content_block_stop", "index": 0}] * stops
     end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}
     server.reply(anthropic_reply(*events, end), anthropic_reply(text_delta("Bye.")))
-    asyncio.run(run_once(server, "anthropic", True))
+    await run_once(server, "anthropic", True)
     assert sorted(RAN) == ["a", "b"]
     sent = server.requests[-1].json["messages"][1]["content"]
     assert [(block["id"], block["input"]) for block in sent] == [
@@ -442,24 +440,21 @@ def test_calls_that_share_an_index(server: Loopback, stops: bool) -> None:
     ]
 
 
-def test_a_container_is_not_named_to_another_server(server: Loopback) -> None:
+async def test_a_container_is_not_named_to_another_server(server: Loopback) -> None:
     """A container belongs to the server that made it."""
     with Loopback() as other:
         server.reply(anthropic_reply(text_delta("Hello."), CONTAINER))
         other.reply(anthropic_reply(text_delta("Bye.")))
 
-        async def run() -> None:
-            async with named("anthropic").agent(server, stream=True) as agent:
-                response = await agent.run("Go")
-            async with named("anthropic").agent(other, stream=True) as agent:
-                await agent.run("And?", history=response.messages)
-
-        asyncio.run(run())
+        async with named("anthropic").agent(server, stream=True) as agent:
+            response = await agent.run("Go")
+        async with named("anthropic").agent(other, stream=True) as agent:
+            await agent.run("And?", history=response.messages)
         assert "container" not in other.requests[0].json
 
 
 @both_ways
-def test_a_turn_that_is_continued_names_its_container(
+async def test_a_turn_that_is_continued_names_its_container(
     server: Loopback, streaming: bool
 ) -> None:
     """The request that continues a paused turn names the container of that turn."""
@@ -477,6 +472,6 @@ def test_a_turn_that_is_continued_names_its_container(
         server.reply(
             *(Reply(body, content_type="application/json") for body in (whole, last))
         )
-    response = asyncio.run(run_once(server, "anthropic", streaming))
+    response = await run_once(server, "anthropic", streaming)
     assert response.content == "Hello."
     assert server.requests[1].json["container"] == "container_1"

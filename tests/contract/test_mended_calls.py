@@ -63,7 +63,7 @@ def check_pairs(wire: Wire, body: Any, calls: int) -> None:
 @STREAMED
 @EACH_WITH_OWN_CALLS
 @pytest.mark.parametrize("ids", IDS, ids=lambda ids: ascii([id[:10] for id in ids]))
-def test_a_new_id_that_another_call_came_with(
+async def test_a_new_id_that_another_call_came_with(
     server: Loopback, wire: Wire, stream: bool, ids: tuple[str, ...]
 ) -> None:
     """Each call goes back with the result of its own arguments, also where the new id of one is another's first id."""
@@ -71,17 +71,17 @@ def test_a_new_id_that_another_call_came_with(
     server.reply(
         *[calling(wire, stream, *calls, reasoning="Hm.")] * 2, saying(wire, stream)
     )
-    response = run(wire.agent(server, tools=[weather, search], stream=stream))
+    response = await run(wire.agent(server, tools=[weather, search], stream=stream))
     for turn, request in enumerate(server.requests[1:], 1):
         check_pairs(wire, request.json, turn * len(ids))
     check_pairs(
         wire,
-        moved(server, wire, [message.to_dict() for message in response.messages]),
+        await moved(server, wire, [message.to_dict() for message in response.messages]),
         2 * len(ids),
     )
 
 
-def test_results_without_a_name_and_an_id_are_read_as_they_were_written(
+async def test_results_without_a_name_and_an_id_are_read_as_they_were_written(
     server: Loopback, wire: Wire
 ) -> None:
     """An empty name and no name are the same, so that a history that was stored gives the same request."""
@@ -94,14 +94,21 @@ def test_results_without_a_name_and_an_id_are_read_as_they_were_written(
         Message("tool", "second", tool_call_id="", name=""),
     ]
     stored = [json.loads(json.dumps(message.to_dict())) for message in history]
-    sent, read_again = moved(server, wire, history), moved(server, wire, stored)
+    sent, read_again = (
+        await moved(server, wire, history),
+        await moved(server, wire, stored),
+    )
     assert sent == read_again
     assert [text for _, text in read(wire, sent).results] == ["first", "second"]
 
 
-def test_a_text_of_the_assistant_says_that_it_is_a_message(server: Loopback) -> None:
+async def test_a_text_of_the_assistant_says_that_it_is_a_message(
+    server: Loopback,
+) -> None:
     """Servers of the Responses API that are not OpenAI's tell items apart by their type alone."""
-    body = moved(server, OPENAI, [Message("user", "Hi"), Message("assistant", "Hello")])
+    body = await moved(
+        server, OPENAI, [Message("user", "Hi"), Message("assistant", "Hello")]
+    )
     assert body["input"][1] == {
         "type": "message",
         "role": "assistant",

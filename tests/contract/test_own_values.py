@@ -1,6 +1,5 @@
 """Values are handed out as copies: changing one changes neither the run, nor its history, nor what comes later."""
 
-import asyncio
 import copy
 import json
 import pickle
@@ -93,7 +92,7 @@ def comparable(response: Response) -> Any:
     return told, calls, metadata
 
 
-def run_it(
+async def run_it(
     server: Loopback, wire: Wire, streamed: bool, spoiling: bool
 ) -> tuple[Any, list[Any]]:
     """The response, and what the server was asked, of a run whose reader changes all that it is given."""
@@ -113,15 +112,17 @@ def run_it(
 
     begun = len(server.requests)
     script(server, wire, streamed)
-    response = asyncio.run(ask())
+    response = await ask()
     return comparable(response), [request.json for request in server.requests[begun:]]
 
 
-def test_what_a_reader_changes_changes_nothing(server: Loopback, wire: Wire) -> None:
+async def test_what_a_reader_changes_changes_nothing(
+    server: Loopback, wire: Wire
+) -> None:
     """A reader that spoils each chunk and each response gets and asks what one gets and asks that does not."""
     CALLED.clear()
-    left_alone = run_it(server, wire, True, False)
-    spoilt = run_it(server, wire, True, True)
+    left_alone = await run_it(server, wire, True, False)
+    spoilt = await run_it(server, wire, True, True)
     assert spoilt == left_alone
     assert "spoilt" not in json.dumps(spoilt[1])
     expected = json.loads(ARGUMENTS)
@@ -129,41 +130,38 @@ def test_what_a_reader_changes_changes_nothing(server: Loopback, wire: Wire) -> 
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "plain"])
-def test_a_tool_that_changes_its_arguments_changes_no_history(
+async def test_a_tool_that_changes_its_arguments_changes_no_history(
     server: Loopback, wire: Wire, streamed: bool
 ) -> None:
     """The conversation keeps what the model asked for, whatever a tool does with it."""
-    (told, calls, metadata), requests = run_it(server, wire, streamed, False)
+    (told, calls, metadata), requests = await run_it(server, wire, streamed, False)
     assert "spoilt" not in json.dumps([told, calls, metadata, requests])
 
 
-def test_a_history_is_copied_when_a_run_begins(server: Loopback, wire: Wire) -> None:
+async def test_a_history_is_copied_when_a_run_begins(
+    server: Loopback, wire: Wire
+) -> None:
     """What becomes of a history after a run began, or of the messages that a run gave, does not reach the other."""
     script(server, wire, True)
     server.reply(Reply(wire.send.text("Hi"), content_type=wire.mime))
-
-    async def ask() -> tuple[Response, Response]:
-        async with wire.agent(server, tools=[weather], stream=True) as agent:
-            first = await agent.run("Weather?")
-            stream = agent.run_stream("And now?", history=first.messages)
-            before = json.dumps([message.to_dict() for message in first.messages])
-            spoil(first.messages)
-            async for _ in stream:
-                pass
-            after = json.dumps(
-                [
-                    message.to_dict()
-                    for message in stream.response.messages[: len(first.messages) - 1]
-                ]
-            )
-            assert after == before
-            return first, stream.response
-
-    asyncio.run(ask())
+    async with wire.agent(server, tools=[weather], stream=True) as agent:
+        first = await agent.run("Weather?")
+        stream = agent.run_stream("And now?", history=first.messages)
+        before = json.dumps([message.to_dict() for message in first.messages])
+        spoil(first.messages)
+        async for _ in stream:
+            pass
+        after = json.dumps(
+            [
+                message.to_dict()
+                for message in stream.response.messages[: len(first.messages) - 1]
+            ]
+        )
+        assert after == before
     assert "spoilt" not in json.dumps(server.requests[-1].json)
 
 
-def test_a_history_of_dicts_is_copied_too(server: Loopback, wire: Wire) -> None:
+async def test_a_history_of_dicts_is_copied_too(server: Loopback, wire: Wire) -> None:
     """Messages that come as dicts stay the caller's as well."""
     server.reply(Reply(wire.send.text("Hi"), content_type=wire.mime))
     call = {"id": "c1", "name": "weather", "arguments": {"place": {"city": "Oslo"}}}
@@ -173,21 +171,21 @@ def test_a_history_of_dicts_is_copied_too(server: Loopback, wire: Wire) -> None:
         {"role": "tool", "content": "sunny", "tool_call_id": "c1", "name": "weather"},
     ]
     before = copy.deepcopy(history)
+    async with wire.agent(server, stream=True) as agent:
+        response = await agent.run("Hi", history=history)
 
-    async def ask() -> Response:
-        async with wire.agent(server, stream=True) as agent:
-            return await agent.run("Hi", history=history)
-
-    spoil(asyncio.run(ask()))
+    spoil(response)
     assert history == before
 
 
-def test_items_are_no_constants_of_a_decoder(server: Loopback, wire: Wire) -> None:
+async def test_items_are_no_constants_of_a_decoder(
+    server: Loopback, wire: Wire
+) -> None:
     """What one response's items are changed to shows in no later answer."""
     seen = []
     for _ in range(2):
         server.reply(Reply(wire.send.reasoning("Hm.", "Yes."), content_type=wire.mime))
-        response = asyncio.run(wire.agent(server, stream=True).run("Hi"))
+        response = await wire.agent(server, stream=True).run("Hi")
         seen.append(json.dumps(response.messages[-1].to_dict()))
         spoil(response)
     assert seen[0] == seen[1]

@@ -1,6 +1,5 @@
 """Calls that the provider leaves to its client: a run ends with them, and a later one goes on with their answers."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -174,7 +173,7 @@ def text_of(text: str, *, streamed: bool) -> Reply:
     )
 
 
-def go(
+async def go(
     wire: Wire,
     server: Loopback,
     message: str | None,
@@ -184,15 +183,12 @@ def go(
 ) -> tuple[list[StreamChunk], Response]:
     """The chunks, of a streamed run, and the response."""
 
-    async def run() -> tuple[list[StreamChunk], Response]:
-        async with wire.agent(server, tools=[weather]) as agent:
-            if not streamed:
-                return [], await agent.run(message, **options)
-            stream = agent.run_stream(message, **options)
-            return [chunk async for chunk in stream], stream.response
-
     server.reply(*replies)
-    return asyncio.run(run())
+    async with wire.agent(server, tools=[weather]) as agent:
+        if not streamed:
+            return [], await agent.run(message, **options)
+        stream = agent.run_stream(message, **options)
+        return [chunk async for chunk in stream], stream.response
 
 
 def saved(response: Response) -> list[Json]:
@@ -207,12 +203,12 @@ def id_of(item: Json) -> str:
 
 
 @pytest.mark.parametrize("item", ALL, ids=lambda item: item["type"])
-def test_a_run_ends_with_a_call_that_waits(
+async def test_a_run_ends_with_a_call_that_waits(
     responses: Wire, server: Loopback, item: Json, streamed: bool
 ) -> None:
     """The last chunk says what waits; there is no empty answer, and nothing is asked again."""
     reply = answer_of(item, streamed=streamed)
-    chunks, response = go(responses, server, "Go", reply, streamed=streamed)
+    chunks, response = await go(responses, server, "Go", reply, streamed=streamed)
     expected = {
         "id": id_of(item),
         "name": item.get("name", item["type"]),
@@ -237,16 +233,16 @@ def test_a_run_ends_with_a_call_that_waits(
 
 
 @pytest.mark.parametrize("item", WITH_RESULTS, ids=lambda item: item["type"])
-def test_a_result_goes_back_as_the_output_item_of_its_call(
+async def test_a_result_goes_back_as_the_output_item_of_its_call(
     responses: Wire, server: Loopback, item: Json, streamed: bool
 ) -> None:
     """A string or a JSON value becomes what the API expects, also in another process and without a message."""
-    _, response = go(
+    _, response = await go(
         responses, server, "Go", answer_of(item, streamed=streamed), streamed=streamed
     )
     value, output = OUTPUTS[item["type"]]
     reply = text_of("Done.", streamed=streamed)
-    _, end = go(
+    _, end = await go(
         responses,
         server,
         None,
@@ -263,7 +259,7 @@ def test_a_result_goes_back_as_the_output_item_of_its_call(
 
 
 @pytest.mark.parametrize("item", ALL, ids=lambda item: item["type"])
-def test_an_output_item_of_the_callers_own_goes_back_as_it_is(
+async def test_an_output_item_of_the_callers_own_goes_back_as_it_is(
     responses: Wire, server: Loopback, item: Json
 ) -> None:
     """Who knows the API better than cogent writes the item."""
@@ -279,9 +275,9 @@ def test_an_output_item_of_the_callers_own_goes_back_as_it_is(
             "approve": True,
             "id": "mcpa_1",
         }
-    _, response = go(responses, server, "Go", answer_of(item, streamed=True))
+    _, response = await go(responses, server, "Go", answer_of(item, streamed=True))
     reply = text_of("Done.", streamed=True)
-    _, end = go(
+    _, end = await go(
         responses,
         server,
         "And?",
@@ -294,7 +290,9 @@ def test_an_output_item_of_the_callers_own_goes_back_as_it_is(
         own,
         {"role": "user", "content": "And?"},
     ]
-    go(responses, server, "More", text_of("Yes.", streamed=True), history=end.messages)
+    await go(
+        responses, server, "More", text_of("Yes.", streamed=True), history=end.messages
+    )
     assert server.requests[2].json["input"][1:3] == [item, own]
 
 
@@ -306,13 +304,13 @@ def test_an_output_item_of_the_callers_own_goes_back_as_it_is(
         ("too risky", {"approve": False, "reason": "too risky"}),
     ],
 )
-def test_an_approval_goes_back_as_the_answer_to_its_request(
+async def test_an_approval_goes_back_as_the_answer_to_its_request(
     responses: Wire, server: Loopback, approval: bool | str, expected: Json
 ) -> None:
     """Yes, no, or no with a reason."""
-    _, response = go(responses, server, "Go", answer_of(REQUEST, streamed=True))
+    _, response = await go(responses, server, "Go", answer_of(REQUEST, streamed=True))
     reply = text_of("Done.", streamed=True)
-    go(
+    await go(
         responses,
         server,
         None,
@@ -344,11 +342,13 @@ def test_an_approval_goes_back_as_the_answer_to_its_request(
     ],
     ids=lambda value: value["type"],
 )
-def test_a_call_may_be_turned_down(server: Loopback, item: Json, output: Json) -> None:
+async def test_a_call_may_be_turned_down(
+    server: Loopback, item: Json, output: Json
+) -> None:
     """A reason instead of a result tells the model that nothing ran."""
-    _, response = go(RESPONSES[0], server, "Go", answer_of(item, streamed=True))
+    _, response = await go(RESPONSES[0], server, "Go", answer_of(item, streamed=True))
     reply = text_of("Done.", streamed=True)
-    go(
+    await go(
         RESPONSES[0],
         server,
         None,
@@ -368,12 +368,12 @@ FUNCTION = {
 }
 
 
-def test_functions_of_the_same_turn_are_run(
+async def test_functions_of_the_same_turn_are_run(
     responses: Wire, server: Loopback, streamed: bool
 ) -> None:
     """What can be run is run before the run ends, and is not run again when it goes on."""
     items = [CUSTOM, FUNCTION, {**REQUEST}]
-    _, response = go(
+    _, response = await go(
         responses, server, "Go", answer_of(*items, streamed=streamed), streamed=streamed
     )
     assert [call.id for call in response.pending] == ["call_1", "mcpr_1"]
@@ -386,7 +386,7 @@ def test_functions_of_the_same_turn_are_run(
     }
     reply = text_of("Done.", streamed=streamed)
     answers = {"results": {"call_1": 1}, "approvals": {"mcpr_1": True}}
-    go(
+    await go(
         responses,
         server,
         None,
@@ -433,7 +433,7 @@ def test_functions_of_the_same_turn_are_run(
         ({**SEARCH, "execution": "server"}, None),
     ],
 )
-def test_what_the_provider_has_answered_itself_does_not_wait(
+async def test_what_the_provider_has_answered_itself_does_not_wait(
     responses: Wire, server: Loopback, item: Json, output: Json | None, streamed: bool
 ) -> None:
     """A call whose output is in the same response goes back with that, and nobody is asked."""
@@ -444,7 +444,7 @@ def test_what_the_provider_has_answered_itself_does_not_wait(
         "content": [{"type": "output_text", "text": "Hi"}],
     }
     items = [item, *([output] if output else []), message]
-    _, response = go(
+    _, response = await go(
         responses, server, "Go", answer_of(*items, streamed=streamed), streamed=streamed
     )
     assert (response.content, response.finish_reason, response.pending) == (
@@ -453,7 +453,7 @@ def test_what_the_provider_has_answered_itself_does_not_wait(
         [],
     )
     assert "pending" not in response.metadata
-    go(
+    await go(
         responses,
         server,
         "And?",
@@ -463,7 +463,7 @@ def test_what_the_provider_has_answered_itself_does_not_wait(
     assert server.requests[1].json["input"][1:-1] == items
 
 
-def test_a_turn_that_was_cut_off_has_no_pending_calls(
+async def test_a_turn_that_was_cut_off_has_no_pending_calls(
     responses: Wire, server: Loopback, streamed: bool
 ) -> None:
     """Nothing is asked of the caller by an answer that reached its limit, and nothing of it goes back."""
@@ -473,9 +473,9 @@ def test_a_turn_that_was_cut_off_has_no_pending_calls(
         status="incomplete",
         incomplete_details={"reason": "max_output_tokens"},
     )
-    _, response = go(responses, server, "Go", reply, streamed=streamed)
+    _, response = await go(responses, server, "Go", reply, streamed=streamed)
     assert (response.finish_reason, response.pending) == ("length", [])
-    go(
+    await go(
         responses,
         server,
         "And?",
@@ -488,7 +488,7 @@ def test_a_turn_that_was_cut_off_has_no_pending_calls(
     ]
 
 
-def test_the_input_of_a_custom_tool_may_come_in_pieces(
+async def test_the_input_of_a_custom_tool_may_come_in_pieces(
     responses: Wire, server: Loopback
 ) -> None:
     """The pieces count where the end event leaves them out."""
@@ -510,14 +510,16 @@ def test_the_input_of_a_custom_tool_may_come_in_pieces(
             "response": {"status": "completed", "output": []},
         },
     ]
-    _, response = go(
+    _, response = await go(
         responses, server, "Go", Reply([event(data, data["type"]) for data in events])
     )
     assert [call.arguments for call in response.pending] == ["select 1"]
     assert response.messages[-1].items == [CUSTOM]
 
 
-def test_a_model_that_does_not_reason_gets_its_items_too(server: Loopback) -> None:
+async def test_a_model_that_does_not_reason_gets_its_items_too(
+    server: Loopback,
+) -> None:
     """A call of its own type has no other form than its item."""
     wire = RESPONSES[0]
     agent = Agent(
@@ -526,14 +528,14 @@ def test_a_model_that_does_not_reason_gets_its_items_too(server: Loopback) -> No
             "openai:gpt-4.1", base_url=f"{server.url}/v1", api_key="key", max_retries=0
         ),
     )
-    _, response = go(wire, server, "Go", answer_of(CUSTOM, streamed=True))
+    _, response = await go(wire, server, "Go", answer_of(CUSTOM, streamed=True))
     server.reply(text_of("Done.", streamed=False))
-    asyncio.run(agent.run(history=response.messages, results={"call_1": "1"}))
+    await agent.run(history=response.messages, results={"call_1": "1"})
     output = {"type": "custom_tool_call_output", "call_id": "call_1", "output": "1"}
     assert server.requests[1].json["input"][1:] == [CUSTOM, output]
 
 
-def test_another_provider_gets_call_and_result_in_its_own_form(
+async def test_another_provider_gets_call_and_result_in_its_own_form(
     wire: Wire, server: Loopback
 ) -> None:
     """A conversation may go on elsewhere once its calls are answered."""
@@ -541,7 +543,7 @@ def test_another_provider_gets_call_and_result_in_its_own_form(
         pytest.skip("these send the items themselves")
     call = ToolCall("call_1", "run_sql", "select 1", type="custom_tool_call")
     asked = Message("assistant", tool_calls=[call], provider="openai", items=[CUSTOM])
-    _, response = go(
+    _, response = await go(
         wire,
         server,
         None,
@@ -615,14 +617,14 @@ def test_an_answer_that_cannot_be_used_is_named(
         assert word in str(caught.value)
 
 
-def test_a_computer_is_answered_with_a_screenshot(server: Loopback) -> None:
+async def test_a_computer_is_answered_with_a_screenshot(server: Loopback) -> None:
     """Text is no screenshot, which is said before any request."""
     answers = {
         "results": {"call_1": 1, "cu_1": "clicked"},
         "approvals": {"mcpr_1": False},
     }
     with pytest.raises(ConfigurationError, match="screenshot"):
-        go(RESPONSES[0], server, None, history=HISTORY, **answers)
+        await go(RESPONSES[0], server, None, history=HISTORY, **answers)
     assert server.requests == []
 
 
@@ -635,7 +637,7 @@ def test_a_message_is_needed_where_nothing_is_to_be_answered(history: Any) -> No
         Agent("a", Model("openai:gpt-test", api_key="key")).run_stream(history=history)
 
 
-def test_a_function_that_was_never_answered_takes_a_result(
+async def test_a_function_that_was_never_answered_takes_a_result(
     wire: Wire, server: Loopback
 ) -> None:
     """Results are for functions too, on every provider."""
@@ -644,7 +646,7 @@ def test_a_function_that_was_never_answered_takes_a_result(
     )
     reply = Reply(wire.send.text("Done."), content_type=wire.mime)
     history = [Message("user", "Go"), asked]
-    _, response = go(
+    _, response = await go(
         wire, server, None, reply, history=history, results={"call_1": {"sky": "grey"}}
     )
     assert response.messages[2] == Message(

@@ -1,7 +1,5 @@
 """A plain request says that it wants no stream, and a server that streams all the same is read and paid once."""
 
-import asyncio
-
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
@@ -15,15 +13,12 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def ask(wire: Wire, server: Loopback, *replies: Reply) -> Response:
+async def ask(wire: Wire, server: Loopback, *replies: Reply) -> Response:
     """The response of a plain run that gets these replies, and may ask three times."""
 
-    async def run() -> Response:
-        async with wire.agent(server, model={"max_retries": 2}, tools=[add]) as agent:
-            return await agent.run("Go")
-
     server.reply(*replies)
-    return asyncio.run(run())
+    async with wire.agent(server, model={"max_retries": 2}, tools=[add]) as agent:
+        return await agent.run("Go")
 
 
 def plain(wire: Wire, text: str) -> Reply:
@@ -31,9 +26,9 @@ def plain(wire: Wire, text: str) -> Reply:
     return Reply(wire.send.plain_text(text), content_type="application/json")
 
 
-def test_a_plain_request_asks_for_no_stream(wire: Wire, server: Loopback) -> None:
+async def test_a_plain_request_asks_for_no_stream(wire: Wire, server: Loopback) -> None:
     """Some servers stream unless they are told not to. Gemini's requests say it by their path."""
-    ask(wire, server, plain(wire, "Hello"))
+    await ask(wire, server, plain(wire, "Hello"))
     (request,) = server.requests
     if wire.provider == "gemini":
         assert request.path.partition("?")[0].endswith(":generateContent")
@@ -44,7 +39,7 @@ def test_a_plain_request_asks_for_no_stream(wire: Wire, server: Loopback) -> Non
 @pytest.mark.parametrize(
     "mime", ["text/event-stream", "application/json", "text/plain"]
 )
-def test_a_stream_that_nobody_asked_for_is_the_answer(
+async def test_a_stream_that_nobody_asked_for_is_the_answer(
     wire: Wire, server: Loopback, mime: str
 ) -> None:
     """The events are read like those of a stream that was asked for, with one request for each turn."""
@@ -54,7 +49,7 @@ def test_a_stream_that_nobody_asked_for_is_the_answer(
         wire.send.tool_calls(("call_1", "add", '{"a": 1, "b": 2}')),
         wire.send.text("It ", "is 3."),
     ]
-    response = ask(
+    response = await ask(
         wire,
         server,
         *[Reply(b"".join(stream), content_type=mime) for stream in streams],

@@ -1,6 +1,5 @@
 """Proxies of the environment hold for other machines, and never stand between a process and its own."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +33,7 @@ def reply(wire: Wire, streaming: bool) -> Reply:
     return Reply(wire.send.plain_text("Done"), content_type="application/json")
 
 
-def answer(wire: Wire, address: str, streaming: bool) -> str:
+async def answer(wire: Wire, address: str, streaming: bool) -> str:
     """What an agent of this provider answers that asks this address."""
     settings = {
         "base_url": address + wire.suffix,
@@ -42,19 +41,15 @@ def answer(wire: Wire, address: str, streaming: bool) -> str:
         "max_retries": 0,
         **wire.settings,
     }
-
-    async def main() -> str:
-        async with Agent(
-            "a", Model(f"{wire.provider}:gpt-test", **settings), stream=streaming
-        ) as agent:
-            return (await agent.run("Go")).content
-
-    return asyncio.run(main())
+    async with Agent(
+        "a", Model(f"{wire.provider}:gpt-test", **settings), stream=streaming
+    ) as agent:
+        return (await agent.run("Go")).content
 
 
 @both_ways
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
-def test_no_proxy_is_asked_for_a_server_of_this_machine(
+async def test_no_proxy_is_asked_for_a_server_of_this_machine(
     server: Loopback, proxy: Loopback, wire: Wire, streaming: bool, host: str
 ) -> None:
     """A request to a loopback address goes straight there, whatever the environment says."""
@@ -64,33 +59,33 @@ def test_no_proxy_is_asked_for_a_server_of_this_machine(
         host == "127.0.0.2"
     ):  # nobody listens there, which is what the error says, unless the proxy was asked
         with pytest.raises(Exception, match="cannot reach the server"):
-            answer(wire, address, streaming)
+            await answer(wire, address, streaming)
     else:
-        assert answer(wire, address, streaming) == "Done"
+        assert await answer(wire, address, streaming) == "Done"
     assert proxy.requests == []
 
 
 @both_ways
-def test_a_proxy_is_asked_for_other_hosts(
+async def test_a_proxy_is_asked_for_other_hosts(
     proxy: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A request to another host goes through the proxy of the environment, as ever."""
     proxy.reply(reply(wire, streaming))
-    assert answer(wire, "http://models.example", streaming) == "Done"
+    assert await answer(wire, "http://models.example", streaming) == "Done"
     assert [
         request.path.startswith("http://models.example") for request in proxy.requests
     ] == [True]
 
 
 @both_ways
-def test_hosts_without_a_proxy_are_still_the_users_choice(
+async def test_hosts_without_a_proxy_are_still_the_users_choice(
     monkeypatch: pytest.MonkeyPatch, proxy: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """NO_PROXY of the environment holds too."""
     monkeypatch.setenv("NO_PROXY", "models.invalid")
     monkeypatch.setenv("no_proxy", "models.invalid")
     with pytest.raises(Exception, match="cannot reach the server"):
-        answer(wire, "http://models.invalid", streaming)
+        await answer(wire, "http://models.invalid", streaming)
     assert proxy.requests == []
 
 
@@ -106,7 +101,7 @@ VARIABLES = {
 }
 
 
-def test_an_address_of_this_machine_in_the_environment(
+async def test_an_address_of_this_machine_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, proxy: Loopback, wire: Wire
 ) -> None:
     """Any address of 127.0.0.0/8 is this machine's, also where the environment gives it."""
@@ -118,15 +113,15 @@ def test_an_address_of_this_machine_in_the_environment(
         Model(f"{wire.provider}:gpt-test", api_key="key", max_retries=0, **settings),
     )
     with pytest.raises(Exception, match="cannot reach the server"):
-        asyncio.run(agent.run("Go"))
+        await agent.run("Go")
     assert proxy.requests == []
 
 
 @both_ways
-def test_the_model_inside_the_process_is_asked_without_a_proxy(
+async def test_the_model_inside_the_process_is_asked_without_a_proxy(
     proxy: Loopback, streaming: bool
 ) -> None:
     """The prompt of `local` stays in the process."""
     agent = Agent("a", Model("local", max_tokens=2, max_retries=0), stream=streaming)
-    assert asyncio.run(agent.run("Hi")).finish_reason in ("stop", "length")
+    assert (await agent.run("Hi")).finish_reason in ("stop", "length")
     assert proxy.requests == []

@@ -142,34 +142,30 @@ WAYS = [
 
 
 @pytest.mark.parametrize("leave", WAYS, ids=lambda leave: leave.__name__)
-def test_leaving_a_loop_stops_a_stream_with_a_name(
+async def test_leaving_a_loop_stops_a_stream_with_a_name(
     server: Loopback,
     wire: Wire,
     held: AgentStream,
     leave: Callable[[AgentStream], Awaitable[Any]],
 ) -> None:
     """Although the stream is still held the server sees it, a second loop just ends, and the response has what came."""
-
-    async def main() -> None:
-        gc.disable()
-        try:
-            await leave(held)
-            assert await left(server)
-        finally:
-            gc.enable()
-        assert await contents(held) == []
-        assert await contents(held) == []
-        assert await anext(held, None) is None
-        assert (
-            held.response.content.startswith("Hello")
-            and held.response.finish_reason is None
-        )
-
-    asyncio.run(main())
+    gc.disable()
+    try:
+        await leave(held)
+        assert await left(server)
+    finally:
+        gc.enable()
+    assert await contents(held) == []
+    assert await contents(held) == []
+    assert await anext(held, None) is None
+    assert (
+        held.response.content.startswith("Hello")
+        and held.response.finish_reason is None
+    )
     sys.last_value = None
 
 
-def test_leaving_a_loop_cancels_its_tools(server: Loopback, wire: Wire) -> None:
+async def test_leaving_a_loop_cancels_its_tools(server: Loopback, wire: Wire) -> None:
     """A tool that still runs when the loop is left is cancelled, also where the stream has a name."""
     ended = asyncio.Event()
 
@@ -193,33 +189,27 @@ def test_leaving_a_loop_cancels_its_tools(server: Loopback, wire: Wire) -> None:
             content_type=wire.mime,
         )
     )
-
-    async def main() -> None:
-        stream = wire.agent(server, tools=[hang, quick]).run_stream("Go")
-        async for chunk in stream:
-            if chunk.tool_result:
-                break
-        await asyncio.wait_for(ended.wait(), PATIENCE)
-        assert [
-            call["executed"] for call in stream.response.metadata["tool_calls"]
-        ] == [False, True]
-
-    asyncio.run(main())
+    stream = wire.agent(server, tools=[hang, quick]).run_stream("Go")
+    async for chunk in stream:
+        if chunk.tool_result:
+            break
+    await asyncio.wait_for(ended.wait(), PATIENCE)
+    assert [call["executed"] for call in stream.response.metadata["tool_calls"]] == [
+        False,
+        True,
+    ]
 
 
-def test_one_by_one_does_not_stop(server: Loopback, wire: Wire) -> None:
+async def test_one_by_one_does_not_stop(server: Loopback, wire: Wire) -> None:
     """`anext(stream)` leaves the run open in between, also from many tasks one after the other, until it has ended."""
     stream = whole(server, wire, "a", "b", "c")
+    seen = []
+    with contextlib.suppress(StopAsyncIteration):
+        while True:
+            seen.append((await asyncio.create_task(aiter_next(stream))).content)
+            gc.collect()
 
-    async def main() -> list[str]:
-        seen = []
-        with contextlib.suppress(StopAsyncIteration):
-            while True:
-                seen.append((await asyncio.create_task(aiter_next(stream))).content)
-                gc.collect()
-        return seen
-
-    assert asyncio.run(main()) == ["a", "b", "c", ""]
+    assert seen == ["a", "b", "c", ""]
     assert stream.response.content == "abc"
 
 
@@ -232,47 +222,49 @@ async def aiter_next(stream: AgentStream) -> StreamChunk:
         await asyncio.sleep(0)
 
 
-def test_a_loop_goes_on_after_chunks_that_were_read_by_hand(
+async def test_a_loop_goes_on_after_chunks_that_were_read_by_hand(
     server: Loopback, one: Wire
 ) -> None:
     """The first chunk by `anext`, the others in a loop."""
     stream = whole(server, one, "a", "b", "c")
 
-    async def main() -> list[str]:
-        return [(await anext(stream)).content, *await contents(stream)]
-
-    assert asyncio.run(main()) == ["a", "b", "c", ""]
+    assert [(await anext(stream)).content, *await contents(stream)] == [
+        "a",
+        "b",
+        "c",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_an_iterator_that_gave_no_chunk_stops_nothing(
+async def test_an_iterator_that_gave_no_chunk_stops_nothing(
     server: Loopback, one: Wire, begun: bool
 ) -> None:
     """Asking for an iterator and dropping it is no loop, before the first chunk and between two."""
     stream = whole(server, one, "a", "b")
+    first = [(await anext(stream)).content] if begun else []
+    aiter(stream)
+    gc.collect()
 
-    async def main() -> list[str]:
-        first = [(await anext(stream)).content] if begun else []
-        aiter(stream)
-        gc.collect()
-        return first + await contents(stream)
-
-    assert asyncio.run(main()) == ["a", "b", ""]
+    assert (first + await contents(stream)) == ["a", "b", ""]
 
 
-def test_an_iterator_keeps_its_stream(server: Loopback, one: Wire) -> None:
+async def test_an_iterator_keeps_its_stream(server: Loopback, one: Wire) -> None:
     """The iterator of a stream without a name reads it to the end; asking it for an iterator gives itself."""
+    iterator = aiter(whole(server, one, "a", "b"))
+    gc.collect()
+    assert aiter(iterator) is iterator
 
-    async def main() -> list[str]:
-        iterator = aiter(whole(server, one, "a", "b"))
-        gc.collect()
-        assert aiter(iterator) is iterator
-        return [(await anext(iterator)).content, *await contents(iterator)]
-
-    assert asyncio.run(main()) == ["a", "b", ""]
+    assert [(await anext(iterator)).content, *await contents(iterator)] == [
+        "a",
+        "b",
+        "",
+    ]
 
 
-def test_a_stream_that_ended_is_freed_at_once(server: Loopback, wire: Wire) -> None:
+async def test_a_stream_that_ended_is_freed_at_once(
+    server: Loopback, wire: Wire
+) -> None:
     """However a stream ends, no circle of references keeps it until a garbage collection."""
 
     async def to_the_end(stream: AgentStream) -> None:
@@ -284,29 +276,24 @@ def test_a_stream_that_ended_is_freed_at_once(server: Loopback, wire: Wire) -> N
             with contextlib.suppress(ModelError):
                 await to_the_end(stream)
 
-    async def main() -> None:
-        gc.disable()
-        try:
-            for how in (to_the_end, by_break, by_exception, to_an_error):
-                events = wire.send.text("Hello", " again")
-                cut = len(b"".join(events)) // 2 if how is to_an_error else None
-                server.reply(
-                    Reply(b"".join(events), truncate=cut, content_type=wire.mime)
-                )
-                agent = wire.agent(server)
-                stream = agent.run_stream("Go")
-                known = weakref.ref(stream)
-                await how(stream)
-                closing = stream._closer.closing
-                assert closing is not None
-                await asyncio.wait([closing])
-                del stream, closing
-                assert known() is None, how.__name__
-                await agent.aclose()
-        finally:
-            gc.enable()
-
-    asyncio.run(main())
+    gc.disable()
+    try:
+        for how in (to_the_end, by_break, by_exception, to_an_error):
+            events = wire.send.text("Hello", " again")
+            cut = len(b"".join(events)) // 2 if how is to_an_error else None
+            server.reply(Reply(b"".join(events), truncate=cut, content_type=wire.mime))
+            agent = wire.agent(server)
+            stream = agent.run_stream("Go")
+            known = weakref.ref(stream)
+            await how(stream)
+            closing = stream._closer.closing
+            assert closing is not None
+            await asyncio.wait([closing])
+            del stream, closing
+            assert known() is None, how.__name__
+            await agent.aclose()
+    finally:
+        gc.enable()
 
 
 # After an error
@@ -389,23 +376,19 @@ def test_after_an_error_reading_on_raises_it_again(
     asyncio.run(elsewhere())
 
 
-def test_the_error_of_a_stream_that_was_held_too_long_comes_again(
+async def test_the_error_of_a_stream_that_was_held_too_long_comes_again(
     server: Loopback, one: Wire
 ) -> None:
     """The idle limit is told to whoever reads on, each time."""
     stream = hold(server, one, timeout=Timeout(idle=0.05))
-
-    async def main() -> None:
-        await anext(stream)
-        with pytest.warns(RuntimeWarning, match="nobody read on"):
-            assert await left(server)
-            errors = [await error_of(anext(stream)) for _ in range(2)]
-        assert [error.kind for error in errors if isinstance(error, ModelTimeout)] == [
-            "idle",
-            "idle",
-        ]
-
-    asyncio.run(main())
+    await anext(stream)
+    with pytest.warns(RuntimeWarning, match="nobody read on"):
+        assert await left(server)
+        errors = [await error_of(anext(stream)) for _ in range(2)]
+    assert [error.kind for error in errors if isinstance(error, ModelTimeout)] == [
+        "idle",
+        "idle",
+    ]
 
 
 # After a cancellation from outside
@@ -489,32 +472,28 @@ CANCELLATIONS = [
 
 
 @pytest.mark.parametrize("cancel", CANCELLATIONS, ids=lambda cancel: cancel.__name__)
-def test_after_a_cancellation_reading_on_is_no_end(
+async def test_after_a_cancellation_reading_on_is_no_end(
     server: Loopback,
     wire: Wire,
     held: AgentStream,
     cancel: Callable[[AgentStream], Awaitable[None]],
 ) -> None:
     """Half an answer does not look whole: StreamInterrupted with the partial, in whatever way it is read on."""
-
-    async def main() -> None:
-        await cancel(held)
-        for _ in range(2):
-            for read in (
-                contents,
-                anext,
-                lambda stream: asyncio.wait_for(anext(stream), PATIENCE),
-            ):
-                error = await error_of(read(held))
-                assert isinstance(error, StreamInterrupted)
-                assert error.provider == wire.provider
-                assert (
-                    error.partial.content.startswith("Hello")
-                    and error.partial.finish_reason is None
-                )
-        assert await left(server)
-
-    asyncio.run(main())
+    await cancel(held)
+    for _ in range(2):
+        for read in (
+            contents,
+            anext,
+            lambda stream: asyncio.wait_for(anext(stream), PATIENCE),
+        ):
+            error = await error_of(read(held))
+            assert isinstance(error, StreamInterrupted)
+            assert error.provider == wire.provider
+            assert (
+                error.partial.content.startswith("Hello")
+                and error.partial.finish_reason is None
+            )
+    assert await left(server)
 
 
 def test_a_stream_that_its_event_loop_left_behind_is_no_end(
@@ -554,7 +533,7 @@ def test_what_was_stopped_on_purpose_just_ends(
     assert asyncio.run(contents(stream)) == []
 
 
-def test_a_cancellation_after_the_end_changes_nothing(
+async def test_a_cancellation_after_the_end_changes_nothing(
     server: Loopback, one: Wire
 ) -> None:
     """A stream whose final chunk came is complete, whatever becomes of the task that read it."""
@@ -567,14 +546,12 @@ def test_a_cancellation_after_the_end_changes_nothing(
                 ended.set()
                 await asyncio.sleep(3600)
 
-    async def main() -> list[str]:
-        task = asyncio.create_task(read())
-        await ended.wait()
-        task.cancel()
-        await asyncio.wait([task])
-        return await contents(stream)
+    task = asyncio.create_task(read())
+    await ended.wait()
+    task.cancel()
+    await asyncio.wait([task])
 
-    assert asyncio.run(main()) == []
+    assert await contents(stream) == []
 
 
 # Who may read
@@ -584,7 +561,7 @@ def test_a_cancellation_after_the_end_changes_nothing(
     "get", [lambda stream: stream, aiter], ids=["stream", "iterator"]
 )
 @pytest.mark.parametrize("begun", [False, True], ids=["first", "later"])
-def test_a_second_reader_is_refused_and_disturbs_nobody(
+async def test_a_second_reader_is_refused_and_disturbs_nobody(
     server: Loopback, wire: Wire, get: Callable[[AgentStream], Any], begun: bool
 ) -> None:
     """Of readers at the same time one gets the chunk, the others a ConfigurationError, and then all chunks come."""
@@ -592,44 +569,33 @@ def test_a_second_reader_is_refused_and_disturbs_nobody(
         Reply(wire.send.text("a", "b", "c"), pause=0.02, content_type=wire.mime)
     )
     stream = wire.agent(server).run_stream("Go")
+    seen = [(await anext(stream)).content] if begun else []
+    readers = [get(stream) for _ in range(3)]
+    results = await asyncio.gather(*map(anext, readers), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, ConfigurationError)]
+    given = [result.content for result in results if isinstance(result, StreamChunk)]
+    assert len(refused) + len(given) == 3
+    assert refused
+    assert all("one reader" in str(error) for error in refused)
+    del readers[1:], results, refused
 
-    async def main() -> list[str]:
-        seen = [(await anext(stream)).content] if begun else []
-        readers = [get(stream) for _ in range(3)]
-        results = await asyncio.gather(*map(anext, readers), return_exceptions=True)
-        refused = [
-            result for result in results if isinstance(result, ConfigurationError)
-        ]
-        given = [
-            result.content for result in results if isinstance(result, StreamChunk)
-        ]
-        assert len(refused) + len(given) == 3
-        assert refused
-        assert all("one reader" in str(error) for error in refused)
-        del readers[1:], results, refused
-        return seen + given + await contents(readers[0])
-
-    assert asyncio.run(main()) == ["a", "b", "c", ""]
+    assert (seen + given + await contents(readers[0])) == ["a", "b", "c", ""]
 
 
-def test_a_second_loop_at_the_same_time_is_refused(
+async def test_a_second_loop_at_the_same_time_is_refused(
     server: Loopback, wire: Wire
 ) -> None:
     """A loop that is refused is left, which does not stop the first."""
     stream = hold(server, wire)
-
-    async def main() -> None:
-        begun = (await anext(stream)).content
-        first = asyncio.create_task(contents(stream))
-        await asyncio.sleep(0.05)
-        for _ in range(2):
-            assert isinstance(await error_of(contents(stream)), ConfigurationError)
-        await asyncio.sleep(0.05)
-        assert not first.done() and server.requests[0].disconnected is None
-        stream.cancel()
-        assert "Hello again".startswith(begun + "".join(await first))
-
-    asyncio.run(main())
+    begun = (await anext(stream)).content
+    first = asyncio.create_task(contents(stream))
+    await asyncio.sleep(0.05)
+    for _ in range(2):
+        assert isinstance(await error_of(contents(stream)), ConfigurationError)
+    await asyncio.sleep(0.05)
+    assert not first.done() and server.requests[0].disconnected is None
+    stream.cancel()
+    assert "Hello again".startswith(begun + "".join(await first))
 
 
 def other_loop(work: Callable[[], Awaitable[Any]]) -> Any:
@@ -654,7 +620,7 @@ def other_loop(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest.mark.parametrize("waiting", [False, True], ids=["at rest", "waiting"])
-def test_another_event_loop_is_refused_and_the_owner_undisturbed(
+async def test_another_event_loop_is_refused_and_the_owner_undisturbed(
     server: Loopback, wire: Wire, waiting: bool
 ) -> None:
     """Reading and closing a stream elsewhere than where it was begun is a ConfigurationError, and nothing else."""
@@ -664,31 +630,28 @@ def test_another_event_loop_is_refused_and_the_owner_undisturbed(
         async with stream:
             await contents(stream)
 
-    async def main() -> None:
-        seen = [(await anext(stream)).content]
-        if waiting:
-            first = asyncio.create_task(contents(stream))
-            await asyncio.sleep(0.05)
-        for attempt in (
-            lambda: anext(stream),
-            lambda: contents(stream),
-            lambda: stream.aclose(),
-            use_it,
-        ):
-            error = await asyncio.to_thread(other_loop, attempt)
-            assert isinstance(error, ConfigurationError), error
-            assert "another event loop" in str(error)
+    seen = [(await anext(stream)).content]
+    if waiting:
+        first = asyncio.create_task(contents(stream))
         await asyncio.sleep(0.05)
-        assert server.requests[0].disconnected is None
-        if waiting:
-            assert not first.done()
-            stream.cancel()
-            seen += await first
-        else:
-            seen.append((await anext(stream)).content)
-        assert "".join(seen) == "Hello again"
-
-    asyncio.run(main())
+    for attempt in (
+        lambda: anext(stream),
+        lambda: contents(stream),
+        lambda: stream.aclose(),
+        use_it,
+    ):
+        error = await asyncio.to_thread(other_loop, attempt)
+        assert isinstance(error, ConfigurationError), error
+        assert "another event loop" in str(error)
+    await asyncio.sleep(0.05)
+    assert server.requests[0].disconnected is None
+    if waiting:
+        assert not first.done()
+        stream.cancel()
+        seen += await first
+    else:
+        seen.append((await anext(stream)).content)
+    assert "".join(seen) == "Hello again"
 
 
 def test_the_awaitable_begins_the_run(server: Loopback, wire: Wire) -> None:
@@ -746,8 +709,8 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-def test_an_agent_that_is_run_needs_no_name(server: Loopback, one: Wire) -> None:
+async def test_an_agent_that_is_run_needs_no_name(server: Loopback, one: Wire) -> None:
     """`run()` reads its own stream to the end."""
     server.reply(Reply(one.send.plain_text("Hi"), content_type="application/json"))
     agent: Agent = one.agent(server)
-    assert asyncio.run(agent.run("Go")).content == "Hi"
+    assert (await agent.run("Go")).content == "Hi"

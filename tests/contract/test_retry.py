@@ -94,7 +94,7 @@ async def attempt(agent: Agent, streaming: bool, prompt: str = "Hi") -> Outcome:
     return outcome
 
 
-def ask(
+async def ask(
     server: Loopback,
     wire: Wire,
     *replies: Reply,
@@ -104,14 +104,10 @@ def ask(
 ) -> Outcome:
     """What comes of a run against these replies."""
     server.reply(*replies)
-
-    async def run() -> Outcome:
-        async with wire.agent(
-            server, tools=[ping], model={"max_retries": max_retries}, **settings
-        ) as agent:
-            return await attempt(agent, streaming)
-
-    return asyncio.run(run())
+    async with wire.agent(
+        server, tools=[ping], model={"max_retries": max_retries}, **settings
+    ) as agent:
+        return await attempt(agent, streaming)
 
 
 def refusal(
@@ -360,13 +356,13 @@ def fine(trial: Trial) -> bool:
 
 
 @both_ways
-def test_a_failure_is_asked_again(
+async def test_a_failure_is_asked_again(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """Failures that may pass are asked again with the same words, and the user sees one whole answer."""
     statuses = (500, 502, 503, 504, 529, 429, 408)
     failures = [refusal(wire, status, SOON) for status in statuses]
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         *failures,
@@ -387,7 +383,7 @@ def test_a_failure_is_asked_again(
 
 @both_ways
 @pytest.mark.parametrize("limit", [0, 3])
-def test_no_more_than_max_retries(
+async def test_no_more_than_max_retries(
     server: Loopback, wire: Wire, streaming: bool, limit: int
 ) -> None:
     """A failure that stays is asked again `max_retries` times, and the last one is raised."""
@@ -396,24 +392,22 @@ def test_no_more_than_max_retries(
         refusal(wire, 500, SOON),
         answer(wire, streaming),
     ]
-    outcome = ask(server, wire, *failures, streaming=streaming, max_retries=limit)
+    outcome = await ask(server, wire, *failures, streaming=streaming, max_retries=limit)
     assert (type(outcome.error), outcome.error.retryable) == (ServerError, True)
     assert len(server.requests) == limit + 1
 
 
 @both_ways
-def test_a_client_of_the_users_adds_no_attempts(
+async def test_a_client_of_the_users_adds_no_attempts(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A client of the user's that repeats requests by itself does not do so here: `max_retries` is the number."""
     server.reply(*[refusal(wire, 503, SOON)] * 9)
+    async with own_client(wire, server.url, retries=2) as client:
+        model = Model(f"{wire.provider}:gpt-test", client=client, max_retries=1)
+        outcome = await attempt(Agent("tester", model), streaming)
 
-    async def run() -> Outcome:
-        async with own_client(wire, server.url, retries=2) as client:
-            model = Model(f"{wire.provider}:gpt-test", client=client, max_retries=1)
-            return await attempt(Agent("tester", model), streaming)
-
-    assert type(asyncio.run(run()).error) is Overloaded
+    assert type(outcome.error) is Overloaded
     assert len(server.requests) == 2
 
 
@@ -423,18 +417,16 @@ def test_twice_unless_told_otherwise() -> None:
 
 
 @both_ways
-def test_what_cannot_pass_is_not_asked_again(
+async def test_what_cannot_pass_is_not_asked_again(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A request that is refused for good is sent once, whatever the provider says of waiting."""
     statuses = (400, 401, 403, 404, 413, 422)
     server.reply(*[refusal(wire, status, SOON) for status in statuses])
+    async with wire.agent(server, model={"max_retries": 2}) as agent:
+        outcomes = [await attempt(agent, streaming) for _ in statuses]
 
-    async def run() -> list[Outcome]:
-        async with wire.agent(server, model={"max_retries": 2}) as agent:
-            return [await attempt(agent, streaming) for _ in statuses]
-
-    errors = [outcome.error for outcome in asyncio.run(run())]
+    errors = [outcome.error for outcome in outcomes]
     assert [(error.status, error.retryable) for error in errors] == [
         (status, False) for status in statuses
     ]
@@ -442,10 +434,12 @@ def test_what_cannot_pass_is_not_asked_again(
 
 
 @both_ways
-def test_a_quota_that_is_used_up(server: Loopback, wire: Wire, streaming: bool) -> None:
+async def test_a_quota_that_is_used_up(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A 429 that only money can change is not asked again, where the provider has a word that says so."""
     failures = [refusal(wire, 429, SOON, code="insufficient_quota")] * 3
-    outcome = ask(server, wire, *failures, streaming=streaming)
+    outcome = await ask(server, wire, *failures, streaming=streaming)
     assert type(outcome.error) is RateLimited
     assert (outcome.error.retryable, len(server.requests)) == (
         (True, 3) if wire.bare else (False, 1)
@@ -511,12 +505,12 @@ def test_a_refused_connection_is_tried_again(trials: Trials, wire: Wire) -> None
 
 @every_form
 @every_failure
-def test_an_error_after_text_is_raised(
+async def test_an_error_after_text_is_raised(
     server: Loopback, wire: Wire, form: str, kind: str
 ) -> None:
     """An error inside the stream that comes after text is raised, and says that asking again may help."""
     reply = Reply(failing(wire, form, kind, ["Hel", "lo"]), content_type=wire.mime)
-    outcome = ask(server, wire, reply, answer(wire, True))
+    outcome = await ask(server, wire, reply, answer(wire, True))
     assert (type(outcome.error), outcome.error.retryable) == (KINDS[kind], True)
     assert [chunk.content for chunk in outcome.chunks] == [
         "Hel",
@@ -529,7 +523,7 @@ def test_an_error_after_text_is_raised(
     ("shown", "end"),
     [("text", "clean"), ("text", "reset"), ("reasoning", "close"), ("", "clean")],
 )
-def test_a_cut_after_visible_output_is_raised(
+async def test_a_cut_after_visible_output_is_raised(
     server: Loopback, wire: Wire, shown: str, end: Any
 ) -> None:
     """Once text, reasoning or a call was seen a cut is raised, because a second answer would be another one."""
@@ -539,7 +533,7 @@ def test_a_cut_after_visible_output_is_raised(
     mark = b'"Hm."' if shown else b'"name":"ping"'
     place = next(n for n, event in enumerate(events) if mark in event)
     size = len(b"".join(events[: place + 1]))
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         Reply(events, truncate=size, end=end, content_type=wire.mime),
@@ -556,12 +550,12 @@ def test_a_cut_after_visible_output_is_raised(
 
 
 @both_ways
-def test_tools_that_ran_are_not_run_again(
+async def test_tools_that_ran_are_not_run_again(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """When the question after a tool fails only that question is asked again, in the same words."""
     failures = [refusal(wire, status, SOON) for status in (500, 429)]
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         call(wire, streaming),
@@ -584,12 +578,14 @@ def test_tools_that_ran_are_not_run_again(
 
 
 @both_ways
-def test_tools_are_not_run_again_for_a_failure_that_stays(
+async def test_tools_are_not_run_again_for_a_failure_that_stays(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """When the question after a tool keeps failing its error is raised, with the tool's only result in the partial."""
     failures = [refusal(wire, 503, SOON)] * 3
-    outcome = ask(server, wire, call(wire, streaming), *failures, streaming=streaming)
+    outcome = await ask(
+        server, wire, call(wire, streaming), *failures, streaming=streaming
+    )
     assert (type(outcome.error), outcome.context, len(server.requests)) == (
         Overloaded,
         {"pings": 1},
@@ -606,22 +602,22 @@ def test_tools_are_not_run_again_for_a_failure_that_stays(
     ]
 
 
-def test_a_call_that_was_cut_off_is_not_run(server: Loopback, wire: Wire) -> None:
+async def test_a_call_that_was_cut_off_is_not_run(server: Loopback, wire: Wire) -> None:
     """A tool whose call came before its stream was cut is neither run nor asked for again."""
     events = wire.send.tool_calls(CALL, text="Well.")
     end = Reply(events, truncate=len(b"".join(events[:-1])) - 5, content_type=wire.mime)
-    outcome = ask(server, wire, end, call(wire, True), answer(wire, True))
+    outcome = await ask(server, wire, end, call(wire, True), answer(wire, True))
     assert isinstance(outcome.error, ModelError) and len(server.requests) == 1
     assert outcome.context == {} and outcome.text == "Well."
 
 
 @both_ways
-def test_each_question_has_its_own_retries(
+async def test_each_question_has_its_own_retries(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """The attempts of an earlier question do not use up those of a later one."""
     failure, good = refusal(wire, 500, SOON), answer(wire, streaming)
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         failure,
@@ -714,7 +710,7 @@ def test_a_date_is_waited_for(trials: Trials, wire: Wire, streaming: bool) -> No
 
 
 @both_ways
-def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> None:
+async def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> None:
     """Gemini tells the wait in the details of its error rather than in a header."""
     [wire] = [wire for wire in WIRES if wire.provider == "gemini"]
     info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.7s"}
@@ -726,7 +722,7 @@ def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> None:
             "details": [info],
         }
     }
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         Reply(json.dumps(body), 429, JSON),
@@ -739,12 +735,12 @@ def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> None:
 
 
 @both_ways
-def test_a_short_wait_is_kept_too(
+async def test_a_short_wait_is_kept_too(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A provider that asks for less than our own wait is asked again as soon as it said."""
     failures = [refusal(wire, 429, SOON)] * 9
-    outcome = ask(
+    outcome = await ask(
         server,
         wire,
         *failures,
@@ -762,12 +758,14 @@ def test_a_short_wait_is_kept_too(
 
 
 @both_ways
-def test_a_wait_that_is_too_long_is_left_to_the_caller(
+async def test_a_wait_that_is_too_long_is_left_to_the_caller(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A provider that asks for an hour is not waited for: the error says how long it would be."""
     failure = refusal(wire, 429, {"retry-after": "3600"})
-    outcome = ask(server, wire, failure, answer(wire, streaming), streaming=streaming)
+    outcome = await ask(
+        server, wire, failure, answer(wire, streaming), streaming=streaming
+    )
     assert (
         type(outcome.error),
         outcome.error.retry_after,
@@ -789,53 +787,51 @@ async def waiting(server: Loopback) -> None:
 @pytest.mark.parametrize(
     "how", ["task", "task of a plain run", "cancel", "cancel from a thread", "aclose"]
 )
-def test_a_run_that_is_stopped_waits_no_longer(
+async def test_a_run_that_is_stopped_waits_no_longer(
     server: Loopback, wire: Wire, how: str
 ) -> None:
     """A run that is stopped while it waits for its next attempt ends at once, and makes none."""
     server.reply(refusal(wire, 429, LONG))
+    async with wire.agent(server, model={"max_retries": 2}) as agent:
+        stream = agent.run_stream("Hi")
 
-    async def run() -> float:
-        async with wire.agent(server, model={"max_retries": 2}) as agent:
-            stream = agent.run_stream("Hi")
+        async def read() -> list[str]:
+            return [chunk.content async for chunk in stream]
 
-            async def read() -> list[str]:
-                return [chunk.content async for chunk in stream]
+        task = asyncio.create_task(agent.run("Hi") if "plain" in how else read())
+        await waiting(server)
+        started = time.monotonic()
+        if how.startswith("task"):
+            task.cancel()
+        elif how == "aclose":
+            await stream.aclose()
+        else:
+            await asyncio.to_thread(
+                stream.cancel
+            ) if "thread" in how else stream.cancel()
+        [end] = await asyncio.gather(task, return_exceptions=True)
+        assert (
+            isinstance(end, asyncio.CancelledError)
+            if how.startswith("task")
+            else end == []
+        )
+        waited = time.monotonic() - started
 
-            task = asyncio.create_task(agent.run("Hi") if "plain" in how else read())
-            await waiting(server)
-            started = time.monotonic()
-            if how.startswith("task"):
-                task.cancel()
-            elif how == "aclose":
-                await stream.aclose()
-            else:
-                await asyncio.to_thread(
-                    stream.cancel
-                ) if "thread" in how else stream.cancel()
-            [end] = await asyncio.gather(task, return_exceptions=True)
-            assert (
-                isinstance(end, asyncio.CancelledError)
-                if how.startswith("task")
-                else end == []
-            )
-            return time.monotonic() - started
-
-    assert asyncio.run(run()) < PROMPT
+    assert waited < PROMPT
     assert len(server.requests) == 1
 
 
-def test_a_wait_beyond_the_total_is_not_begun(server: Loopback, wire: Wire) -> None:
+async def test_a_wait_beyond_the_total_is_not_begun(
+    server: Loopback, wire: Wire
+) -> None:
     """A run that may last no longer than the provider asks to wait ends with its error at once, streaming or not."""
     server.reply(*[refusal(wire, 429, LONG)] * 2)
     agent = wire.agent(server, model={"max_retries": 2}, timeout=Timeout(total=45))
 
-    async def run() -> list[Outcome]:
-        async with agent:
-            return await asyncio.gather(attempt(agent, True), attempt(agent, False))
-
     started = time.monotonic()
-    for outcome in asyncio.run(run()):
+    async with agent:
+        outcomes = await asyncio.gather(attempt(agent, True), attempt(agent, False))
+    for outcome in outcomes:
         assert (type(outcome.error), outcome.error.retry_after) == (RateLimited, 50.0)
     assert time.monotonic() - started < PROMPT
     assert len(server.requests) == 2
@@ -851,44 +847,44 @@ def cut_answer(wire: Wire) -> Reply:
     return Reply(events[:count], end="close", content_type=wire.mime)
 
 
-def run_streamed(
+async def run_streamed(
     server: Loopback, wire: Wire, *replies: Reply, max_retries: int = 2
 ) -> Outcome:
     """What comes of `run()` with the streaming transport."""
     server.reply(*replies)
-
-    async def run() -> Outcome:
-        async with wire.agent(
-            server, tools=[ping], stream=True, model={"max_retries": max_retries}
-        ) as agent:
-            return await attempt(agent, streaming=False)
-
-    return asyncio.run(run())
+    async with wire.agent(
+        server, tools=[ping], stream=True, model={"max_retries": max_retries}
+    ) as agent:
+        return await attempt(agent, streaming=False)
 
 
-def test_a_streamed_run_that_was_cut_is_asked_again(
+async def test_a_streamed_run_that_was_cut_is_asked_again(
     server: Loopback, wire: Wire
 ) -> None:
     """Nobody saw the pieces of a `run()`, so its cut answer is asked for again, and only the whole one counts."""
-    outcome = run_streamed(server, wire, cut_answer(wire), answer(wire, streaming=True))
+    outcome = await run_streamed(
+        server, wire, cut_answer(wire), answer(wire, streaming=True)
+    )
     assert (outcome.error, outcome.text) == (None, "Hello")
     assert outcome.response is not None
     assert [message.content for message in outcome.response.messages] == ["Hi", "Hello"]
     assert len(server.requests) == 2
 
 
-def test_a_streamed_run_is_cut_too_often(server: Loopback, wire: Wire) -> None:
+async def test_a_streamed_run_is_cut_too_often(server: Loopback, wire: Wire) -> None:
     """After the last attempt the error has the text of that."""
-    outcome = run_streamed(server, wire, *[cut_answer(wire)] * 2, max_retries=1)
+    outcome = await run_streamed(server, wire, *[cut_answer(wire)] * 2, max_retries=1)
     assert type(outcome.error) is StreamInterrupted
     assert outcome.text == "Hello"
     assert len(server.requests) == 2
 
 
-def test_a_streamed_run_is_cut_after_its_tools(server: Loopback, wire: Wire) -> None:
+async def test_a_streamed_run_is_cut_after_its_tools(
+    server: Loopback, wire: Wire
+) -> None:
     """Tools that ran for an earlier turn do not run again when the next turn is."""
     replies = call(wire, True), cut_answer(wire), answer(wire, streaming=True)
-    outcome = run_streamed(server, wire, *replies)
+    outcome = await run_streamed(server, wire, *replies)
     assert (outcome.error, outcome.text, outcome.context) == (
         None,
         "Hello",
@@ -902,9 +898,11 @@ def test_a_streamed_run_is_cut_after_its_tools(server: Loopback, wire: Wire) -> 
     [wire for wire in WIRES if wire.provider == "anthropic"],
     ids=lambda wire: wire.name,
 )
-def test_what_a_cut_attempt_cost_is_counted(server: Loopback, wire: Wire) -> None:
+async def test_what_a_cut_attempt_cost_is_counted(server: Loopback, wire: Wire) -> None:
     """The tokens that a cut attempt is known to have read are in the total, which is an estimate then."""
-    outcome = run_streamed(server, wire, cut_answer(wire), answer(wire, streaming=True))
+    outcome = await run_streamed(
+        server, wire, cut_answer(wire), answer(wire, streaming=True)
+    )
     assert outcome.response is not None
     tokens = outcome.response.metadata["tokens"]
     assert tokens["input_tokens"] == 22

@@ -1,6 +1,5 @@
 """What a request sends back is valid, whatever the model or the user put into the conversation."""
 
-import asyncio
 import json
 import re
 from collections import Counter
@@ -178,14 +177,10 @@ def _read_ollama(body: Json) -> Any:
             )
 
 
-def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
+async def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
     """The response of a run in a loop of its own."""
-
-    async def running() -> Response:
-        async with agent:
-            return await agent.run(message, **options)
-
-    return asyncio.run(running())
+    async with agent:
+        return await agent.run(message, **options)
 
 
 def calling(
@@ -206,7 +201,7 @@ def saying(wire: Wire, stream: bool, text: str = "ok") -> Reply:
     return Reply(wire.send.plain_text(text), content_type="application/json")
 
 
-def two_turns(
+async def two_turns(
     server: Loopback,
     wire: Wire,
     stream: bool,
@@ -215,13 +210,15 @@ def two_turns(
 ) -> Response:
     """A run in which the model asks for these calls, and then ends."""
     server.reply(calling(wire, stream, *calls, **more), saying(wire, stream))
-    return run(wire.agent(server, tools=[weather, search], stream=stream))
+    return await run(wire.agent(server, tools=[weather, search], stream=stream))
 
 
-def moved(server: Loopback, wire: Wire, history: Sequence[Message | Json]) -> Json:
+async def moved(
+    server: Loopback, wire: Wire, history: Sequence[Message | Json]
+) -> Json:
     """The request that goes on with this history."""
     server.reply(saying(wire, True))
-    run(
+    await run(
         wire.agent(server, tools=[weather, search], stream=True),
         "Go on",
         history=history,
@@ -234,7 +231,7 @@ def moved(server: Loopback, wire: Wire, history: Sequence[Message | Json]) -> Js
 
 @STREAMED
 @EACH_WITH_TEXT
-def test_arguments_go_back_as_an_object(
+async def test_arguments_go_back_as_an_object(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """Arguments that are no JSON object are one in the next request; the user sees what the model wrote."""
@@ -242,7 +239,7 @@ def test_arguments_go_back_as_an_object(
         (f"call_{place}", "weather", written)
         for place, (written, _) in enumerate(ARGUMENTS)
     ]
-    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    response = await two_turns(server, wire, stream, *calls, reasoning="Hm.")
     found = read(wire, server.requests[1].json)
     assert [arguments for _, _, arguments in found.calls] == [
         sent for _, sent in ARGUMENTS
@@ -253,29 +250,29 @@ def test_arguments_go_back_as_an_object(
     assert response.tool_calls[-1].arguments == {"city": "Oslo"}
 
 
-def test_good_arguments_in_a_kept_item_stay_as_they_were_written(
+async def test_good_arguments_in_a_kept_item_stay_as_they_were_written(
     server: Loopback,
 ) -> None:
     """An item that needs no mending goes back with every blank that the model wrote."""
-    two_turns(server, OPENAI, True, ("call_1", "weather", '{"city":  "Oslo"}'))
+    await two_turns(server, OPENAI, True, ("call_1", "weather", '{"city":  "Oslo"}'))
     assert server.requests[1].json["input"][1]["arguments"] == '{"city":  "Oslo"}'
 
 
 @STREAMED
-def test_an_input_that_is_no_object_goes_back_as_one(
+async def test_an_input_that_is_no_object_goes_back_as_one(
     server: Loopback, stream: bool
 ) -> None:
     """A block of a compatible server whose input is no object is mended in the kept item too."""
     block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": None}
     server.reply(anthropic_answer(stream, block), saying(ANTHROPIC, stream))
-    run(ANTHROPIC.agent(server, tools=[weather], stream=stream))
+    await run(ANTHROPIC.agent(server, tools=[weather], stream=stream))
     assert read(ANTHROPIC, server.requests[1].json).calls == [
         ("toolu_1", "weather", {})
     ]
 
 
 @FORMS
-def test_arguments_in_a_history_go_as_an_object(
+async def test_arguments_in_a_history_go_as_an_object(
     server: Loopback, wire: Wire, form: Any
 ) -> None:
     """The same holds for a history of the user's own, on every provider."""
@@ -285,7 +282,7 @@ def test_arguments_in_a_history_go_as_an_object(
     ]
     found = read(
         wire,
-        moved(
+        await moved(
             server,
             wire,
             form([Message("user", "Go"), Message("assistant", tool_calls=calls)]),
@@ -310,13 +307,13 @@ def test_arguments_of_another_type_become_an_object(given: Any, sent: Json) -> N
 
 
 @STREAMED
-def test_names_go_back_as_the_api_takes_them(
+async def test_names_go_back_as_the_api_takes_them(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """A name that no function can have is mapped in the next request; the user sees the model's own."""
     # With arguments, as a call of Ollama's that has neither these nor a name is none.
     calls = [(f"call_{place}", name, '{"q": "x"}') for place, name in enumerate(NAMES)]
-    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    response = await two_turns(server, wire, stream, *calls, reasoning="Hm.")
     assert [call.name for call in response.tool_calls] == NAMES
     assert all(
         call.result is not None and call.result.is_error for call in response.tool_calls
@@ -336,7 +333,7 @@ def test_names_go_back_as_the_api_takes_them(
 
 
 @FORMS
-def test_names_in_a_history_go_as_the_api_takes_them(
+async def test_names_in_a_history_go_as_the_api_takes_them(
     server: Loopback, wire: Wire, form: Any
 ) -> None:
     """Names in a user's history are mapped too, and a name of any length is short where it is repeated."""
@@ -347,12 +344,12 @@ def test_names_in_a_history_go_as_the_api_takes_them(
     history += [
         Message("tool", "No.", tool_call_id=name[:9], name=name) for name in NAMES
     ]
-    body = moved(server, wire, form(history))
+    body = await moved(server, wire, form(history))
     assert all(NAME.fullmatch(name) for _, name, _ in read(wire, body).calls)
     assert len(json.dumps(body)) < 9_000
 
 
-def test_two_names_that_map_to_one_keep_their_results(
+async def test_two_names_that_map_to_one_keep_their_results(
     server: Loopback, wire: Wire
 ) -> None:
     """Calls whose names become the same are still told apart, each with its own result."""
@@ -369,7 +366,7 @@ def test_two_names_that_map_to_one_keep_their_results(
         Message("tool", "two", tool_call_id="c2", name=long + "b"),
         Message("tool", "one", tool_call_id="c1", name=long + "a"),
     ]
-    found = read(wire, moved(server, wire, history))
+    found = read(wire, await moved(server, wire, history))
     assert [arguments for _, _, arguments in found.calls] == [{"n": 1}, {"n": 2}]
     assert [text for _, text in found.results] == ["one", "two"]
 
@@ -410,7 +407,7 @@ def anthropic_answer(stream: bool, *blocks: Json) -> Reply:
 
 @STREAMED
 @EACH_WITH_IDS
-def test_two_calls_with_one_id_both_run(
+async def test_two_calls_with_one_id_both_run(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """Calls that come with one id are two calls, and each has its own id and result from then on."""
@@ -418,7 +415,7 @@ def test_two_calls_with_one_id_both_run(
         ("grep:3", "weather", '{"city": "Oslo"}'),
         ("grep:3", "weather", '{"city": "Rome"}'),
     ]
-    response = two_turns(server, wire, stream, *calls, reasoning="Hm.")
+    response = await two_turns(server, wire, stream, *calls, reasoning="Hm.")
     assert [call.result and call.result.content for call in response.tool_calls] == [
         "Rain in Oslo",
         "Rain in Rome",
@@ -435,11 +432,11 @@ def test_two_calls_with_one_id_both_run(
 
 @STREAMED
 @EACH_WITH_IDS
-def test_two_calls_without_arguments_with_one_id_both_run(
+async def test_two_calls_without_arguments_with_one_id_both_run(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """The same with calls that have no arguments, where only the place tells them apart."""
-    response = two_turns(
+    response = await two_turns(
         server, wire, stream, ("c", "weather", "{}"), ("c", "search", "{}")
     )
     assert [call.name for call in response.tool_calls] == ["weather", "search"]
@@ -450,7 +447,7 @@ def test_two_calls_without_arguments_with_one_id_both_run(
 
 @STREAMED
 @EACH_WITH_IDS
-def test_ids_that_come_again_in_a_later_turn_are_new(
+async def test_ids_that_come_again_in_a_later_turn_are_new(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """A server that counts its calls anew in each turn gets ids that differ, the same in each later request."""
@@ -461,21 +458,22 @@ def test_ids_that_come_again_in_a_later_turn_are_new(
     server.reply(
         *[calling(wire, stream, *calls, reasoning="Hm.")] * 3, saying(wire, stream)
     )
-    response = run(wire.agent(server, tools=[weather, search], stream=stream))
+    response = await run(wire.agent(server, tools=[weather, search], stream=stream))
     found = [read(wire, request.json) for request in server.requests[1:]]
     ids = [id for id, _, _ in found[2].calls]
     assert ids == [id for id, _ in found[2].results] and len(set(ids)) == 6
     assert found[2].calls[:4] == found[1].calls and found[1].calls[:2] == found[0].calls
     assert [call.id for call in response.tool_calls] == ids
     again = read(
-        wire, moved(server, wire, [message.to_dict() for message in response.messages])
+        wire,
+        await moved(server, wire, [message.to_dict() for message in response.messages]),
     )
     assert again == found[2]
 
 
 @pytest.mark.parametrize("target", WIRES, ids=lambda w: f"to-{w.name}")
 @EACH_WITH_IDS
-def test_ids_that_came_again_move_to_another_provider(
+async def test_ids_that_came_again_move_to_another_provider(
     server: Loopback, wire: Wire, target: Wire
 ) -> None:
     """After a change of provider every call still has its own result."""
@@ -483,13 +481,13 @@ def test_ids_that_came_again_move_to_another_provider(
         [("call_0", "weather", json.dumps({"city": city}))] for city in ("Oslo", "Rome")
     ]
     server.reply(*[calling(wire, True, *calls) for calls in rounds], saying(wire, True))
-    response = run(wire.agent(server, tools=[weather], stream=True))
-    found = read(target, moved(server, target, response.messages))
+    response = await run(wire.agent(server, tools=[weather], stream=True))
+    found = read(target, await moved(server, target, response.messages))
     assert [arguments["city"] for _, _, arguments in found.calls] == ["Oslo", "Rome"]
     assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
 
 
-def test_ids_that_repeat_in_a_history_are_told_apart(
+async def test_ids_that_repeat_in_a_history_are_told_apart(
     server: Loopback, wire: Wire
 ) -> None:
     """A history in which ids repeat, within a turn and between turns, has different ones when it is sent."""
@@ -505,7 +503,7 @@ def test_ids_that_repeat_in_a_history_are_told_apart(
         history += [
             Message("tool", f"Rain in {city}", tool_call_id="call_0") for city in cities
         ]
-    found = read(wire, moved(server, wire, history))
+    found = read(wire, await moved(server, wire, history))
     assert [f"Rain in {arguments['city']}" for _, _, arguments in found.calls] == [
         text for _, text in found.results
     ]
@@ -514,13 +512,13 @@ def test_ids_that_repeat_in_a_history_are_told_apart(
         *history,
         Message("assistant", tool_calls=[ToolCall("call_0_2", "weather", {})]),
     ]
-    assert read(wire, moved(server, wire, longer)).calls[:4] == found.calls
+    assert read(wire, await moved(server, wire, longer)).calls[:4] == found.calls
 
 
 @pytest.mark.parametrize(
     "id", ["functions.search:0", "x" * 500, "", "ü b", "\n"], ids=ascii
 )
-def test_strange_ids_in_a_history_are_mapped(
+async def test_strange_ids_in_a_history_are_mapped(
     server: Loopback, wire: Wire, id: str
 ) -> None:
     """Ids that another server gave are mapped to what every API takes, two that map to one still being two."""
@@ -536,13 +534,13 @@ def test_strange_ids_in_a_history_are_mapped(
         Message("tool", "two", tool_call_id=id + "y"),
         Message("tool", "one", tool_call_id=id),
     ]
-    found = read(wire, moved(server, wire, history))
+    found = read(wire, await moved(server, wire, history))
     assert [text for _, text in found.results] == ["one", "two"]
     if not wire.bare:
         assert all(NAME.fullmatch(str(id)) for id, _, _ in found.calls)
 
 
-def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
+async def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
     """A call of a Responses server that has no id goes back with the one that its result names."""
     call = {"type": "function_call", "name": "weather", "arguments": "{}"}
     body = {
@@ -555,19 +553,21 @@ def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
     server.reply(
         Reply(json.dumps(body), content_type="application/json"), saying(OPENAI, False)
     )
-    run(OPENAI.agent(server, tools=[weather]))
+    await run(OPENAI.agent(server, tools=[weather]))
     found = read(OPENAI, server.requests[1].json)
     assert found.calls[0][0] == found.results[0][0] and found.calls[0][0]
 
 
 @STREAMED
-def test_item_ids_that_repeat_go_back_once(server: Loopback, stream: bool) -> None:
+async def test_item_ids_that_repeat_go_back_once(
+    server: Loopback, stream: bool
+) -> None:
     """An item's own id, which the Responses API refuses when it comes twice, is left out where it comes again."""
     server.reply(
         *[calling(OPENAI, stream, ("call_1", "weather", "{}"), reasoning="Hm.")] * 2,
         saying(OPENAI, stream),
     )
-    run(OPENAI.agent(server, tools=[weather], stream=stream))
+    await run(OPENAI.agent(server, tools=[weather], stream=stream))
     items = server.requests[2].json["input"]
     ids = [item["id"] for item in items if "id" in item]
     assert len(ids) == len(set(ids)) == 2
@@ -579,7 +579,7 @@ def test_item_ids_that_repeat_go_back_once(server: Loopback, stream: bool) -> No
 
 
 @pytest.mark.parametrize("place", [{}, {"index": None}], ids=["no index", "index null"])
-def test_calls_without_an_index_and_with_one_id_both_run(
+async def test_calls_without_an_index_and_with_one_id_both_run(
     server: Loopback, place: Json
 ) -> None:
     """Calls that come whole in one delta are told apart by their place in it."""
@@ -592,13 +592,15 @@ def test_calls_without_an_index_and_with_one_id_both_run(
         Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
         saying(CHAT, True),
     )
-    run(CHAT.agent(server, tools=[weather], stream=True))
+    await run(CHAT.agent(server, tools=[weather], stream=True))
     assert [text for _, text in read(CHAT, server.requests[1].json).results] == [
         "Rain in Bergen"
     ] * 2
 
 
-def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> None:
+async def test_a_signature_stays_with_its_call_whatever_its_id(
+    server: Loopback,
+) -> None:
     """What else a chat call carried goes back on that call, also where two calls came with one id."""
     calls = [
         {
@@ -614,7 +616,7 @@ def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> No
         Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
         saying(CHAT, True),
     )
-    run(CHAT.agent(server, tools=[weather], stream=True))
+    await run(CHAT.agent(server, tools=[weather], stream=True))
     again = server.requests[1].json["messages"][1]["tool_calls"]
     assert [call["extra_content"] for call in again] == [{"n": 0}, {"n": 1}]
     assert len({call["id"] for call in again}) == 2
@@ -623,7 +625,7 @@ def test_a_signature_stays_with_its_call_whatever_its_id(server: Loopback) -> No
 # Own items
 
 
-def test_own_items_go_only_to_the_server_that_made_them(
+async def test_own_items_go_only_to_the_server_that_made_them(
     server: Loopback, wire: Wire
 ) -> None:
     """Another server of the same provider gets the text and the calls, and nothing that only the first can read."""
@@ -631,14 +633,16 @@ def test_own_items_go_only_to_the_server_that_made_them(
         calling(wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"),
         saying(wire, True),
     )
-    response = run(wire.agent(server, tools=[weather], stream=True))
+    response = await run(wire.agent(server, tools=[weather], stream=True))
     assert "SECRET" in json.dumps(server.requests[1].json)
     stored = json.loads(
         json.dumps([message.to_dict() for message in response.messages])
     )
     with Loopback() as other:
         other.reply(saying(wire, True))
-        run(wire.agent(other, tools=[weather], stream=True), "Go on", history=stored)
+        await run(
+            wire.agent(other, tools=[weather], stream=True), "Go on", history=stored
+        )
         body = json.dumps(other.requests[0].json)
         assert read(wire, other.requests[0].json).calls[0][1:] == ("weather", {})
         assert (
@@ -646,13 +650,13 @@ def test_own_items_go_only_to_the_server_that_made_them(
             and '"encrypted_content"' not in body
             and "Rain in Bergen" in body
         )
-    assert "SECRET" in json.dumps(moved(server, wire, stored))
+    assert "SECRET" in json.dumps(await moved(server, wire, stored))
 
 
-def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> None:
+async def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> None:
     """A message says which server made it, and only an assistant's does; the address holds no key and no query."""
     server.reply(saying(wire, True))
-    response = run(wire.agent(server, stream=True))
+    response = await run(wire.agent(server, stream=True))
     [user, assistant] = response.messages
     assert user.address is None and assistant.address is not None
     assert (
@@ -662,11 +666,11 @@ def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> Non
     assert Message.from_dict(assistant.to_dict()) == assistant
 
 
-def test_items_that_were_saved_without_an_address_go_to_their_provider(
+async def test_items_that_were_saved_without_an_address_go_to_their_provider(
     server: Loopback, wire: Wire
 ) -> None:
     """What an earlier version saved goes back to the same provider, wherever that is."""
-    response = two_turns(
+    response = await two_turns(
         server, wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"
     )
     stored = [message.to_dict() for message in response.messages]
@@ -674,11 +678,15 @@ def test_items_that_were_saved_without_an_address_go_to_their_provider(
         message.pop("address", None)
     with Loopback() as other:
         other.reply(saying(wire, True))
-        run(wire.agent(other, tools=[weather], stream=True), "Go on", history=stored)
+        await run(
+            wire.agent(other, tools=[weather], stream=True), "Go on", history=stored
+        )
         assert "SECRET" in json.dumps(other.requests[0].json)
 
 
-def test_the_address_of_a_client_of_the_users_own_counts(server: Loopback) -> None:
+async def test_the_address_of_a_client_of_the_users_own_counts(
+    server: Loopback,
+) -> None:
     """A client that the user brought has an address too, and what it made goes to no other server."""
     from openai import AsyncOpenAI
 
@@ -690,13 +698,13 @@ def test_the_address_of_a_client_of_the_users_own_counts(server: Loopback) -> No
             return await Agent("a", model, stream=True).run("Go", history=history)
 
     server.reply(Reply(chat_completions.reasoning("SECRET", "Yes.")))
-    first = asyncio.run(asked(server.url, []))
+    first = await asked(server.url, [])
     assert str(first.messages[-1].address).startswith(
         server.url
     ) and "secret" not in str(first.messages[-1].address)
     with Loopback() as other:
         other.reply(saying(CHAT, True))
-        asyncio.run(asked(other.url, first.messages))
+        await asked(other.url, first.messages)
         assert "SECRET" not in other.requests[0].body.decode()
 
 
@@ -729,14 +737,14 @@ def reasoning_only(wire: Wire, stream: bool) -> Reply:
 
 
 @STREAMED
-def test_a_turn_of_reasoning_alone_is_left_out(
+async def test_a_turn_of_reasoning_alone_is_left_out(
     server: Loopback, wire: Wire, stream: bool
 ) -> None:
     """An answer that was only reasoning stays in the history and is not sent, so that no empty message is."""
     server.reply(reasoning_only(wire, stream), saying(wire, stream))
     agent = wire.agent(server, stream=stream)
-    first = run(agent, "One")
-    run(agent, "Two", history=first.messages)
+    first = await run(agent, "One")
+    await run(agent, "Two", history=first.messages)
     body = server.requests[1].json
     assert [text for kind, text in _entries(wire, body) if kind == "text"] == [
         "One",
@@ -745,12 +753,12 @@ def test_a_turn_of_reasoning_alone_is_left_out(
     assert "Hm." not in json.dumps(body) and '"assistant"' not in json.dumps(body)
 
 
-def test_an_empty_answer_of_the_assistant_is_left_out(
+async def test_an_empty_answer_of_the_assistant_is_left_out(
     server: Loopback, wire: Wire
 ) -> None:
     """A message of the assistant without anything in it is not sent."""
     history = [Message("user", "One"), Message("assistant", ""), Message("user", "Two")]
-    texts = [entry for _, entry in _entries(wire, moved(server, wire, history))]
+    texts = [entry for _, entry in _entries(wire, await moved(server, wire, history))]
     assert len(texts) == 3
 
 
@@ -787,7 +795,7 @@ DETAILS = [{"type": "reasoning.text", "index": 0, "text": "Hm."}]
         f"{name}={bool(value)}" for name, value in fields.items()
     ),
 )
-def test_reasoning_fields_go_back_as_they_came(
+async def test_reasoning_fields_go_back_as_they_came(
     server: Loopback, wire: Wire, stream: bool, fields: Json
 ) -> None:
     """Every field of reasoning that the server sent goes back, also an empty one, and one beside another."""
@@ -805,14 +813,16 @@ def test_reasoning_fields_go_back_as_they_came(
             Reply(json.dumps({"choices": choices}), content_type="application/json")
         )
     server.reply(saying(wire, stream))
-    run(wire.agent(server, tools=[weather], stream=stream))
+    await run(wire.agent(server, tools=[weather], stream=stream))
     again = server.requests[1].json["messages"][1]
     assert {
         name: value for name, value in again.items() if "reasoning" in name
     } == fields
 
 
-def test_a_field_that_begins_empty_goes_back_with_its_text(server: Loopback) -> None:
+async def test_a_field_that_begins_empty_goes_back_with_its_text(
+    server: Loopback,
+) -> None:
     """An empty first piece of reasoning does not hide the text that follows."""
     server.reply(
         chat_stream(
@@ -822,14 +832,16 @@ def test_a_field_that_begins_empty_goes_back_with_its_text(server: Loopback) -> 
         )
     )
     server.reply(saying(CHAT, True))
-    run(CHAT.agent(server, tools=[weather], stream=True))
+    await run(CHAT.agent(server, tools=[weather], stream=True))
     assert server.requests[1].json["messages"][1]["reasoning_content"] == "Hm."
 
 
 # Calls and results
 
 
-def test_a_call_without_a_result_is_given_one(server: Loopback, wire: Wire) -> None:
+async def test_a_call_without_a_result_is_given_one(
+    server: Loopback, wire: Wire
+) -> None:
     """Every call of a user's history has a result in the request, right after its message."""
     calls = [ToolCall("c1", "weather", {"n": 1}), ToolCall("c2", "weather", {"n": 2})]
     history = [
@@ -838,22 +850,24 @@ def test_a_call_without_a_result_is_given_one(server: Loopback, wire: Wire) -> N
         Message("tool", "two", tool_call_id="c2"),
         Message("user", "And?"),
     ]
-    found = read(wire, moved(server, wire, history))
+    found = read(wire, await moved(server, wire, history))
     assert (
         found.results[0][1].startswith("Not executed") and found.results[1][1] == "two"
     )
 
 
-def test_a_result_without_a_call_is_left_out(server: Loopback, wire: Wire) -> None:
+async def test_a_result_without_a_call_is_left_out(
+    server: Loopback, wire: Wire
+) -> None:
     """A result whose call is not in the history, as after cutting its beginning off, is not sent."""
     history = [
         Message("tool", "lost", tool_call_id="c9", name="weather"),
         Message("user", "Go"),
     ]
-    assert read(wire, moved(server, wire, history)) == Sent([], [])
+    assert read(wire, await moved(server, wire, history)) == Sent([], [])
 
 
-def test_results_are_put_after_their_calls(server: Loopback, wire: Wire) -> None:
+async def test_results_are_put_after_their_calls(server: Loopback, wire: Wire) -> None:
     """Results that stand after the user's next words go where the APIs want them, in call order."""
     calls = [ToolCall("c1", "weather", {"n": 1}), ToolCall("c2", "weather", {"n": 2})]
     history = [
@@ -863,13 +877,15 @@ def test_results_are_put_after_their_calls(server: Loopback, wire: Wire) -> None
         Message("tool", "two", tool_call_id="c2"),
         Message("tool", "one", tool_call_id="c1"),
     ]
-    assert [text for _, text in read(wire, moved(server, wire, history)).results] == [
+    assert [
+        text for _, text in read(wire, await moved(server, wire, history)).results
+    ] == [
         "one",
         "two",
     ]
 
 
-def test_results_without_an_id_go_to_the_calls_in_their_order(
+async def test_results_without_an_id_go_to_the_calls_in_their_order(
     server: Loopback, wire: Wire
 ) -> None:
     """In a history of a server without ids a result belongs to the next call, or to that of its name."""
@@ -885,18 +901,20 @@ def test_results_without_an_id_go_to_the_calls_in_their_order(
         Message("tool", "one"),
         Message("tool", "three", name="weather"),
     ]
-    assert [text for _, text in read(wire, moved(server, wire, history)).results] == [
+    assert [
+        text for _, text in read(wire, await moved(server, wire, history)).results
+    ] == [
         "one",
         "two",
         "three",
     ]
 
 
-def test_items_that_do_not_fit_their_message_are_left_out(
+async def test_items_that_do_not_fit_their_message_are_left_out(
     server: Loopback, wire: Wire
 ) -> None:
     """A message whose calls the user took out goes without them, in its items too."""
-    response = two_turns(
+    response = await two_turns(
         server,
         wire,
         True,
@@ -906,12 +924,12 @@ def test_items_that_do_not_fit_their_message_are_left_out(
     )
     history = [message for message in response.messages if message.tool_call_id != "c2"]
     history[1].tool_calls.pop()
-    assert [name for _, name, _ in read(wire, moved(server, wire, history)).calls] == [
-        "weather"
-    ]
+    assert [
+        name for _, name, _ in read(wire, await moved(server, wire, history)).calls
+    ] == ["weather"]
 
 
-def test_the_history_itself_is_left_alone(server: Loopback, wire: Wire) -> None:
+async def test_the_history_itself_is_left_alone(server: Loopback, wire: Wire) -> None:
     """What is mended is mended in the request only."""
     calls = [ToolCall("a.b", "x.y", "[1]"), ToolCall("a.b", "x.y", "")]
     history = [
@@ -920,5 +938,5 @@ def test_the_history_itself_is_left_alone(server: Loopback, wire: Wire) -> None:
         Message("tool", "1", tool_call_id="a.b"),
     ]
     before = json.dumps([message.to_dict() for message in history])
-    moved(server, wire, history)
+    await moved(server, wire, history)
     assert json.dumps([message.to_dict() for message in history]) == before

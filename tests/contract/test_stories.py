@@ -53,7 +53,7 @@ class Outcome:
         return any(chunk.is_final for chunk in self.chunks)
 
 
-def tell(server: Loopback, wire: Wire, *replies: Any, **settings: Any) -> Outcome:
+async def tell(server: Loopback, wire: Wire, *replies: Any, **settings: Any) -> Outcome:
     """Run an agent with the tool `add` against these replies."""
     server.reply(
         *[
@@ -61,35 +61,31 @@ def tell(server: Loopback, wire: Wire, *replies: Any, **settings: Any) -> Outcom
             for reply in replies
         ]
     )
-
-    async def run() -> Outcome:
-        chunks: list[StreamChunk] = []
-        error = None
-        async with (
-            wire.agent(server, tools=[add], **settings) as agent,
-            agent.run_stream("Go") as stream,
-        ):
-            try:
-                async for chunk in stream:
-                    chunks.append(chunk)
-            except CogentError as raised:
-                error = raised
-        return Outcome(chunks, stream.response, error)
-
-    return asyncio.run(run())
+    chunks: list[StreamChunk] = []
+    error = None
+    async with (
+        wire.agent(server, tools=[add], **settings) as agent,
+        agent.run_stream("Go") as stream,
+    ):
+        try:
+            async for chunk in stream:
+                chunks.append(chunk)
+        except CogentError as raised:
+            error = raised
+    return Outcome(chunks, stream.response, error)
 
 
 SUM = ("call_1", "add", '{"a": 1, "b": 2}')
 
 
-def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> None:
+async def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> None:
     """Every call of a turn runs, and the next request has the results in call order."""
     calls = [
         SUM,
         ("call_2", "add", '{"a": 3, "b": 4}'),
         ("call_3", "add", '{"a": 5, "b": 6}'),
     ]
-    outcome = tell(
+    outcome = await tell(
         server, wire, wire.send.tool_calls(*calls), wire.send.text("3, 7 and 11")
     )
     assert (
@@ -104,9 +100,9 @@ def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> None:
     assert body.index('"3"') < body.index('"7"') < body.index('"11"')
 
 
-def test_reasoning_then_a_tool(server: Loopback, wire: Wire) -> None:
+async def test_reasoning_then_a_tool(server: Loopback, wire: Wire) -> None:
     """Reasoning before a call is reasoning, and the conversation goes on after it."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         wire.send.tool_calls(SUM, reasoning="I must add."),
@@ -116,9 +112,11 @@ def test_reasoning_then_a_tool(server: Loopback, wire: Wire) -> None:
     assert outcome.ends == ["tool_calls", "stop"] and outcome.response.content == "3"
 
 
-def test_an_unknown_tool_is_told_to_the_model(server: Loopback, wire: Wire) -> None:
+async def test_an_unknown_tool_is_told_to_the_model(
+    server: Loopback, wire: Wire
+) -> None:
     """A call of a tool that does not exist is an error result that names those that do, and the run goes on."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         wire.send.tool_calls(("c1", "subtract", "{}")),
@@ -131,11 +129,11 @@ def test_an_unknown_tool_is_told_to_the_model(server: Loopback, wire: Wire) -> N
     )
 
 
-def test_arguments_that_do_not_fit_are_told_to_the_model(
+async def test_arguments_that_do_not_fit_are_told_to_the_model(
     server: Loopback, wire: Wire
 ) -> None:
     """A missing argument is an error result, and the run goes on."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         wire.send.tool_calls(("c1", "add", '{"a": 1}')),
@@ -148,9 +146,9 @@ def test_arguments_that_do_not_fit_are_told_to_the_model(
     assert outcome.ends[-1] == "stop"
 
 
-def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
+async def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
     """The final chunk counts both turns, and the response tells them apart."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         wire.send.tool_calls(SUM, usage=(11, 7)),
@@ -174,11 +172,11 @@ def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(
+async def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(
     server: Loopback, wire: Wire, reason: str
 ) -> None:
     """A turn that ended by its limit or a filter runs nothing, however complete its calls look."""
-    outcome = tell(server, wire, wire.send.tool_calls(SUM, finish=reason))
+    outcome = await tell(server, wire, wire.send.tool_calls(SUM, finish=reason))
     assert outcome.ends == [reason] and len(server.requests) == 1
     assert [call["executed"] for call in outcome.response.metadata["tool_calls"]] == [
         False
@@ -187,7 +185,7 @@ def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
 @pytest.mark.parametrize("calls", [False, True], ids=["text", "calls"])
-def test_a_cut_is_never_a_success(
+async def test_a_cut_is_never_a_success(
     server: Loopback, wire: Wire, end: Any, calls: bool
 ) -> None:
     """An answer that breaks off before the provider's last word is an error with the partial, and runs no tool."""
@@ -199,7 +197,7 @@ def test_a_cut_is_never_a_success(
     body = b"".join(events)
     for part in (0.1, 0.25, 0.4, 0.5):
         cut = int(len(body) * part)
-        outcome = tell(
+        outcome = await tell(
             server, wire, Reply(body, truncate=cut, end=end, content_type=wire.mime)
         )
         assert isinstance(outcome.error, ModelError) and not outcome.final, cut
@@ -212,9 +210,9 @@ def test_a_cut_is_never_a_success(
         assert not any(chunk.tool_result for chunk in outcome.chunks)
 
 
-def test_an_empty_answer_is_no_answer(server: Loopback, wire: Wire) -> None:
+async def test_an_empty_answer_is_no_answer(server: Loopback, wire: Wire) -> None:
     """A 200 without a body is an interrupted stream."""
-    outcome = tell(server, wire, Reply(b"", content_type=wire.mime))
+    outcome = await tell(server, wire, Reply(b"", content_type=wire.mime))
     assert (
         isinstance(outcome.error, StreamInterrupted | ServerError) and not outcome.final
     )
@@ -233,7 +231,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_each_status_has_its_error(
+async def test_each_status_has_its_error(
     server: Loopback, wire: Wire, status: int, streaming: bool
 ) -> None:
     """The same status is the same error on every provider and both transports, with its fields filled in."""
@@ -245,12 +243,9 @@ def test_each_status_has_its_error(
         )
     )
 
-    async def run() -> None:
+    with pytest.raises(STATUSES[status]) as raised:
         async with wire.agent(server, stream=streaming) as agent:
             await agent.run("Go")
-
-    with pytest.raises(STATUSES[status]) as raised:
-        asyncio.run(run())
     error = raised.value
     assert type(error) is STATUSES[status] and "Something is wrong." in str(error)
     assert (error.status, error.provider, error.model) == (
@@ -263,9 +258,11 @@ def test_each_status_has_its_error(
     )
 
 
-def test_an_error_inside_the_stream_is_raised(server: Loopback, wire: Wire) -> None:
+async def test_an_error_inside_the_stream_is_raised(
+    server: Loopback, wire: Wire
+) -> None:
     """An error that comes after text, inside a 200, ends the run with that text as the partial."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         wire.send.error_event(
@@ -280,9 +277,11 @@ def test_an_error_inside_the_stream_is_raised(server: Loopback, wire: Wire) -> N
     assert outcome.response.content == "Hello"
 
 
-def test_a_page_instead_of_a_stream_is_an_error(server: Loopback, wire: Wire) -> None:
+async def test_a_page_instead_of_a_stream_is_an_error(
+    server: Loopback, wire: Wire
+) -> None:
     """HTML with a 200, as a proxy or a wrong base_url gives, is an error of ours."""
-    outcome = tell(
+    outcome = await tell(
         server,
         wire,
         Reply("<html><body>Welcome</body></html>", content_type="text/html"),
@@ -290,34 +289,31 @@ def test_a_page_instead_of_a_stream_is_an_error(server: Loopback, wire: Wire) ->
     assert isinstance(outcome.error, ModelError) and not outcome.final
 
 
-def test_an_error_instead_of_a_stream_is_that_error(
+async def test_an_error_instead_of_a_stream_is_that_error(
     server: Loopback, wire: Wire
 ) -> None:
     """A plain JSON error with a 200, where a stream was asked for, is raised in the server's own words."""
     body = wire.send.error_body(
         "You have no more quota.", "insufficient_quota", "insufficient_quota"
     )
-    outcome = tell(server, wire, Reply(body, content_type="application/json"))
+    outcome = await tell(server, wire, Reply(body, content_type="application/json"))
     assert isinstance(outcome.error, ModelError) and "You have no more quota." in str(
         outcome.error
     )
 
 
-def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
+async def test_a_server_that_is_not_there(server: Loopback, wire: Wire) -> None:
     """A refused connection is ConnectionFailed, and asking again may help."""
     agent = wire.agent(server)
     server.close()
 
-    async def run() -> None:
+    with pytest.raises(ConnectionFailed) as raised:
         async with agent:
             await agent.run("Go")
-
-    with pytest.raises(ConnectionFailed) as raised:
-        asyncio.run(run())
     assert raised.value.retryable
 
 
-def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
+async def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
     """Two cancels while a chunk is awaited just end the iteration; the waiting task is not cancelled itself."""
     server.reply(
         Reply(
@@ -326,35 +322,33 @@ def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> None:
             content_type=wire.mime,
         )
     )
+    async with wire.agent(server) as agent:
+        stream, begun, seen = agent.run_stream("Go"), asyncio.Event(), []
 
-    async def run() -> str:
-        async with wire.agent(server) as agent:
-            stream, begun, seen = agent.run_stream("Go"), asyncio.Event(), []
-
-            async def consume() -> str:
-                async for chunk in stream:
-                    seen.append(chunk.content)
-                    begun.set()
-                await asyncio.sleep(
-                    0
-                )  # where a cancellation that was left over would strike
-                return "".join(seen)
-
-            task = asyncio.create_task(consume())
-            await begun.wait()
+        async def consume() -> str:
+            async for chunk in stream:
+                seen.append(chunk.content)
+                begun.set()
             await asyncio.sleep(
-                0.05
-            )  # until all has come that will, and the next chunk is awaited
-            stream.cancel()
-            stream.cancel()
-            await stream.aclose()
-            return await task
+                0
+            )  # where a cancellation that was left over would strike
+            return "".join(seen)
 
-    assert asyncio.run(run()).startswith("Hello")
+        task = asyncio.create_task(consume())
+        await begun.wait()
+        await asyncio.sleep(
+            0.05
+        )  # until all has come that will, and the next chunk is awaited
+        stream.cancel()
+        stream.cancel()
+        await stream.aclose()
+        assert (await task).startswith("Hello")
 
 
 @pytest.mark.parametrize("how", ["break", "block", "aclose", "cancel"])
-def test_leaving_reaches_the_server(server: Loopback, wire: Wire, how: str) -> None:
+async def test_leaving_reaches_the_server(
+    server: Loopback, wire: Wire, how: str
+) -> None:
     """However a run is left, the model's server sees the connection close at once and the partial is kept."""
     server.reply(
         Reply(
@@ -364,27 +358,22 @@ def test_leaving_reaches_the_server(server: Loopback, wire: Wire, how: str) -> N
         )
     )
     server.reply(Reply(wire.send.text("Hello")))
-
-    async def run() -> Response:
-        agent = wire.agent(server)
-        stream = agent.run_stream("Go")
-        async for chunk in stream:
-            if chunk.content:
-                if how == "cancel":
-                    stream.cancel()
-                break
-        if how == "block":
-            async with stream:
-                pass
-        elif how == "aclose":
-            await stream.aclose()
-        response = stream.response
-        del stream
-        left = await asyncio.to_thread(server.requests[0].wait_disconnected, PROMPT)
-        assert left, "the server was not told"
-        await agent.aclose()
-        return response
-
-    response = asyncio.run(run())
+    agent = wire.agent(server)
+    stream = agent.run_stream("Go")
+    async for chunk in stream:
+        if chunk.content:
+            if how == "cancel":
+                stream.cancel()
+            break
+    if how == "block":
+        async with stream:
+            pass
+    elif how == "aclose":
+        await stream.aclose()
+    response = stream.response
+    del stream
+    left = await asyncio.to_thread(server.requests[0].wait_disconnected, PROMPT)
+    assert left, "the server was not told"
+    await agent.aclose()
     assert response.content.startswith("Hello") and response.finish_reason is None
     assert response.metadata["tokens"]["estimated"]

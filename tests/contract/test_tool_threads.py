@@ -39,7 +39,7 @@ def busy() -> Iterator[Busy]:
     work.released.set()
 
 
-def test_tools_that_compute_do_not_all_run_at_once(server: Loopback) -> None:
+async def test_tools_that_compute_do_not_all_run_at_once(server: Loopback) -> None:
     """Of twenty tools that compute, a few at a time have a thread: each more would hold up the event loop longer."""
     ask(server, *calls("compute", 20))
     running: set[int] = set()
@@ -54,12 +54,14 @@ def test_tools_that_compute_do_not_all_run_at_once(server: Loopback) -> None:
         running.discard(threading.get_ident())
         return 1
 
-    chunks, _ = run(server, compute)
+    chunks, _ = await run(server, compute)
     assert [result.content for result in results(chunks)] == ["1"] * 20
     assert max(most) <= 10
 
 
-def test_a_time_out_begins_when_the_tool_does(server: Loopback, busy: Busy) -> None:
+async def test_a_time_out_begins_when_the_tool_does(
+    server: Loopback, busy: Busy
+) -> None:
     """A call that waits for a thread longer than its time-out is not late, and its duration is its own."""
     ask(
         server,
@@ -79,7 +81,7 @@ def test_a_time_out_begins_when_the_tool_does(server: Loopback, busy: Busy) -> N
         busy.released.set()
         return time.monotonic()
 
-    chunks, _ = run(server, busy.hold, quick, release)
+    chunks, _ = await run(server, busy.hold, quick, release)
     found = {result.id: result for result in results(chunks)}
     assert min(began) > float(found["r"].content) - SHORT
     for place in range(3):
@@ -91,7 +93,7 @@ def test_a_time_out_begins_when_the_tool_does(server: Loopback, busy: Busy) -> N
         )
 
 
-def test_tools_that_hang_give_their_places_to_others(
+async def test_tools_that_hang_give_their_places_to_others(
     server: Loopback, busy: Busy
 ) -> None:
     """A call that was given up does not count: more hanging tools than there are threads all reach their time-out."""
@@ -100,13 +102,13 @@ def test_tools_that_hang_give_their_places_to_others(
     def quick() -> str:
         return "quick"
 
-    chunks, _ = run(server, tool(timeout=SHORT)(busy.hold), quick)
+    chunks, _ = await run(server, tool(timeout=SHORT)(busy.hold), quick)
     *late, last = sorted(result.content for result in results(chunks))
     assert len(late) == MORE_THAN_THREADS and last == "quick"
     assert set(late) == {f"The tool 'hold' did not end within {SHORT} seconds."}
 
 
-def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(
+async def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(
     server: Loopback, busy: Busy
 ) -> None:
     """A run that is left while calls wait for a thread never begins them."""
@@ -128,22 +130,19 @@ def test_a_call_that_waits_for_a_thread_does_not_run_after_a_stop(
     def late() -> None:
         acted.append("late")
 
-    async def main() -> None:
-        async with (
-            CHAT.agent(server, tools=[now, busy.hold, late]) as agent,
-            agent.run_stream("Go") as stream,
-        ):
-            async for chunk in stream:
-                if chunk.tool_result is not None:
-                    break
-        busy.released.set()
-        await asyncio.sleep(5 * SHORT)
-
-    asyncio.run(main())
+    async with (
+        CHAT.agent(server, tools=[now, busy.hold, late]) as agent,
+        agent.run_stream("Go") as stream,
+    ):
+        async for chunk in stream:
+            if chunk.tool_result is not None:
+                break
+    busy.released.set()
+    await asyncio.sleep(5 * SHORT)
     assert acted == []
 
 
-def test_agents_inside_tools_have_threads_of_their_own(server: Loopback) -> None:
+async def test_agents_inside_tools_have_threads_of_their_own(server: Loopback) -> None:
     """Tools that run an agent with a sync tool do not wait for each other's threads, however many they are."""
     outer = 8
 
@@ -160,5 +159,5 @@ def test_agents_inside_tools_have_threads_of_their_own(server: Loopback) -> None
         return f"{results(chunks)[0].content}, {response.content}"
 
     ask(server, *calls("nest", outer))
-    chunks, _ = run(server, nest)
+    chunks, _ = await run(server, nest)
     assert [result.content for result in results(chunks)] == ["leaf, Done"] * outer

@@ -1,6 +1,5 @@
 """What fails before a byte is sent is the caller's: never asked again, never called a server's fault."""
 
-import asyncio
 import math
 import warnings
 from collections.abc import Callable
@@ -51,15 +50,14 @@ NEVER: dict[str, Any] = {
 OBJECTS: dict[str, Any] = {"bytes": b"x", "an object": object(), "a function": len}
 
 
-def failed(server: Loopback, make: Callable[[], Agent], **settings: Any) -> CogentError:
+async def failed(
+    server: Loopback, make: Callable[[], Agent], **settings: Any
+) -> CogentError:
     """The error of an agent that cannot ask: no request came, and none is worth another attempt."""
 
-    async def main() -> None:
+    with pytest.raises(CogentError) as raised:
         async with make() as agent:
             await agent.run("Go", **settings)
-
-    with pytest.raises(CogentError) as raised:
-        asyncio.run(main())
     assert server.requests == []
     assert not getattr(raised.value, "retryable", False)
     return raised.value
@@ -78,12 +76,12 @@ def body_setting(wire: Wire, value: Any) -> dict[str, Any]:
 
 @both_ways
 @pytest.mark.parametrize("kind", NEVER)
-def test_a_setting_that_json_cannot_hold(
+async def test_a_setting_that_json_cannot_hold(
     server: Loopback, wire: Wire, streaming: bool, kind: str
 ) -> None:
     """A value in `extra` that cannot be written as JSON is a ConfigurationError that says where it is."""
     extra = body_setting(wire, NEVER[kind])
-    error = failed(
+    error = await failed(
         server,
         lambda: wire.agent(
             server, model={"extra": extra, "max_retries": 2}, stream=streaming
@@ -94,12 +92,12 @@ def test_a_setting_that_json_cannot_hold(
 
 @both_ways
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_a_setting_that_the_sdk_cannot_write(
+async def test_a_setting_that_the_sdk_cannot_write(
     server: Loopback, wire: Wire, streaming: bool, kind: str
 ) -> None:
     """An object in `extra` that the SDK cannot write is the caller's error, and says where it is."""
     extra = body_setting(wire, OBJECTS[kind])
-    error = failed(
+    error = await failed(
         server,
         lambda: wire.agent(
             server, model={"extra": extra, "max_retries": 2}, stream=streaming
@@ -112,7 +110,7 @@ def test_a_setting_that_the_sdk_cannot_write(
 @pytest.mark.parametrize(
     "kind", ["deep", "itself", "nan", "digits", "bytes", "set", "surrogate"]
 )
-def test_arguments_in_a_history_that_json_cannot_hold(
+async def test_arguments_in_a_history_that_json_cannot_hold(
     server: Loopback, wire: Wire, streaming: bool, kind: str
 ) -> None:
     """Arguments of an earlier call that cannot be written are a ConfigurationError on every provider."""
@@ -134,7 +132,7 @@ def test_arguments_in_a_history_that_json_cannot_hold(
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "content": "x", "tool_call_id": "c1", "name": "look"},
     ]
-    error = failed(
+    error = await failed(
         server,
         lambda: wire.agent(server, model={"max_retries": 2}, stream=streaming),
         history=history,
@@ -154,7 +152,7 @@ ODD_ITEMS = [
 
 @both_ways
 @pytest.mark.parametrize("item", ODD_ITEMS, ids=["types", "places"])
-def test_items_that_are_none_of_the_provider(
+async def test_items_that_are_none_of_the_provider(
     server: Loopback, wire: Wire, streaming: bool, item: Any
 ) -> None:
     """Items that an encoder stumbles over are the caller's error; those that it passes on reach the server."""
@@ -173,12 +171,12 @@ def test_items_that_are_none_of_the_provider(
                 return error
         return None
 
-    error = asyncio.run(main())
+    error = await main()
     assert server.requests or isinstance(error, ConfigurationError)
 
 
 @both_ways
-def test_a_header_that_cannot_be_sent(
+async def test_a_header_that_cannot_be_sent(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A header with a line break is the caller's error, and its value, which may be a secret, is not shown."""
@@ -188,7 +186,7 @@ def test_a_header_that_cannot_be_sent(
         if wire.provider == "gemini"
         else {"extra_headers": headers}
     )
-    error = failed(
+    error = await failed(
         server,
         lambda: wire.agent(
             server, model={"extra": extra, "max_retries": 2}, stream=streaming
@@ -209,7 +207,7 @@ ADDRESSES = {
 @both_ways
 @pytest.mark.parametrize("provider", ADDRESSES)
 @pytest.mark.parametrize("address", ["localhost:8000/v1", "host/v1"])
-def test_an_address_of_the_environment_that_cannot_be_used(
+async def test_an_address_of_the_environment_that_cannot_be_used(
     server: Loopback,
     monkeypatch: pytest.MonkeyPatch,
     streaming: bool,
@@ -218,7 +216,7 @@ def test_an_address_of_the_environment_that_cannot_be_used(
 ) -> None:
     """An address without http:// in the environment is the caller's error and not a server that is not there."""
     monkeypatch.setenv(ADDRESSES[provider], address)
-    error = failed(
+    error = await failed(
         server,
         lambda: Agent("a", Model(f"{provider}:m", api_key="key"), stream=streaming),
     )
@@ -226,7 +224,7 @@ def test_an_address_of_the_environment_that_cannot_be_used(
 
 
 @both_ways
-def test_a_time_out_of_another_type(
+async def test_a_time_out_of_another_type(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A setting that the HTTP client stumbles over is no failed connection."""
@@ -235,7 +233,7 @@ def test_a_time_out_of_another_type(
         if wire.provider == "gemini"
         else {"timeout": "x"}
     )
-    error = failed(
+    error = await failed(
         server,
         lambda: wire.agent(
             server, model={"extra": extra, "max_retries": 2}, stream=streaming
@@ -256,7 +254,7 @@ def test_a_tool_whose_schema_json_cannot_hold() -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_a_warning_that_is_an_error(server: Loopback, streaming: bool) -> None:
+async def test_a_warning_that_is_an_error(server: Loopback, streaming: bool) -> None:
     """Where warnings are errors, that of an SDK about an old model is no fault of the server's, and not asked again."""
     model = Model(
         f"anthropic:{next(iter(DEPRECATED_MODELS))}",
@@ -266,12 +264,9 @@ def test_a_warning_that_is_an_error(server: Loopback, streaming: bool) -> None:
     )
     agent = Agent("tester", model, stream=streaming)
 
-    async def main() -> None:
-        async with agent:
-            await agent.run("Go")
-
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(BadRequest, match="deprecated"):
-            asyncio.run(main())
+            async with agent:
+                await agent.run("Go")
     assert server.requests == []

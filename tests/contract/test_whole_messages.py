@@ -1,6 +1,5 @@
 """Streams in which a message, or a block of one, comes whole instead of in deltas."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -28,21 +27,18 @@ def weather(city: str) -> str:
     return f"rain in {city}"
 
 
-def play(wire: Wire, server: Loopback, *events: Json) -> Response:
+async def play(wire: Wire, server: Loopback, *events: Json) -> Response:
     """The response of a run whose first answer is these events; after a call it ends with text."""
-
-    async def run() -> Response:
-        async with wire.agent(server, tools=[weather]) as agent:
-            stream = agent.run_stream("Go")
-            texts = [chunk.content async for chunk in stream]
-            assert "".join(texts) == stream.response.content
-            return stream.response
 
     called = "tool_call" in json.dumps(events) or "tool_use" in json.dumps(events)
     body = b"".join(event(data, data.get("type", "")) for data in events)
     end = b"data: [DONE]\n\n" if wire in CHAT else b""
     server.reply(Reply(body + end), *[Reply(wire.send.text("Done."))] * called)
-    return asyncio.run(run())
+    async with wire.agent(server, tools=[weather]) as agent:
+        stream = agent.run_stream("Go")
+        texts = [chunk.content async for chunk in stream]
+        assert "".join(texts) == stream.response.content
+        return stream.response
 
 
 def chunk(finish: str | None = None, **said: Any) -> Json:
@@ -72,18 +68,20 @@ CALL = {
         [chunk(delta={"content": "Hello"}), chunk("stop", delta={}, message=HELLO)],
     ],
 )
-def test_a_chat_message_that_comes_whole_is_given_once(
+async def test_a_chat_message_that_comes_whole_is_given_once(
     chat: Wire, server: Loopback, chunks: list[Json]
 ) -> None:
     """A choice may have a message instead of a delta; after deltas it only repeats them."""
-    response = play(chat, server, *chunks)
+    response = await play(chat, server, *chunks)
     assert (response.content, response.finish_reason) == ("Hello", "stop")
 
 
-def test_a_call_in_a_whole_chat_message_is_run(chat: Wire, server: Loopback) -> None:
+async def test_a_call_in_a_whole_chat_message_is_run(
+    chat: Wire, server: Loopback
+) -> None:
     """The same holds for a call."""
     message = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-    response = play(chat, server, chunk("tool_calls", message=message))
+    response = await play(chat, server, chunk("tool_calls", message=message))
     assert [call.result.content for call in response.tool_calls if call.result] == [
         "rain in Oslo"
     ]
@@ -136,22 +134,24 @@ def message_of(
         ([THINKING, TEXT], [THINKING, TEXT]),
     ],
 )
-def test_anthropic_blocks_that_come_whole_are_given_once(
+async def test_anthropic_blocks_that_come_whole_are_given_once(
     server: Loopback, content: list[Json], blocks: list[Json], stop: bool
 ) -> None:
     """A text may stand only in its block's start, or in that of the message; both are one text."""
-    response = play(ANTHROPIC, server, *message_of(content, blocks, stop=stop))
+    response = await play(ANTHROPIC, server, *message_of(content, blocks, stop=stop))
     assert response.content == "Hello"
     assert response.messages[-1].reasoning == "Hm."
     assert response.messages[-1].items == [THINKING, TEXT]
 
 
 @pytest.mark.parametrize(("content", "blocks"), [([], [USE]), ([USE], [])])
-def test_an_anthropic_call_that_comes_whole_is_run(
+async def test_an_anthropic_call_that_comes_whole_is_run(
     server: Loopback, content: list[Json], blocks: list[Json]
 ) -> None:
     """The same holds for a call."""
-    response = play(ANTHROPIC, server, *message_of(content, blocks, reason="tool_use"))
+    response = await play(
+        ANTHROPIC, server, *message_of(content, blocks, reason="tool_use")
+    )
     assert [call.result.content for call in response.tool_calls if call.result] == [
         "rain in Oslo"
     ]

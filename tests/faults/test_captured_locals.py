@@ -51,15 +51,12 @@ ENDS: dict[str, Callable[[Wire, bool], Reply]] = {
 }
 
 
-def failure(agent: Agent) -> BaseException:
+async def failure(agent: Agent) -> BaseException:
     """What the run of an agent raises."""
 
-    async def main() -> None:
+    with pytest.raises(CogentError) as raised:
         async with agent:
             await agent.run("Go")
-
-    with pytest.raises(CogentError) as raised:
-        asyncio.run(main())
     return raised.value
 
 
@@ -119,13 +116,13 @@ def leaks(error: BaseException) -> list[str]:
 
 @both_ways
 @pytest.mark.parametrize("end", ENDS)
-def test_no_frame_of_a_failed_run_holds_the_key(
+async def test_no_frame_of_a_failed_run_holds_the_key(
     server: Loopback, wire: Wire, streaming: bool, end: str
 ) -> None:
     """Neither frames nor the SDK's error, which stays the cause, show the key that was sent."""
     server.reply(ENDS[end](wire, streaming))
     timeout = Timeout(first=0.2) if end == "too slow" else None
-    error = failure(
+    error = await failure(
         wire.agent(server, model={"api_key": KEY}, stream=streaming, timeout=timeout)
     )
     assert isinstance(error, ModelError) and leaks(error) == []
@@ -134,53 +131,51 @@ def test_no_frame_of_a_failed_run_holds_the_key(
 
 
 @both_ways
-def test_no_frame_of_a_failed_connection_holds_the_key(
+async def test_no_frame_of_a_failed_connection_holds_the_key(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """Where nobody listens, the frames of the HTTP client show no key either."""
     server.close()
     assert (
-        leaks(failure(wire.agent(server, model={"api_key": KEY}, stream=streaming)))
-        == []
-    )
-
-
-@both_ways
-def test_no_frame_of_a_key_that_cannot_be_sent_holds_it(
-    server: Loopback, wire: Wire, streaming: bool
-) -> None:
-    """A key with a line break is in no frame of the error that refuses it."""
-    assert (
         leaks(
-            failure(wire.agent(server, model={"api_key": f"{KEY}\n"}, stream=streaming))
+            await failure(wire.agent(server, model={"api_key": KEY}, stream=streaming))
         )
         == []
     )
 
 
 @both_ways
-def test_no_frame_of_a_cancelled_run_holds_the_key(
+async def test_no_frame_of_a_key_that_cannot_be_sent_holds_it(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
+    """A key with a line break is in no frame of the error that refuses it."""
+    assert (
+        leaks(
+            await failure(
+                wire.agent(server, model={"api_key": f"{KEY}\n"}, stream=streaming)
+            )
+        )
+        == []
+    )
+
+
+@both_ways
+async def test_no_frame_of_a_cancelled_run_holds_the_key(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """The cancellation that a caller gets back has come through the SDK, and shows nothing of it."""
     server.reply(whole(wire, streaming, delay=30))
-
-    async def main() -> BaseException:
-        async with wire.agent(
-            server, model={"api_key": KEY}, stream=streaming
-        ) as agent:
-            task = asyncio.create_task(agent.run("Go"))
-            while not server.requests:  # noqa: ASYNC110  # the server is in another thread
-                await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError) as raised:
-                await task
-            return raised.value
-
-    assert leaks(asyncio.run(main())) == []
+    async with wire.agent(server, model={"api_key": KEY}, stream=streaming) as agent:
+        task = asyncio.create_task(agent.run("Go"))
+        while not server.requests:  # noqa: ASYNC110  # the server is in another thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+    assert leaks(raised.value) == []
 
 
-def test_the_frames_of_a_users_tool_are_left_as_they_are(
+async def test_the_frames_of_a_users_tool_are_left_as_they_are(
     server: Loopback, wire: Wire
 ) -> None:
     """What a tool failed with is its author's to look at, with its variables."""
@@ -194,7 +189,7 @@ def test_the_frames_of_a_users_tool_are_left_as_they_are(
     server.reply(
         Reply(wire.send.plain_tool_calls(("c1", "divide", "{}")), content_type=JSON)
     )
-    error = failure(wire.agent(server, tools=[divide]))
+    error = await failure(wire.agent(server, tools=[divide]))
     assert isinstance(error, ToolError) and isinstance(
         error.__cause__, ZeroDivisionError
     )

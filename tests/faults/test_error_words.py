@@ -560,37 +560,33 @@ def test_a_server_that_does_not_speak_http(
     assert "not HTTP" in str(error) and "without an answer" not in str(error)
 
 
-def connection_error(wire: Wire, url: str, streaming: bool) -> str:
+async def connection_error(wire: Wire, url: str, streaming: bool) -> str:
     """What is said of a server that cannot be talked to."""
     settings = {"base_url": url, "api_key": "key", "max_retries": 0, **wire.settings}
     agent = Agent("tester", Model(f"{wire.provider}:gpt-test", **settings))
-
-    async def ask() -> CogentError | None:
-        async with agent:
-            return await _error_of(agent, streaming)
-
-    error = asyncio.run(ask())
+    async with agent:
+        error = await _error_of(agent, streaming)
     assert isinstance(error, ConnectionFailed)
     return str(error)
 
 
 @both_ways
-def test_a_server_that_is_not_there_is_named(
+async def test_a_server_that_is_not_there_is_named(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """The address that was tried helps most of all."""
     server.close()
-    said = connection_error(wire, server.url, streaming)
+    said = await connection_error(wire, server.url, streaming)
     assert f"cannot reach the server ({server.url})" in said
 
 
 @both_ways
-def test_a_server_without_tls_was_reached(wire: Wire, streaming: bool) -> None:
+async def test_a_server_without_tls_was_reached(wire: Wire, streaming: bool) -> None:
     """A server that answers plainly where `https` was asked for was reached, and is not said not to run."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_plainly, args=[listener], daemon=True)
         thread.start()
-        said = connection_error(
+        said = await connection_error(
             wire, f"https://127.0.0.1:{listener.getsockname()[1]}", streaming
         )
         thread.join()
@@ -608,12 +604,14 @@ def answer_plainly(listener: socket.socket) -> None:
 
 
 @both_ways
-def test_a_connection_that_breaks_is_said_once(wire: Wire, streaming: bool) -> None:
+async def test_a_connection_that_breaks_is_said_once(
+    wire: Wire, streaming: bool
+) -> None:
     """A server that resets the connection has no words, and the SDK's sentence for that is not added."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=reset, args=[listener], daemon=True)
         thread.start()
-        said = connection_error(
+        said = await connection_error(
             wire, f"http://127.0.0.1:{listener.getsockname()[1]}", streaming
         )
         thread.join()

@@ -124,16 +124,12 @@ async def _attempt(agent: Agent, streaming: bool = True) -> Outcome:
     return outcome
 
 
-def _run(
+async def _run(
     server: Loopback, wire: Wire, streaming: bool = True, **options: Any
 ) -> Outcome:
     """What comes of a run of an agent of its own."""
-
-    async def run() -> Outcome:
-        async with wire.agent(server, model={"api_key": KEY, **options}) as agent:
-            return await _attempt(agent, streaming)
-
-    return asyncio.run(run())
+    async with wire.agent(server, model={"api_key": KEY, **options}) as agent:
+        return await _attempt(agent, streaming)
 
 
 def _body(
@@ -310,7 +306,7 @@ def test_a_page_instead_of_an_error(bed: Bed, wire: Wire, streaming: bool) -> No
 
 @both_ways
 @pytest.mark.parametrize("wire", KEYED, ids=lambda wire: wire.name)
-def test_no_key_is_said_before_a_request(
+async def test_no_key_is_said_before_a_request(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, wire: Wire, streaming: bool
 ) -> None:
     """Without a key the error names the variable to set, and nothing is sent."""
@@ -321,18 +317,20 @@ def test_no_key_is_said_before_a_request(
         "ANTHROPIC_AUTH_TOKEN",
     ]:
         monkeypatch.delenv(variable, raising=False)
-    error = _run(server, wire, streaming, api_key=None).error
+    error = (await _run(server, wire, streaming, api_key=None)).error
     assert isinstance(error, ConfigurationError)
     assert wire.variable in str(error)
     assert server.requests == []
 
 
 @both_ways
-def test_a_keyword_that_the_sdk_does_not_know(
+async def test_a_keyword_that_the_sdk_does_not_know(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A misspelt keyword in `extra` is said by name before anything is sent, and is not worth asking again."""
-    error = _run(server, wire, streaming, extra={"temprature": 1}, max_retries=2).error
+    error = (
+        await _run(server, wire, streaming, extra={"temprature": 1}, max_retries=2)
+    ).error
     assert isinstance(error, ConfigurationError | BadRequest)
     assert "temprature" in str(error)
     assert not getattr(error, "retryable", False)
@@ -345,9 +343,13 @@ def _closed_port() -> str:
 
 
 @both_ways
-def test_a_refused_connection(server: Loopback, wire: Wire, streaming: bool) -> None:
+async def test_a_refused_connection(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """Where nobody listens the error says so, may be retried and has no status."""
-    error = _run(server, wire, streaming, base_url=_closed_port() + wire.suffix).error
+    error = (
+        await _run(server, wire, streaming, base_url=_closed_port() + wire.suffix)
+    ).error
     assert (type(error), error.status, error.retryable) == (
         ConnectionFailed,
         None,
@@ -383,15 +385,17 @@ async def _with_client(server: Loopback, wire: Wire, streaming: bool) -> Outcome
 
 
 @both_ways
-def test_a_timeout_of_the_sdk(server: Loopback, wire: Wire, streaming: bool) -> None:
+async def test_a_timeout_of_the_sdk(
+    server: Loopback, wire: Wire, streaming: bool
+) -> None:
     """A time-out of the user's own client is ModelTimeout of the kind `request`."""
     server.reply(Reply(delay=30))
-    error = asyncio.run(_with_client(server, wire, streaming)).error
+    error = (await _with_client(server, wire, streaming)).error
     assert (type(error), error.kind, error.retryable) == (ModelTimeout, "request", True)
     assert error.__cause__ is not None
 
 
-def test_a_timeout_of_the_sdk_in_the_stream(server: Loopback, wire: Wire) -> None:
+async def test_a_timeout_of_the_sdk_in_the_stream(server: Loopback, wire: Wire) -> None:
     """A time-out of the user's own client between two events is ModelTimeout with the text so far."""
     events = wire.send.text("Hel", "lo")
     server.reply(
@@ -402,7 +406,7 @@ def test_a_timeout_of_the_sdk_in_the_stream(server: Loopback, wire: Wire) -> Non
             content_type=wire.mime,
         )
     )
-    outcome = asyncio.run(_with_client(server, wire, streaming=True))
+    outcome = await _with_client(server, wire, streaming=True)
     assert (type(outcome.error), outcome.error.kind) == (ModelTimeout, "request")
     assert outcome.error.partial.content == outcome.text == "Hello"
 
@@ -972,13 +976,13 @@ def test_a_key_that_the_server_repeats_is_taken_out(
 
 @both_ways
 @pytest.mark.parametrize("wire", KEY_FUNCTIONS, ids=lambda wire: wire.name)
-def test_a_key_of_a_function_is_taken_out(
+async def test_a_key_of_a_function_is_taken_out(
     server: Loopback, caplog: pytest.LogCaptureFixture, wire: Wire, streaming: bool
 ) -> None:
     """A key that a function gave is taken out of the provider's message just the same."""
     caplog.set_level(logging.DEBUG)
     server.reply(_refusal(wire, 401, "invalid_api_key", ECHO))
-    outcome = _run(server, wire, streaming, api_key=lambda: KEY)
+    outcome = await _run(server, wire, streaming, api_key=lambda: KEY)
     assert KEY in str(server.requests[0].headers)
     assert _is_taken_out(outcome, caplog)
 

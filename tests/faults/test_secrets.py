@@ -1,6 +1,5 @@
 """Secrets: a key is sent to its provider and shown nowhere, the context leaves the process never."""
 
-import asyncio
 import json
 import logging
 import pickle
@@ -229,18 +228,16 @@ def replies(wire: Wire, streaming: bool) -> list[Reply]:
     return [Reply(answer, content_type=JSON) for answer in answers]
 
 
-def test_a_run_shows_neither_key_nor_context(
+async def test_a_run_shows_neither_key_nor_context(
     server: Loopback, wire: Wire, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing that a run gives, keeps or has logged, the SDK's own debug log included, holds the key or the context."""
     caplog.set_level(logging.DEBUG)
 
-    async def main() -> list[Seen]:
-        async with keyed(wire, server, tools=[look], instructions="Be brief.") as agent:
-            return [await attempt(agent, streaming) for streaming in (True, False)]
-
     server.reply(*replies(wire, True), *replies(wire, False))
-    for seen in asyncio.run(main()):
+    async with keyed(wire, server, tools=[look], instructions="Be brief.") as agent:
+        runs = [await attempt(agent, streaming) for streaming in (True, False)]
+    for seen in runs:
         assert (
             seen.error is None
             and seen.reached.content == "Well.Done"
@@ -249,10 +246,10 @@ def test_a_run_shows_neither_key_nor_context(
     assert carried(server) and caplog.records and leaks(logged(caplog)) == []
 
 
-def test_the_context_is_sent_nowhere(server: Loopback, wire: Wire) -> None:
+async def test_the_context_is_sent_nowhere(server: Loopback, wire: Wire) -> None:
     """No request has anything of the context in its body, its address or its headers."""
     server.reply(*replies(wire, True))
-    asyncio.run(closing(keyed(wire, server, tools=[look])))
+    await closing(keyed(wire, server, tools=[look]))
     assert len(server.requests) == 2
     for request in server.requests:
         sent = f"{request.path} {request.headers} {request.body.decode()}"
@@ -261,7 +258,7 @@ def test_the_context_is_sent_nowhere(server: Loopback, wire: Wire) -> None:
         )
 
 
-def test_a_failing_tool_tells_the_model_nothing_of_this_machine(
+async def test_a_failing_tool_tells_the_model_nothing_of_this_machine(
     server: Loopback, wire: Wire
 ) -> None:
     """A tool's exception reaches the provider without traceback, folders, notes and the exception behind it."""
@@ -281,7 +278,7 @@ def test_a_failing_tool_tells_the_model_nothing_of_this_machine(
     server.reply(
         Reply(call, content_type=wire.mime), Reply(end, content_type=wire.mime)
     )
-    seen = asyncio.run(closing(keyed(wire, server, tools=[read])))
+    seen = await closing(keyed(wire, server, tools=[read]))
     sent = server.requests[1].body.decode()
     assert (
         seen.reached.content == "Done"
@@ -390,30 +387,26 @@ FAILURES: dict[str, Replies] = {
 }
 
 
-def both_ways(
+async def both_ways(
     server: Loopback, agent: Agent, answers: Replies, wire: Wire
 ) -> list[Seen]:
     """What is seen of a streamed and of a plain run against these answers."""
-
-    async def main() -> list[Seen]:
-        seen = []
-        async with agent:
-            for streaming in (True, False):
-                server.reply(*answers(wire, streaming))
-                seen.append(await attempt(agent, streaming))
-        return seen
-
-    return asyncio.run(main())
+    seen = []
+    async with agent:
+        for streaming in (True, False):
+            server.reply(*answers(wire, streaming))
+            seen.append(await attempt(agent, streaming))
+    return seen
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failed_run_shows_neither_key_nor_context(
+async def test_a_failed_run_shows_neither_key_nor_context(
     server: Loopback, wire: Wire, caplog: pytest.LogCaptureFixture, failure: str
 ) -> None:
     """Whatever the server repeats, no text, pickle, traceback or log holds the key or a part of it."""
     caplog.set_level(logging.DEBUG)
     agent = keyed(wire, server, {"max_retries": 2 if "retries" in failure else 0})
-    for seen in both_ways(server, agent, FAILURES[failure], wire):
+    for seen in await both_ways(server, agent, FAILURES[failure], wire):
         assert isinstance(seen.error, ModelError) and leaks(seen.texts()) == []
     assert carried(server) and len(server.requests) == (
         6 if "retries" in failure else 2
@@ -425,11 +418,13 @@ def test_a_failed_run_shows_neither_key_nor_context(
     ] == []
 
 
-def test_a_refused_connection_shows_no_secret(server: Loopback, wire: Wire) -> None:
+async def test_a_refused_connection_shows_no_secret(
+    server: Loopback, wire: Wire
+) -> None:
     """A server that is not there is an error that shows neither key nor context."""
     agent = keyed(wire, server)
     server.close()
-    for seen in both_ways(server, agent, lambda *_: [], wire):
+    for seen in await both_ways(server, agent, lambda *_: [], wire):
         assert isinstance(seen.error, ConnectionFailed) and leaks(seen.texts()) == []
 
 
@@ -441,13 +436,13 @@ BAD_KEYS = {
 
 
 @pytest.mark.parametrize("kind", BAD_KEYS)
-def test_a_key_that_no_header_takes_is_not_shown(
+async def test_a_key_that_no_header_takes_is_not_shown(
     server: Loopback, wire: Wire, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     """A key that cannot be sent as it is, as one read with its line break, is an error that shows nothing of it."""
     caplog.set_level(logging.DEBUG)
     repeated = partial(refused, echo=ECHO.replace(KEY, BAD_KEYS[kind].strip()))
-    for seen in both_ways(
+    for seen in await both_ways(
         server, keyed(wire, server, {"api_key": BAD_KEYS[kind]}), repeated, wire
     ):
         assert isinstance(seen.error, CogentError) and not getattr(
@@ -468,7 +463,7 @@ def fail() -> None:
 @pytest.mark.parametrize(
     "kind", [ToolError, MaxStepsExceeded], ids=lambda kind: kind.__name__
 )
-def test_a_run_that_its_tools_end_shows_no_secret(
+async def test_a_run_that_its_tools_end_shows_no_secret(
     server: Loopback, wire: Wire, kind: type[CogentError]
 ) -> None:
     """A ToolError and a MaxStepsExceeded, with all that was done until then, show neither key nor context."""
@@ -480,7 +475,7 @@ def test_a_run_that_its_tools_end_shows_no_secret(
             else [failing(wire, streaming)]
         )
 
-    for seen in both_ways(
+    for seen in await both_ways(
         server, keyed(wire, server, tools=[look, fail], max_steps=1), answers, wire
     ):
         assert (
@@ -542,11 +537,11 @@ def assert_hidden(server: Loopback, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("give", [give_key, give_token])
-def test_a_key_from_a_function_is_not_shown(
+async def test_a_key_from_a_function_is_not_shown(
     server: Loopback, wire: Wire, give: Callable[[], Any]
 ) -> None:
     """A key or token that a function gives is taken out of what the server repeats; some SDKs take no function."""
-    seen = asyncio.run(repeated_to(server, wire, api_key=give))
+    seen = await repeated_to(server, wire, api_key=give)
     if wire.provider in ("groq", "gemini", "ollama"):
         assert isinstance(seen.error, ConfigurationError) and leaks(seen.texts()) == []
     else:
@@ -569,27 +564,24 @@ IN_ENVIRONMENT += [
     IN_ENVIRONMENT,
     ids=[f"{wire.name}-{name}" for wire, name in IN_ENVIRONMENT],
 )
-def test_a_key_from_the_environment_is_not_shown(
+async def test_a_key_from_the_environment_is_not_shown(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, wire: Wire, name: str
 ) -> None:
     """A key or token that the SDK finds in the environment is taken out of what the server repeats."""
     monkeypatch.setenv(name, KEY)
-    assert_hidden(server, asyncio.run(repeated_to(server, wire)))
+    assert_hidden(server, await repeated_to(server, wire))
 
 
-def test_a_key_of_the_users_own_client_is_not_shown(
+async def test_a_key_of_the_users_own_client_is_not_shown(
     server: Loopback, wire: Wire
 ) -> None:
     """A key or token that only the user's client knows is taken out of what the server repeats."""
 
-    async def main() -> Seen:
-        client = clients(server.url)[wire.name]()
-        try:
-            return await repeated_to(server, wire, client=client)
-        finally:
-            await close(client)
-
-    assert_hidden(server, asyncio.run(main()))
+    client = clients(server.url)[wire.name]()
+    try:
+        assert_hidden(server, await repeated_to(server, wire, client=client))
+    finally:
+        await close(client)
 
 
 async def close(client: Any) -> None:
@@ -614,22 +606,18 @@ def other() -> Iterator[Loopback]:
 REDIRECTS = [301, 302, 303, 307, 308]
 
 
-def redirected(
+async def redirected(
     server: Loopback, wire: Wire, target: str, *more: Callable[[Wire, bool], Reply]
 ) -> list[Seen]:
     """What is seen of runs, streamed and plain, that each kind of redirect sends to the target."""
-
-    async def main() -> list[Seen]:
-        seen = []
-        async with keyed(wire, server, {"max_retries": 0 if more else 1}) as agent:
-            for status in REDIRECTS:
-                for streaming in (True, False):
-                    server.reply(Reply(b"", status, "text/plain", {"location": target}))
-                    server.reply(*(reply(wire, streaming) for reply in more))
-                    seen.append(await attempt(agent, streaming))
-        return seen
-
-    return asyncio.run(main())
+    seen = []
+    async with keyed(wire, server, {"max_retries": 0 if more else 1}) as agent:
+        for status in REDIRECTS:
+            for streaming in (True, False):
+                server.reply(Reply(b"", status, "text/plain", {"location": target}))
+                server.reply(*(reply(wire, streaming) for reply in more))
+                seen.append(await attempt(agent, streaming))
+    return seen
 
 
 TARGETS = {
@@ -640,14 +628,14 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_redirect_to_another_server_is_not_followed(
+async def test_a_redirect_to_another_server_is_not_followed(
     server: Loopback, other: Loopback, wire: Wire, target: str
 ) -> None:
     """Neither key nor question reach another server; the error says what happened, and nothing is asked again."""
     own_port, other_port = (
         running.url.rpartition(":")[2] for running in (server, other)
     )
-    for seen in redirected(
+    for seen in await redirected(
         server, wire, TARGETS[target].format(own=own_port, other=other_port)
     ):
         assert isinstance(seen.error, ModelError) and not seen.error.retryable
@@ -656,11 +644,11 @@ def test_a_redirect_to_another_server_is_not_followed(
     assert other.requests == [] and other.open_connections == 0
 
 
-def test_a_redirect_to_the_same_server_works_or_is_an_error(
+async def test_a_redirect_to_the_same_server_works_or_is_an_error(
     server: Loopback, wire: Wire
 ) -> None:
     """A question that is sent on within one server is answered or is an error of ours."""
-    for seen in redirected(server, wire, "/elsewhere", answer):
+    for seen in await redirected(server, wire, "/elsewhere", answer):
         assert seen.error is None or isinstance(seen.error, ModelError)
         assert seen.error or seen.reached.content == "Done"
         assert leaks(seen.texts()) == []
@@ -670,7 +658,7 @@ def test_a_redirect_to_the_same_server_works_or_is_an_error(
     assert len(answered) >= 4, "307 and 308 keep the question"
 
 
-def test_a_redirect_that_leaves_at_its_second_step_is_not_followed(
+async def test_a_redirect_that_leaves_at_its_second_step_is_not_followed(
     server: Loopback, other: Loopback, wire: Wire
 ) -> None:
     """A server that sends the question on within itself, and only then elsewhere, is not followed either."""
@@ -678,7 +666,7 @@ def test_a_redirect_that_leaves_at_its_second_step_is_not_followed(
     def away(wire: Wire, streaming: bool) -> Reply:
         return Reply(b"", 307, "text/plain", {"location": f"{other.url}/v1"})
 
-    for seen in redirected(server, wire, "/elsewhere", away):
+    for seen in await redirected(server, wire, "/elsewhere", away):
         assert isinstance(seen.error, ModelError) and leaks(seen.texts()) == []
     assert carried(server) and other.requests == [] and other.open_connections == 0
 

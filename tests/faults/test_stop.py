@@ -90,20 +90,18 @@ def test_a_stream_that_is_lost_in_a_circle_is_closed_by_the_garbage_collector(
     assert told == []
 
 
-def test_a_question_that_was_sent_is_counted(stage: stop.Stage, wire: Wire) -> None:
+async def test_a_question_that_was_sent_is_counted(
+    stage: stop.Stage, wire: Wire
+) -> None:
     """A run that is stopped before its answer began tells by an estimate what the model has read."""
     stage.server.begin(Reply(delay=stop.FOREVER))
-
-    async def main() -> dict[str, object]:
-        async with wire.agent(stage.server) as agent:
-            stream = agent.run_stream("Go on and on.")
-            waiting = asyncio.create_task(chunks(stream))
-            await stop.until(lambda: stage.server.requests)
-            stream.cancel()
-            assert await waiting == []
-            return stream.response.metadata["tokens"]
-
-    tokens = asyncio.run(main())
+    async with wire.agent(stage.server) as agent:
+        stream = agent.run_stream("Go on and on.")
+        waiting = asyncio.create_task(chunks(stream))
+        await stop.until(lambda: stage.server.requests)
+        stream.cancel()
+        assert await waiting == []
+        tokens = stream.response.metadata["tokens"]
     assert tokens["input_tokens"] and tokens["estimated"] is True
 
 

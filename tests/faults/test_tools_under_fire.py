@@ -116,7 +116,7 @@ def test_a_sync_tool_that_hangs_keeps_no_loop_from_ending(
     server: Loopback, hanging: Hanging
 ) -> None:
     """After its time-out the run goes on, and asyncio.run ends while the thread still hangs."""
-    result = one(server, tool(timeout=SHORT)(hanging.hang))
+    result = asyncio.run(one(server, tool(timeout=SHORT)(hanging.hang)))
     assert hanging.hung == 1
     assert (
         result.is_error
@@ -125,22 +125,18 @@ def test_a_sync_tool_that_hangs_keeps_no_loop_from_ending(
     assert SHORT <= result.duration < LONG / 2
 
 
-def test_a_sync_tool_that_hangs_does_not_hold_up_stopping(
+async def test_a_sync_tool_that_hangs_does_not_hold_up_stopping(
     server: Loopback, hanging: Hanging
 ) -> None:
     """A run is stopped at once though the thread of its tool cannot be."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "hang", "{}"))))
-
-    async def main() -> Response:
-        async with CHAT.agent(server, tools=[hanging.hang]) as agent:
-            stream = agent.run_stream("Go")
-            task = asyncio.create_task(consume(stream))
-            await asyncio.to_thread(hanging.begun.wait, PROMPT)
-            await stream.aclose()
-            await task
-            return stream.response
-
-    response = asyncio.run(main())
+    async with CHAT.agent(server, tools=[hanging.hang]) as agent:
+        stream = agent.run_stream("Go")
+        task = asyncio.create_task(consume(stream))
+        await asyncio.to_thread(hanging.begun.wait, PROMPT)
+        await stream.aclose()
+        await task
+        response = stream.response
     assert hanging.hung == 1 and response.tool_calls[0].result is None
 
 
@@ -168,22 +164,18 @@ def test_a_tool_that_ends_too_late_is_not_heard(
     ] == []
 
 
-def test_fifty_hanging_tools_leave_room_for_others(
+async def test_fifty_hanging_tools_leave_room_for_others(
     server: Loopback, hanging: Hanging
 ) -> None:
     """Another agent, whose server's name has to be looked up, works while fifty threads hang."""
     ask(server, *((f"c{place}", "hang", "{}") for place in range(50)))
     server.reply(Reply(CHAT.send.text("Still here")))
     address = server.url.replace("127.0.0.1", "localhost") + CHAT.suffix
+    await answer(CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]))
+    async with asyncio.timeout(PROMPT):
+        text = (await answer(CHAT.agent(server, model={"base_url": address}))).content
 
-    async def main() -> str:
-        await answer(CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]))
-        async with asyncio.timeout(PROMPT):
-            return (
-                await answer(CHAT.agent(server, model={"base_url": address}))
-            ).content
-
-    assert asyncio.run(main()) == "Still here"
+    assert text == "Still here"
     assert hanging.hung == 50
 
 
@@ -214,7 +206,9 @@ def test_a_tool_that_hangs_for_ever_does_not_keep_a_program_from_ending(
     assert (done.stdout, done.stderr, done.returncode) == ("Done\n", "", 0)
 
 
-def test_a_sync_tool_that_computes_leaves_the_loop_responsive(server: Loopback) -> None:
+async def test_a_sync_tool_that_computes_leaves_the_loop_responsive(
+    server: Loopback,
+) -> None:
     """While a sync tool keeps its thread busy, the loop goes on ticking."""
     ask(server, ("c1", "compute", "{}"))
     ticks: list[float] = []
@@ -231,13 +225,11 @@ def test_a_sync_tool_that_computes_leaves_the_loop_responsive(server: Loopback) 
             ticks.append(time.monotonic())
             await asyncio.sleep(0.01)
 
-    async def main() -> Response:
-        ticker = asyncio.create_task(tick())
-        response = await answer(CHAT.agent(server, tools=[compute]))
-        ticker.cancel()
-        return response
+    ticker = asyncio.create_task(tick())
+    response = await answer(CHAT.agent(server, tools=[compute]))
+    ticker.cancel()
 
-    result = asyncio.run(main()).tool_calls[0].result
+    result = response.tool_calls[0].result
     assert result is not None and result.content == "it ticked"
 
 
@@ -326,29 +318,30 @@ def made(function: Callable[[], object], how: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_an_exception_is_told_by_class_and_message(server: Loopback, kind: str) -> None:
+async def test_an_exception_is_told_by_class_and_message(
+    server: Loopback, kind: str
+) -> None:
     """The model reads the class and the message of the outermost exception, and the run goes on."""
     function, told = FAILURES[kind]
-    result = one(server, made(function, "thread"))
+    result = await one(server, made(function, "thread"))
     assert result.is_error and result.content == f"The tool 'fail' failed: {told}."
 
 
 @HOW
-def test_an_exception_is_told_wherever_it_was_raised(
+async def test_an_exception_is_told_wherever_it_was_raised(
     server: Loopback, how: str
 ) -> None:
     """In a thread, in the loop and in a coroutine an exception is told in the same words."""
     assert (
-        one(server, made(annotated, how)).content
-        == "The tool 'fail' failed: ValueError: short."
-    )
+        await one(server, made(annotated, how))
+    ).content == "The tool 'fail' failed: ValueError: short."
 
 
-def test_an_exception_that_cannot_be_printed_is_told_by_its_class(
+async def test_an_exception_that_cannot_be_printed_is_told_by_its_class(
     server: Loopback,
 ) -> None:
     """An exception whose `__str__` raises fails the call and not the run."""
-    result = one(server, made(raising(MuteError()), "thread"))
+    result = await one(server, made(raising(MuteError()), "thread"))
     assert result.is_error and result.content.startswith(
         "The tool 'fail' failed: MuteError"
     )
@@ -360,11 +353,11 @@ def test_an_exception_that_cannot_be_printed_is_told_by_its_class(
     [lambda: next(iter(())), endless],
     ids=["StopIteration", "RecursionError"],
 )
-def test_what_python_treats_specially_is_an_error_result(
+async def test_what_python_treats_specially_is_an_error_result(
     server: Loopback, function: Callable[[], object], how: str
 ) -> None:
     """A bare `next()` that finds nothing, and a recursion without end, fail that call and do not hang the run."""
-    result = one(server, made(function, how), timeout=Timeout(total=LONG))
+    result = await one(server, made(function, how), timeout=Timeout(total=LONG))
     assert result.is_error and (
         "StopIteration" in result.content or "RecursionError" in result.content
     )
@@ -405,29 +398,31 @@ PATHS = {
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_absolute_paths_are_told_by_their_last_part(
+async def test_absolute_paths_are_told_by_their_last_part(
     server: Loopback, kind: str
 ) -> None:
     """The model learns which file it was and not where things lie on this machine; what is no path stays as it is."""
     function, shown, more = PATHS[kind]
-    content = one(server, made(function, "thread")).content
+    content = (await one(server, made(function, "thread"))).content
     assert shown in content and more in content
     assert not any(folder in content for folder in ("/no/", "/home", "/srv", "Users"))
 
 
-def test_a_long_error_is_cut(server: Loopback) -> None:
+async def test_a_long_error_is_cut(server: Loopback) -> None:
     """An exception with a text of a megabyte costs the model only its beginning."""
     assert (
         "ValueError: x/x/x"
-        in one(server, made(raising(ValueError("x/" * 500_000)), "thread")).content
+        in (
+            await one(server, made(raising(ValueError("x/" * 500_000)), "thread"))
+        ).content
     )
     assert len(sent(server)[0][1]) < 1000
 
 
 @HOW
-def test_a_tool_that_exits_has_failed(server: Loopback, how: str) -> None:
+async def test_a_tool_that_exits_has_failed(server: Loopback, how: str) -> None:
     """A `sys.exit()` in a tool, as of a command line's parser, is told to the model and ends no program."""
-    result = one(server, made(raising(SystemExit("usage: plan FILE")), how))
+    result = await one(server, made(raising(SystemExit("usage: plan FILE")), how))
     assert result.is_error and "SystemExit: usage: plan FILE" in result.content
 
 
@@ -447,11 +442,11 @@ def test_an_interruption_of_the_program_ends_it(server: Loopback, how: str) -> N
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
-def test_what_means_nothing_in_a_thread_has_failed(
+async def test_what_means_nothing_in_a_thread_has_failed(
     server: Loopback, kind: type[BaseException]
 ) -> None:
     """An interruption that a thread raised itself is no interruption of the program, but told to the model."""
-    result = one(server, made(raising(kind("odd")), "thread"))
+    result = await one(server, made(raising(kind("odd")), "thread"))
     assert result.is_error and f"{kind.__name__}: odd" in result.content
 
 
@@ -460,16 +455,14 @@ class AbortError(BaseException):
 
 
 @HOW
-def test_a_base_exception_of_the_users_own_reaches_the_user(
+async def test_a_base_exception_of_the_users_own_reaches_the_user(
     server: Loopback, how: str
 ) -> None:
     """What is derived from BaseException in order not to be caught is not caught here either."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
     with pytest.raises(AbortError, match="enough"):
-        asyncio.run(
-            collect(
-                CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)])
-            )
+        await collect(
+            CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)])
         )
     assert len(server.requests) == 1
 
@@ -483,24 +476,19 @@ ENDINGS += [(GeneratorExit, "loop"), (GeneratorExit, "async")]
 
 
 @pytest.mark.parametrize(("kind", "how"), ENDINGS)
-def test_what_python_ends_coroutines_with_does_not_end_the_caller(
+async def test_what_python_ends_coroutines_with_does_not_end_the_caller(
     server: Loopback, kind: type[BaseException], how: str
 ) -> None:
     """A tool's own CancelledError or GeneratorExit is neither told to the model nor passed on, but is a ToolError."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
-
-    async def main() -> ToolError:
-        async with CHAT.agent(server, tools=[made(raising(kind()), how)]) as agent:
-            error = await failure(agent.run_stream("Go"), ToolError)
-            await asyncio.sleep(0)  # would raise if the task had been cancelled
-            return error
-
-    error = asyncio.run(main())
+    async with CHAT.agent(server, tools=[made(raising(kind()), how)]) as agent:
+        error = await failure(agent.run_stream("Go"), ToolError)
+        await asyncio.sleep(0)  # would raise if the task had been cancelled
     assert isinstance(error.__cause__, kind) and len(server.requests) == 1
     assert error.partial is not None and error.partial.tool_calls[0].result is None
 
 
-def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(
+async def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(
     server: Loopback,
 ) -> None:
     """That too is a ToolError, whether the tool waits for its end or returns before it."""
@@ -527,7 +515,7 @@ def test_a_tool_that_cancels_its_own_task_does_not_cancel_the_caller(
         made(cancel, "loop"),
     ):
         server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
-        asyncio.run(main(CHAT.agent(server, tools=[function])))
+        await main(CHAT.agent(server, tools=[function]))
 
 
 # What tools return
@@ -601,10 +589,10 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_a_value_is_told_as_json(server: Loopback, kind: str) -> None:
+async def test_a_value_is_told_as_json(server: Loopback, kind: str) -> None:
     """What is no string reaches the model as JSON, or as the repr of what has no JSON form."""
     function, told = VALUES[kind]
-    result = one(server, made(function, "thread"))
+    result = await one(server, made(function, "thread"))
     assert (result.content, result.is_error) == (told, False)
 
 
@@ -616,11 +604,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_value_that_cannot_be_told_is_an_error_result(
+async def test_a_value_that_cannot_be_told_is_an_error_result(
     server: Loopback, kind: str
 ) -> None:
     """What has no end, or fails to be written, fails that call and not the run."""
-    result = one(server, made(BROKEN[kind], "thread"))
+    result = await one(server, made(BROKEN[kind], "thread"))
     assert (
         result.is_error
         and result.content.startswith("The tool 'fail' failed: ")
@@ -628,32 +616,39 @@ def test_a_value_that_cannot_be_told_is_an_error_result(
     )
 
 
-def test_an_object_that_cannot_be_printed_is_still_an_answer(server: Loopback) -> None:
+async def test_an_object_that_cannot_be_printed_is_still_an_answer(
+    server: Loopback,
+) -> None:
     """An object whose repr raises gives the model the name of its class."""
-    assert "Unprintable" in one(server, made(lambda: Unprintable(), "thread")).content
+    assert (
+        "Unprintable"
+        in (await one(server, made(lambda: Unprintable(), "thread"))).content
+    )
 
 
-def test_a_forgotten_await_is_made_up_for_or_told(server: Loopback) -> None:
+async def test_a_forgotten_await_is_made_up_for_or_told(server: Loopback) -> None:
     """An async tool that returns a coroutine does not give the model its repr."""
 
     async def fail() -> object:
         return later()
 
-    result = one(server, fail)
+    result = await one(server, fail)
     assert result.is_error or result.content == '{"later":1}'
 
 
-def test_a_generator_is_not_read_in_the_loop(server: Loopback) -> None:
+async def test_a_generator_is_not_read_in_the_loop(server: Loopback) -> None:
     """What a sync tool returns to be read step by step is read in its thread or refused: the loop must not wait."""
     main = threading.main_thread()
-    result = one(
+    result = await one(
         server,
         made(lambda: (threading.current_thread() is main for _ in range(2)), "thread"),
     )
     assert result.is_error or result.content == "[false,false]"
 
 
-def test_a_long_result_reaches_the_model_whole(server: Loopback, wire: Wire) -> None:
+async def test_a_long_result_reaches_the_model_whole(
+    server: Loopback, wire: Wire
+) -> None:
     """Ten megabytes of text are sent as they are, on every provider."""
     text = "0123456789" * 1_000_000
 
@@ -661,18 +656,20 @@ def test_a_long_result_reaches_the_model_whole(server: Loopback, wire: Wire) -> 
         return text
 
     server.reply(*turn(wire, "{}"))
-    response = asyncio.run(answer(wire.agent(server, tools=[take])))
+    response = await answer(wire.agent(server, tools=[take]))
     assert response.content == "Done" and text.encode() in server.requests[1].body
 
 
-def test_odd_characters_in_a_result_can_be_sent(server: Loopback, wire: Wire) -> None:
+async def test_odd_characters_in_a_result_can_be_sent(
+    server: Loopback, wire: Wire
+) -> None:
     """NUL, separators and characters beyond the basic plane arrive as they are, half a pair as a replacement."""
 
     def take() -> str:
         return "a\0b\u2028\U0001f600 \ud83d"
 
     server.reply(*turn(wire, "{}"))
-    response = asyncio.run(answer(wire.agent(server, tools=[take])))
+    response = await answer(wire.agent(server, tools=[take]))
     assert response.content == "Done"
     told = json.dumps(server.requests[1].json, ensure_ascii=False)
     assert any(
@@ -683,7 +680,7 @@ def test_odd_characters_in_a_result_can_be_sent(server: Loopback, wire: Wire) ->
 # What tools are given
 
 
-def given(
+async def given(
     server: Loopback, wire: Wire, *turns: list[Reply], streaming: bool = True
 ) -> list[tuple[Any, ToolResult]]:
     """What the tool `take` was given in the runs of an agent (None if it was not called), and each call's result."""
@@ -694,26 +691,23 @@ def given(
         seen.append(value)
         return "taken"
 
-    async def main() -> list[tuple[Any, ToolResult]]:
-        told = []
-        async with wire.agent(server, tools=[take], stream=streaming) as agent:
-            for place, replies in enumerate(turns):
-                server.reply(*replies)
-                response = await agent.run("Go")
-                assert response.content == "Done" and len(seen) in (place, place + 1)
-                seen[place:] = seen[place:] or [None]
-                (call,) = response.tool_calls
-                assert call.result is not None and (
-                    call.result.is_error or call.arguments == {"value": seen[-1]}
-                )
-                # Nothing that is kept or sent holds half a character, and what is sent is JSON as others know it.
-                asked = json.loads(server.requests[-1].body, parse_constant=pytest.fail)
-                for kept in ([m.to_dict() for m in response.messages], asked):
-                    json.dumps(kept, ensure_ascii=False).encode()
-                told.append((seen[-1], call.result))
-        return told
-
-    return asyncio.run(main())
+    told = []
+    async with wire.agent(server, tools=[take], stream=streaming) as agent:
+        for place, replies in enumerate(turns):
+            server.reply(*replies)
+            response = await agent.run("Go")
+            assert response.content == "Done" and len(seen) in (place, place + 1)
+            seen[place:] = seen[place:] or [None]
+            (call,) = response.tool_calls
+            assert call.result is not None and (
+                call.result.is_error or call.arguments == {"value": seen[-1]}
+            )
+            # Nothing that is kept or sent holds half a character, and what is sent is JSON as others know it.
+            asked = json.loads(server.requests[-1].body, parse_constant=pytest.fail)
+            for kept in ([m.to_dict() for m in response.messages], asked):
+                json.dumps(kept, ensure_ascii=False).encode()
+            told.append((seen[-1], call.result))
+    return told
 
 
 def spoilt(
@@ -735,7 +729,7 @@ HALF, PAIR = "\\ud83d", "\\ud83d\\ude00"
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_odd_characters_in_arguments(
+async def test_odd_characters_in_arguments(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """NUL and whole pairs reach the tool as they are, half a pair as U+FFFD, and the call can be sent back."""
@@ -745,55 +739,63 @@ def test_odd_characters_in_arguments(
     )
     outer = [text if objects else text.replace("\\", "\\\\") for text in inner]
     turns = [spoilt(wire, '"@@"', text, streaming) for text in (*inner[:2], *outer)]
-    values = [value for value, _ in given(server, wire, *turns, streaming=streaming)]
+    values = [
+        value for value, _ in await given(server, wire, *turns, streaming=streaming)
+    ]
     assert values == ["\ufffd", "\U0001f600", "\ufffd", "\U0001f600", "\0"]
 
 
-def test_a_long_argument_reaches_the_tool_whole(server: Loopback, wire: Wire) -> None:
+async def test_a_long_argument_reaches_the_tool_whole(
+    server: Loopback, wire: Wire
+) -> None:
     """A megabyte of arguments, in a few pieces, is given to the tool and sent back with its result."""
     text = "0123456789" * 100_000
-    ((value, _),) = given(server, wire, turn(wire, json.dumps({"value": text})))
+    ((value, _),) = await given(server, wire, turn(wire, json.dumps({"value": text})))
     assert value == text and text.encode() in server.requests[1].body
 
 
-def test_deeply_nested_arguments_reach_the_tool(server: Loopback, wire: Wire) -> None:
+async def test_deeply_nested_arguments_reach_the_tool(
+    server: Loopback, wire: Wire
+) -> None:
     """A hundred lists in one another are arguments like any others, and can be sent back."""
     nested = "[" * 100 + "]" * 100
-    ((value, _),) = given(server, wire, turn(wire, f'{{"value": {nested}}}'))
+    ((value, _),) = await given(server, wire, turn(wire, f'{{"value": {nested}}}'))
     assert json.dumps(value) == nested and nested in json.dumps(
         server.requests[1].json
     ).replace('"', "")
 
 
-def test_arguments_at_the_limit_of_python_are_told(
+async def test_arguments_at_the_limit_of_python_are_told(
     server: Loopback, wire: Wire
 ) -> None:
     """Seven hundred lists in one another are given to the tool, told to be too many, or an error of ours."""
     nested = "[" * 700 + "]" * 700
     with suppress(ModelError):
-        ((value, result),) = given(server, wire, turn(wire, f'{{"value": {nested}}}'))
+        ((value, result),) = await given(
+            server, wire, turn(wire, f'{{"value": {nested}}}')
+        )
         assert result.is_error or json.dumps(value) == nested
 
 
-def test_numbers_that_json_does_not_have(server: Loopback, wire: Wire) -> None:
+async def test_numbers_that_json_does_not_have(server: Loopback, wire: Wire) -> None:
     """What only Python reads as a number is given to the tool or told to the model, and the run goes on."""
     turns = [spoilt(wire, "12345", number) for number in ("NaN", "-Infinity", "1e999")]
-    assert len(given(server, wire, *turns)) == 3
+    assert len(await given(server, wire, *turns)) == 3
 
 
-def test_a_number_that_is_too_long_is_told(server: Loopback) -> None:
+async def test_a_number_that_is_too_long_is_told(server: Loopback) -> None:
     """A number of more digits than Python reads is an error result."""
-    ((_, result),) = given(server, CHAT, spoilt(CHAT, "12345", "9" * 5000))
+    ((_, result),) = await given(server, CHAT, spoilt(CHAT, "12345", "9" * 5000))
     assert result.is_error and "digits" in result.content
 
 
-def test_of_a_key_that_comes_twice_the_last_counts(server: Loopback) -> None:
+async def test_of_a_key_that_comes_twice_the_last_counts(server: Loopback) -> None:
     """Duplicate keys are read as JSON readers do."""
-    ((value, _),) = given(server, CHAT, turn(CHAT, '{"value": 1, "value": 2}'))
+    ((value, _),) = await given(server, CHAT, turn(CHAT, '{"value": 1, "value": 2}'))
     assert value == 2
 
 
-def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(
+async def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(
     server: Loopback,
 ) -> None:
     """The next request repeats the call with the arguments that the model gave, also what lies deeper in them."""
@@ -803,7 +805,7 @@ def test_a_tool_that_changes_its_arguments_does_not_rewrite_the_conversation(
         items.pop()
         return len(items)
 
-    assert one(server, take, '{"items": [{"a": 1}, 2]}').content == "1"
+    assert (await one(server, take, '{"items": [{"a": 1}, 2]}')).content == "1"
     (call,) = server.requests[1].json["messages"][1]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"items": [{"a": 1}, 2]}
 
@@ -824,9 +826,9 @@ def wrong_and(server: Loopback, wrong: int, *last: Reply, **options: Any) -> Any
     return CHAT.agent(server, tools=[double], **options).run_stream("Go")
 
 
-def test_a_model_that_never_learns_runs_out_of_steps(server: Loopback) -> None:
+async def test_a_model_that_never_learns_runs_out_of_steps(server: Loopback) -> None:
     """Ten turns of wrong arguments are ten results that say what is wrong, and then MaxStepsExceeded with them all."""
-    error = asyncio.run(failure(wrong_and(server, 10), MaxStepsExceeded))
+    error = await failure(wrong_and(server, 10), MaxStepsExceeded)
     told = [
         call.result.content
         for call in error.partial.tool_calls
@@ -838,19 +840,15 @@ def test_a_model_that_never_learns_runs_out_of_steps(server: Loopback) -> None:
     assert [text for _, text in sent(server, request=9)] == told[:9]
 
 
-def test_a_model_that_learns_at_last_goes_on(server: Loopback) -> None:
+async def test_a_model_that_learns_at_last_goes_on(server: Loopback) -> None:
     """After ten turns of wrong arguments a right one is a result like any other."""
     right = Reply(CHAT.send.tool_calls(("c10", "double", '{"value": 21}')))
-
-    async def main() -> Response:
-        async with wrong_and(
-            server, 10, right, Reply(CHAT.send.text("42")), max_steps=12
-        ) as stream:
-            async for _ in stream:
-                pass
-        return stream.response
-
-    response = asyncio.run(main())
+    async with wrong_and(
+        server, 10, right, Reply(CHAT.send.text("42")), max_steps=12
+    ) as stream:
+        async for _ in stream:
+            pass
+    response = stream.response
     assert response.content == "42" and sent(server, request=11)[-1] == ("c10", "42")
 
 
@@ -858,7 +856,7 @@ def test_a_model_that_learns_at_last_goes_on(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("how", ["thread", "async"])
-def test_a_hundred_calls_of_a_turn_run_at_the_same_time(
+async def test_a_hundred_calls_of_a_turn_run_at_the_same_time(
     server: Loopback, how: str
 ) -> None:
     """A hundred calls that wait for each other all end, and the next request has their results in call order."""
@@ -879,14 +877,14 @@ def test_a_hundred_calls_of_a_turn_run_at_the_same_time(
     meet = tool(name="meet", timeout=LONG)(
         meet_in_threads if how == "thread" else meet_in_tasks
     )
-    _, response = run(server, meet)
+    _, response = await run(server, meet)
     assert response.content == "Done" and sent(server) == [
         (f"c{place}", str(place)) for place in range(100)
     ]
 
 
 @pytest.mark.parametrize("how", ["async", "sync", "by turns"])
-def test_a_tool_may_run_another_agent(server: Loopback, how: str) -> None:
+async def test_a_tool_may_run_another_agent(server: Loopback, how: str) -> None:
     """Agents three deep, in the loop that is there or each in a loop of its own, give their text to the one above."""
 
     def agent(depth: int) -> Agent:
@@ -917,7 +915,7 @@ def test_a_tool_may_run_another_agent(server: Loopback, how: str) -> None:
         )
     for depth in (0, 1, 2, 3):
         server.reply(said(depth, CHAT.send.text, CHAT.send.plain_text, f"from {depth}"))
-    response = asyncio.run(answer_plain(agent(3)))
+    response = await answer_plain(agent(3))
     (call,) = response.tool_calls
     assert (
         response.content == "from 3"
@@ -944,31 +942,28 @@ async def answer_plain(agent: Agent) -> Response:
         return await agent.run("Go")
 
 
-def test_a_task_that_a_tool_leaves_behind_is_its_own(server: Loopback) -> None:
+async def test_a_task_that_a_tool_leaves_behind_is_its_own(server: Loopback) -> None:
     """A task that a tool started and did not wait for goes on after the run, which does not wait for it."""
+    may_end = asyncio.Event()
+    left: list[asyncio.Task[str]] = []
 
-    async def main() -> str:
-        may_end = asyncio.Event()
-        left: list[asyncio.Task[str]] = []
+    async def go_on() -> str:
+        await may_end.wait()
+        return "ended by itself"
 
-        async def go_on() -> str:
-            await may_end.wait()
-            return "ended by itself"
+    async def start() -> str:
+        left.append(asyncio.create_task(go_on()))
+        return "started"
 
-        async def start() -> str:
-            left.append(asyncio.create_task(go_on()))
-            return "started"
+    ask(server, ("c1", "start", "{}"))
+    response = await answer(CHAT.agent(server, tools=[start]))
+    assert response.content == "Done" and not left[0].done()
+    may_end.set()
 
-        ask(server, ("c1", "start", "{}"))
-        response = await answer(CHAT.agent(server, tools=[start]))
-        assert response.content == "Done" and not left[0].done()
-        may_end.set()
-        return await left[0]
-
-    assert asyncio.run(main()) == "ended by itself"
+    assert await left[0] == "ended by itself"
 
 
-def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(
+async def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(
     server: Loopback,
 ) -> None:
     """A tool whose own tasks fail is told like any other that fails, and none of its tasks is left."""
@@ -988,7 +983,7 @@ def test_a_task_group_that_fails_inside_a_tool_is_an_error_result(
     async def fail() -> None:
         raise ValueError("one of them")
 
-    result = one(server, spread)
+    result = await one(server, spread)
     assert (
         result.is_error and "ExceptionGroup" in result.content and ended == ["asleep"]
     )
@@ -1058,39 +1053,34 @@ async def consume(stream: AgentStream) -> list[str]:
     ids=lambda stop: stop.__name__,
 )
 @pytest.mark.parametrize("refuses", [False, True], ids=["cleans up", "refuses"])
-def test_a_tool_that_is_stopped_is_waited_for(
+async def test_a_tool_that_is_stopped_is_waited_for(
     server: Loopback, stop: Callable[..., Any], refuses: bool
 ) -> None:
     """Its `finally` runs to its end before the stop is over; nothing that it returns then is asked on with."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "work", "{}"))))
-
-    async def main() -> None:
-        work = Stopped(refuses)
-        async with (
-            CHAT.agent(server, tools=[work.work], stream=True) as agent,
-            asyncio.timeout(LONG),
-        ):
-            await stop(agent, work)
-        await asyncio.sleep(SHORT)  # for what the SDK's generators do at their end
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(main())
+    work = Stopped(refuses)
+    async with (
+        CHAT.agent(server, tools=[work.work], stream=True) as agent,
+        asyncio.timeout(LONG),
+    ):
+        await stop(agent, work)
+    await asyncio.sleep(SHORT)  # for what the SDK's generators do at their end
+    assert len(asyncio.all_tasks()) == 1
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["cleans up", "refuses"])
-def test_a_tool_that_is_too_slow_may_clean_up(server: Loopback, refuses: bool) -> None:
+async def test_a_tool_that_is_too_slow_may_clean_up(
+    server: Loopback, refuses: bool
+) -> None:
     """Its `finally` runs to its end before the model is told; one that returns a value all the same is heard."""
 
-    async def main() -> ToolResult:
-        work = Stopped(refuses)
-        chunks, _ = await collect(
-            CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)])
-        )
-        assert work.cleaned
-        return results(chunks)[0]
-
     ask(server, ("c1", "work", "{}"))
-    result = asyncio.run(main())
+    work = Stopped(refuses)
+    chunks, _ = await collect(
+        CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)])
+    )
+    assert work.cleaned
+    result = results(chunks)[0]
     late = "The tool 'work' did not end within 0.05 seconds."
     assert result.content in ((late, "all the same") if refuses else (late,))

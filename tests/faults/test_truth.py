@@ -311,7 +311,7 @@ def test_a_plain_answer_that_is_cut_is_never_whole(
 
 @both_ways
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
-def test_no_tool_runs_from_a_turn_that_was_limited(
+async def test_no_tool_runs_from_a_turn_that_was_limited(
     server: Loopback, wire: Wire, streaming: bool, finish: Any
 ) -> None:
     """Complete calls in a turn that was cut or filtered are listed as not executed, and the run ends there."""
@@ -324,9 +324,7 @@ def test_no_tool_runs_from_a_turn_that_was_limited(
         )
     )
     RAN.clear()
-    response = asyncio.run(
-        wire.agent(server, stream=streaming, tools=[search]).run("Hi")
-    )
+    response = await wire.agent(server, stream=streaming, tools=[search]).run("Hi")
     assert (response.finish_reason, response.content) == (finish, "Let me see.")
     listed = response.metadata["tool_calls"]
     assert [(call["name"], call["executed"]) for call in listed] == [
@@ -340,14 +338,14 @@ def test_no_tool_runs_from_a_turn_that_was_limited(
     )
 
 
-def test_strict_end_off_accepts_a_stream_without_an_end(
+async def test_strict_end_off_accepts_a_stream_without_an_end(
     server: Loopback, wire: Wire
 ) -> None:
     """A server that never says that its answer is complete can be used, with estimated tokens."""
     events = _events(wire.send, "text")
     size = _after(events, "😀!")
     server.reply(Reply(events, truncate=size))
-    outcome = asyncio.run(_attempt(wire.agent(server, model={"strict_end": False})))
+    outcome = await _attempt(wire.agent(server, model={"strict_end": False}))
     assert outcome.error is None
     last = outcome.chunks[-1]
     assert (outcome.text, last.finish_reason, last.is_final) == (
@@ -360,13 +358,13 @@ def test_strict_end_off_accepts_a_stream_without_an_end(
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_strict_end_off_accepts_no_broken_connection(
+async def test_strict_end_off_accepts_no_broken_connection(
     server: Loopback, wire: Wire, end: Any
 ) -> None:
     """A connection that breaks is an error all the same."""
     events = _events(wire.send, "text")
     server.reply(Reply(events, truncate=_after(events, "😀!"), end=end))
-    outcome = asyncio.run(_attempt(wire.agent(server, model={"strict_end": False})))
+    outcome = await _attempt(wire.agent(server, model={"strict_end": False}))
     assert isinstance(outcome.error, StreamInterrupted)
     assert outcome.error.partial.content == "".join(TEXT)
 
@@ -522,7 +520,7 @@ STOPS: dict[str, Consumer] = {
 
 @pytest.mark.parametrize("how", ["text", "stall"])
 @pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
-def test_stopping_closes_the_connection_at_once(
+async def test_stopping_closes_the_connection_at_once(
     server: Loopback, wire: Wire, stop: Consumer, how: str
 ) -> None:
     """However a run is stopped, the server sees it promptly, no task stays, and the response is what came so far."""
@@ -533,24 +531,20 @@ def test_stopping_closes_the_connection_at_once(
         if how == "text"
         else Reply(pieces, pause=0.05, end="stall")
     )
-
-    async def run() -> None:
-        stream, seen = wire.agent(server).run_stream("Hi"), []
-        # The stream itself must be dropped, because leaving a loop closes only what nobody holds.
-        run_so_far = stream._run
-        consuming = stop(stream, seen)
-        del stream
-        await consuming
-        del consuming
-        assert await _left(server.requests[0])
-        await _no_task_is_left()
-        response = run_so_far.response()
-        assert seen[0] == "Hel"
-        assert response.content == "".join(seen)
-        assert response.finish_reason is None
-        assert response.metadata["tokens"]["estimated"]
-
-    asyncio.run(run())
+    stream, seen = wire.agent(server).run_stream("Hi"), []
+    # The stream itself must be dropped, because leaving a loop closes only what nobody holds.
+    run_so_far = stream._run
+    consuming = stop(stream, seen)
+    del stream
+    await consuming
+    del consuming
+    assert await _left(server.requests[0])
+    await _no_task_is_left()
+    response = run_so_far.response()
+    assert seen[0] == "Hel"
+    assert response.content == "".join(seen)
+    assert response.finish_reason is None
+    assert response.metadata["tokens"]["estimated"]
     assert len(server.requests) == 1
 
 
@@ -559,41 +553,34 @@ def test_stopping_closes_the_connection_at_once(
     [_close_twice, _break_in_a_block, _close_beside],
     ids=["aclose", "a block", "another task"],
 )
-def test_aclose_returns_when_the_connection_is_closed(
+async def test_aclose_returns_when_the_connection_is_closed(
     server: Loopback, wire: Wire, stop: Consumer
 ) -> None:
     """When `aclose()` or the end of the block returns, the closing is done and not only begun."""
     server.reply(Reply(_begun(wire, "Hel", "lo"), forever=True))
+    stream = wire.agent(server).run_stream("Hi")
+    await stop(stream, [])
 
-    async def run() -> bool:
-        stream = wire.agent(server).run_stream("Hi")
-        await stop(stream, [])
-        return server.requests[0].wait_disconnected(
-            PROMPT
-        )  # while this waits, the loop can do nothing more
-
-    assert asyncio.run(run())
+    assert server.requests[0].wait_disconnected(PROMPT)
 
 
-def test_a_stream_that_was_stopped_just_ends(server: Loopback, wire: Wire) -> None:
+async def test_a_stream_that_was_stopped_just_ends(
+    server: Loopback, wire: Wire
+) -> None:
     """After a cancel the iteration ends without an error or a final chunk, as often as it is asked."""
     server.reply(Reply(_begun(wire, "Hel", "lo"), forever=True))
-
-    async def run() -> list[StreamChunk]:
-        stream = wire.agent(server).run_stream("Hi")
-        first = await anext(stream)
-        stream.cancel()
-        rest = [chunk async for chunk in stream] + [chunk async for chunk in stream]
-        await stream.aclose()
-        assert stream.response.finish_reason is None
-        return [first, *rest]
-
-    chunks = asyncio.run(run())
+    stream = wire.agent(server).run_stream("Hi")
+    first = await anext(stream)
+    stream.cancel()
+    rest = [chunk async for chunk in stream] + [chunk async for chunk in stream]
+    await stream.aclose()
+    assert stream.response.finish_reason is None
+    chunks = [first, *rest]
     assert [chunk.content for chunk in chunks] == ["Hel"]
 
 
 @pytest.mark.parametrize("from_task", [False, True], ids=["same task", "another task"])
-def test_cancel_holds_for_what_has_already_arrived(
+async def test_cancel_holds_for_what_has_already_arrived(
     server: Loopback, wire: Wire, from_task: bool
 ) -> None:
     """A cancel between two chunks ends the run even when the whole answer has already come in."""
@@ -602,99 +589,86 @@ def test_cancel_holds_for_what_has_already_arrived(
     async def cancel(stream: AgentStream) -> None:
         stream.cancel()
 
-    async def run() -> tuple[list[str], Any]:
-        stream, seen = wire.agent(server).run_stream("Hi"), []
-        async for chunk in stream:
-            seen.append(chunk.content)
-            if from_task:
-                await asyncio.create_task(cancel(stream))
-            else:
-                stream.cancel()
-        return seen, stream.response.finish_reason
-
-    assert asyncio.run(run()) == (["Hel"], None)
+    stream = wire.agent(server).run_stream("Hi")
+    seen = []
+    async for chunk in stream:
+        seen.append(chunk.content)
+        if from_task:
+            await asyncio.create_task(cancel(stream))
+        else:
+            stream.cancel()
+    assert (seen, stream.response.finish_reason) == (["Hel"], None)
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose", "aclose in a block"])
-def test_stopping_before_the_first_chunk_sends_nothing(
+async def test_stopping_before_the_first_chunk_sends_nothing(
     server: Loopback, wire: Wire, stop: str
 ) -> None:
     """A run that is stopped before it began sends no request and is an empty iteration."""
+    stream = wire.agent(server).run_stream("Hi")
+    if stop == "cancel":
+        stream.cancel()
+    elif stop == "aclose":
+        await stream.aclose()
+    else:
+        async with stream:
+            pass
 
-    async def run() -> list[StreamChunk]:
-        stream = wire.agent(server).run_stream("Hi")
-        if stop == "cancel":
-            stream.cancel()
-        elif stop == "aclose":
-            await stream.aclose()
-        else:
-            async with stream:
-                pass
-        return [chunk async for chunk in stream]
-
-    assert asyncio.run(run()) == []
+    assert [chunk async for chunk in stream] == []
     assert server.requests == []
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_stopping_while_the_first_chunk_is_awaited(
+async def test_stopping_while_the_first_chunk_is_awaited(
     server: Loopback, wire: Wire, stop: str
 ) -> None:
     """A run that is stopped while the server still thinks ends at once and empty."""
     server.reply(Reply(delay=FOREVER))
+    stream = wire.agent(server).run_stream("Hi")
 
-    async def run() -> list[StreamChunk]:
-        stream = wire.agent(server).run_stream("Hi")
+    async def consume() -> list[StreamChunk]:
+        return [chunk async for chunk in stream]
 
-        async def consume() -> list[StreamChunk]:
-            return [chunk async for chunk in stream]
+    task = asyncio.create_task(consume())
+    await _until(lambda: bool(server.requests))
+    if stop == "cancel":
+        stream.cancel()
+    else:
+        await stream.aclose()
+    chunks = await asyncio.wait_for(task, PROMPT)
+    assert await _left(server.requests[0])
+    await _no_task_is_left()
 
-        task = asyncio.create_task(consume())
-        await _until(lambda: bool(server.requests))
-        if stop == "cancel":
-            stream.cancel()
-        else:
-            await stream.aclose()
-        chunks = await asyncio.wait_for(task, PROMPT)
-        assert await _left(server.requests[0])
-        await _no_task_is_left()
-        return chunks
-
-    assert asyncio.run(run()) == []
+    assert chunks == []
 
 
 @pytest.mark.parametrize("order", ["stream first", "task first"])
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_a_cancelled_task_stays_cancelled(
+async def test_a_cancelled_task_stays_cancelled(
     server: Loopback, wire: Wire, stop: str, order: str
 ) -> None:
     """A task that is cancelled in the moment in which its stream is stopped ends as cancelled."""
     server.reply(Reply(_begun(wire, "Hel", "lo"), end="stall"))
+    stream, seen = wire.agent(server).run_stream("Hi"), []
 
-    async def run() -> bool:
-        stream, seen = wire.agent(server).run_stream("Hi"), []
+    async def consume() -> None:
+        async for chunk in stream:
+            seen.append(chunk.content)
 
-        async def consume() -> None:
-            async for chunk in stream:
-                seen.append(chunk.content)
+    task = asyncio.create_task(consume())
+    await _until(lambda: len(seen) == 2)
+    if order == "task first":
+        task.cancel()
+    closing = (
+        asyncio.create_task(stream.aclose()) if stop == "aclose" else stream.cancel()
+    )
+    if order == "stream first":
+        task.cancel()
+    await asyncio.wait([task, *([closing] if closing else [])], timeout=PROMPT)
+    assert await _left(server.requests[0])
+    await _no_task_is_left()
 
-        task = asyncio.create_task(consume())
-        await _until(lambda: len(seen) == 2)
-        if order == "task first":
-            task.cancel()
-        closing = (
-            asyncio.create_task(stream.aclose())
-            if stop == "aclose"
-            else stream.cancel()
-        )
-        if order == "stream first":
-            task.cancel()
-        await asyncio.wait([task, *([closing] if closing else [])], timeout=PROMPT)
-        assert await _left(server.requests[0])
-        await _no_task_is_left()
-        return task.cancelled()
-
-    assert asyncio.run(run())
+    assert task.cancelled()
 
 
 @asynccontextmanager
@@ -716,25 +690,21 @@ async def _endless_tool(ended: list[str]) -> AsyncIterator[tuple[Any, asyncio.Ev
 
 
 @pytest.mark.parametrize("stop", ["cancel", "aclose"])
-def test_stopping_cancels_tools_that_still_run(
+async def test_stopping_cancels_tools_that_still_run(
     server: Loopback, wire: Wire, stop: str
 ) -> None:
     """A run that is stopped while a tool works cancels the tool, and its call is listed as not executed."""
     server.reply(Reply(wire.send.tool_calls(("c1", "wait", "{}"))))
     ended: list[str] = []
-
-    async def run() -> Any:
-        async with _endless_tool(ended) as (wait, started):
-            stream = wire.agent(server, tools=[wait]).run_stream("Hi")
-            task = asyncio.create_task(_consume(stream))
-            await asyncio.wait_for(started.wait(), PROMPT)
-            stopped = stream.cancel() if stop == "cancel" else await stream.aclose()
-            assert stopped is None
-            await asyncio.wait_for(task, PROMPT)
-            await _no_task_is_left()
-            return stream.response
-
-    response = asyncio.run(run())
+    async with _endless_tool(ended) as (wait, started):
+        stream = wire.agent(server, tools=[wait]).run_stream("Hi")
+        task = asyncio.create_task(_consume(stream))
+        await asyncio.wait_for(started.wait(), PROMPT)
+        stopped = stream.cancel() if stop == "cancel" else await stream.aclose()
+        assert stopped is None
+        await asyncio.wait_for(task, PROMPT)
+        await _no_task_is_left()
+        response = stream.response
     assert ended == ["cancelled"]
     assert [call["executed"] for call in response.metadata["tool_calls"]] == [False]
     assert [message.role for message in response.messages] == [
@@ -750,18 +720,15 @@ async def _consume(stream: AgentStream) -> None:
         pass
 
 
-def test_stopping_after_the_end_changes_nothing(server: Loopback, wire: Wire) -> None:
+async def test_stopping_after_the_end_changes_nothing(
+    server: Loopback, wire: Wire
+) -> None:
     """A run that has ended keeps its response, whatever is closed or cancelled afterwards."""
     server.reply(Reply(wire.send.text("Hello")))
-
-    async def run() -> AgentStream:
-        stream = wire.agent(server).run_stream("Hi")
-        await _consume(stream)
-        stream.cancel()
-        await stream.aclose()
-        await _no_task_is_left()
-        return stream
-
-    stream = asyncio.run(run())
+    stream = wire.agent(server).run_stream("Hi")
+    await _consume(stream)
+    stream.cancel()
+    await stream.aclose()
+    await _no_task_is_left()
     assert (stream.response.content, stream.response.finish_reason) == ("Hello", "stop")
     assert "estimated" not in stream.response.metadata["tokens"]

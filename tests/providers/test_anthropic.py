@@ -153,10 +153,10 @@ def weather(
     return "mild"
 
 
-def test_the_request_is_written_by_hand(server: Loopback) -> None:
+async def test_the_request_is_written_by_hand(server: Loopback) -> None:
     """A request has the default limit, the instructions as `system`, and tools with their JSON schema."""
     server.reply(Reply(messages.text("Hi")))
-    asyncio.run(answer(model(server), instructions="Be brief.", tools=[weather]))
+    await answer(model(server), instructions="Be brief.", tools=[weather])
     request = server.requests[0]
     assert (request.path, request.headers["authorization"]) == (
         "/v1/messages",
@@ -212,7 +212,7 @@ def test_the_request_is_written_by_hand(server: Loopback) -> None:
     }
 
 
-def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
+async def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
     """Temperature joins the user's own extra body, and what `extra` holds goes to the SDK call as it is."""
     server.reply(Reply(messages.text("Hi")))
     search = {"type": "web_search_20250305", "name": "web_search"}
@@ -222,9 +222,7 @@ def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
         "stop_sequences": ["END"],
         "tools": [search],
     }
-    asyncio.run(
-        answer(model(server, temperature=0.5, max_tokens=9, extra=extra), tools=[add])
-    )
+    await answer(model(server, temperature=0.5, max_tokens=9, extra=extra), tools=[add])
     request = server.requests[0]
     assert request.headers["anthropic-beta"] == "one"
     assert {
@@ -237,28 +235,26 @@ def test_settings_are_sent_as_the_api_names_them(server: Loopback) -> None:
     assert request.json["tools"][1] == search and "extra_body" not in request.json
 
 
-def test_extra_wins_over_what_cogent_would_send(server: Loopback) -> None:
+async def test_extra_wins_over_what_cogent_would_send(server: Loopback) -> None:
     """A limit, a system prompt or a temperature in `extra` replaces ours."""
     server.reply(Reply(messages.text("Hi")))
     system = [
         {"type": "text", "text": "Cached.", "cache_control": {"type": "ephemeral"}}
     ]
     extra = {"max_tokens": 77, "system": system, "extra_body": {"temperature": 1}}
-    asyncio.run(
-        answer(model(server, temperature=0.5, extra=extra), instructions="Be brief.")
-    )
+    await answer(model(server, temperature=0.5, extra=extra), instructions="Be brief.")
     sent = server.requests[0].json
     assert (sent["max_tokens"], sent["system"], sent["temperature"]) == (77, system, 1)
 
 
-def test_a_large_limit_needs_no_stream(server: Loopback) -> None:
+async def test_a_large_limit_needs_no_stream(server: Loopback) -> None:
     """A plain request with a limit for which the SDK by itself insists on streaming is made all the same."""
     server.reply(Reply(messages.plain_text("Hi"), content_type=JSON))
-    response = asyncio.run(answer(model(server, max_tokens=64_000), stream=False))
+    response = await answer(model(server, max_tokens=64_000), stream=False)
     assert response.content == "Hi" and server.requests[0].json["max_tokens"] == 64_000
 
 
-def test_system_messages_join_the_instructions(server: Loopback) -> None:
+async def test_system_messages_join_the_instructions(server: Loopback) -> None:
     """System messages of the history follow the instructions, and are no turns of the conversation."""
     server.reply(Reply(messages.text("Hi")))
     history = [
@@ -266,7 +262,7 @@ def test_system_messages_join_the_instructions(server: Loopback) -> None:
         Message("user", "Salut"),
         Message("system", "Be kind."),
     ]
-    asyncio.run(answer(model(server), instructions="Be brief.", history=history))
+    await answer(model(server), instructions="Be brief.", history=history)
     sent = server.requests[0].json
     assert sent["system"] == "Be brief.\n\nSpeak French.\n\nBe kind."
     assert sent["messages"] == [
@@ -284,36 +280,36 @@ def test_system_messages_join_the_instructions(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
-def test_the_sdks_environment_variables_hold(
+async def test_the_sdks_environment_variables_hold(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Without settings, key and address come from the environment."""
     monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
     server.reply(Reply(messages.text("Hi")))
-    assert asyncio.run(answer(Model("claude-test"))).content == "Hi"
+    assert (await answer(Model("claude-test"))).content == "Hi"
     assert server.requests[0].headers["authorization"] == "Bearer from-the-environment"
     assert server.requests[0].json["model"] == "claude-test"
 
 
-def test_headers_of_the_environment_may_hold_the_key(
+async def test_headers_of_the_environment_may_hold_the_key(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key that the SDK takes from its custom headers is a key."""
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Api-Key: from-a-header")
     server.reply(Reply(messages.text("Hi")))
-    assert asyncio.run(answer(model(server, api_key=None))).content == "Hi"
+    assert (await answer(model(server, api_key=None))).content == "Hi"
     assert server.requests[0].headers["x-api-key"] == "from-a-header"
 
 
-def test_a_missing_key_is_told_before_a_request(server: Loopback) -> None:
+async def test_a_missing_key_is_told_before_a_request(server: Loopback) -> None:
     """Without any credentials the error names the variable to set, and nothing is sent."""
     with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY"):
-        asyncio.run(answer(model(server, api_key=None)))
+        await answer(model(server, api_key=None))
     assert server.requests == []
 
 
-def test_a_profile_of_the_sdk_holds(
+async def test_a_profile_of_the_sdk_holds(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without a key, the profile that the SDK finds on disk gives the token."""
@@ -327,11 +323,11 @@ def test_a_profile_of_the_sdk_holds(
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("ANTHROPIC_PROFILE", "mine")
     server.reply(Reply(messages.text("Hi")))
-    assert asyncio.run(answer(model(server, api_key=None))).content == "Hi"
+    assert (await answer(model(server, api_key=None))).content == "Hi"
     assert server.requests[0].headers["authorization"] == "Bearer from-a-profile"
 
 
-def test_a_broken_profile_is_a_configuration_error(
+async def test_a_broken_profile_is_a_configuration_error(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Credentials that the SDK cannot read are told as such, not as a failure of the provider."""
@@ -339,12 +335,12 @@ def test_a_broken_profile_is_a_configuration_error(
     with pytest.raises(
         ConfigurationError, match=r"ANTHROPIC_API_KEY.*nowhere"
     ) as raised:
-        asyncio.run(answer(model(server, api_key=None)))
+        await answer(model(server, api_key=None))
     assert isinstance(raised.value.__cause__, anthropic.AnthropicError)
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_a_function_gives_the_key_for_each_request(
+async def test_a_function_gives_the_key_for_each_request(
     server: Loopback, sync: bool
 ) -> None:
     """api_key may be a function, sync or async, that is asked before every request."""
@@ -354,10 +350,8 @@ def test_a_function_gives_the_key_for_each_request(
         return next(keys)
 
     server.reply(Reply(messages.tool_calls(CALL)), Reply(messages.text("3")))
-    asyncio.run(
-        answer(
-            model(server, api_key=(lambda: next(keys)) if sync else later), tools=[add]
-        )
+    await answer(
+        model(server, api_key=(lambda: next(keys)) if sync else later), tools=[add]
     )
     assert [request.headers["authorization"] for request in server.requests] == [
         "Bearer one",
@@ -368,18 +362,12 @@ def test_a_function_gives_the_key_for_each_request(
     )  # a key is no OAuth token
 
 
-def test_a_client_of_ones_own_is_used_and_left_open(server: Loopback) -> None:
+async def test_a_client_of_ones_own_is_used_and_left_open(server: Loopback) -> None:
     """A client that the user brought makes the requests, with its own key, and stays open when the agent is closed."""
     server.reply(Reply(messages.text("Hi")))
-
-    async def run() -> bool:
-        async with anthropic.AsyncAnthropic(
-            api_key="own", base_url=server.url
-        ) as client:
-            await answer(Model("anthropic:m", client=client, api_key=lambda: "another"))
-            return client.is_closed()
-
-    assert asyncio.run(run()) is False
+    async with anthropic.AsyncAnthropic(api_key="own", base_url=server.url) as client:
+        await answer(Model("anthropic:m", client=client, api_key=lambda: "another"))
+        assert not client.is_closed()
     assert server.requests[0].headers["authorization"] == "Bearer own"
 
 
@@ -460,7 +448,7 @@ USER = {"role": "user", "content": [{"type": "text", "text": "Go"}]}
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
-def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -> None:
+async def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -> None:
     """The next step, and the next run, send each block exactly as it came, in order, and then the result."""
     first = (
         Reply(frames(*RICH_EVENTS))
@@ -473,7 +461,7 @@ def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -> None
         else Reply(messages.plain_text("3"), content_type=JSON)
     )
     server.reply(first, second, second)
-    response = asyncio.run(answer(model(server), tools=[add], stream=stream))
+    response = await answer(model(server), tools=[add], stream=stream)
     assert response.content == "It rains.3" and [
         call.name for call in response.tool_calls
     ] == ["add"]
@@ -487,17 +475,15 @@ def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -> None
     stored = json.loads(
         json.dumps([message.to_dict() for message in response.messages])
     )
-    asyncio.run(
-        answer(model(server), "Sure?", tools=[add], stream=stream, history=stored)
-    )
+    await answer(model(server), "Sure?", tools=[add], stream=stream, history=stored)
     assert server.requests[2].json["messages"][:3] == step_two
 
 
-def test_the_results_of_a_turn_are_one_message(server: Loopback) -> None:
+async def test_the_results_of_a_turn_are_one_message(server: Loopback) -> None:
     """Results come in call order, in one user message, and those of failed calls say so."""
     calls = [CALL, ("toolu_2", "add", '{"a": "x", "b": 2}'), ("toolu_3", "nothing", "")]
     server.reply(Reply(messages.tool_calls(*calls)), Reply(messages.text("3")))
-    asyncio.run(answer(model(server), tools=[add]))
+    await answer(model(server), tools=[add])
     _, assistant, results = server.requests[1].json["messages"]
     assert [called["id"] for called in assistant["content"]] == [
         "toolu_1",
@@ -570,7 +556,7 @@ def test_an_answer_that_said_nothing_is_no_message(items: list[Json]) -> None:
     ]
 
 
-def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
+async def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
     """After pause_turn the request is made again with what came so far as its last message, which the rest joins."""
     server_call = {
         "type": "server_tool_use",
@@ -588,7 +574,7 @@ def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
     server.reply(
         Reply(frames(*paused)), Reply(frames(*resumed)), Reply(messages.text("Bye"))
     )
-    response = asyncio.run(answer(model(server)))
+    response = await answer(model(server))
     assert (response.content, response.finish_reason, response.metadata["steps"]) == (
         "Yes. It rains.",
         "stop",
@@ -598,7 +584,7 @@ def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
         USER,
         {"role": "assistant", "content": [SAID, server_call]},
     ]
-    asyncio.run(answer(model(server), "And?", history=response.messages))
+    await answer(model(server), "And?", history=response.messages)
     whole = [SAID, server_call, RESULT, {"type": "text", "text": " It rains."}]
     assert server.requests[2].json["messages"][1] == {
         "role": "assistant",
@@ -609,7 +595,7 @@ def test_a_paused_turn_is_asked_on(server: Loopback) -> None:
 # Conversations that move
 
 
-def test_a_conversation_moves_in_with_names_that_the_api_takes(
+async def test_a_conversation_moves_in_with_names_that_the_api_takes(
     server: Loopback,
 ) -> None:
     """Ids and names that the API would refuse are rewritten, the same on call and result, and stay different."""
@@ -623,9 +609,9 @@ def test_a_conversation_moves_in_with_names_that_the_api_takes(
     source = Model(
         "openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0
     )
-    moved = asyncio.run(answer(source, tools=[add])).messages
+    moved = (await answer(source, tools=[add])).messages
     server.reply(Reply(messages.text("Still 3")))
-    asyncio.run(answer(model(server), "Sure?", tools=[add], history=moved))
+    await answer(model(server), "Sure?", tools=[add], history=moved)
     _, assistant, results, said, _ = server.requests[2].json["messages"]
     ids = [called["id"] for called in assistant["content"]]
     assert (
@@ -655,13 +641,13 @@ def test_blocks_of_another_provider_stay_there() -> None:
     }
 
 
-def test_an_id_that_came_from_the_api_is_kept(server: Loopback) -> None:
+async def test_an_id_that_came_from_the_api_is_kept(server: Loopback) -> None:
     """A compatible server that gives unusual ids gets them back, on the result too."""
     server.reply(
         Reply(messages.tool_calls(("functions.add:0", *CALL[1:]))),
         Reply(messages.text("3")),
     )
-    asyncio.run(answer(model(server), tools=[add]))
+    await answer(model(server), tools=[add])
     _, assistant, results = server.requests[1].json["messages"]
     assert (
         assistant["content"][0]["id"]
@@ -670,7 +656,7 @@ def test_an_id_that_came_from_the_api_is_kept(server: Loopback) -> None:
     )
 
 
-def test_a_conversation_moves_out_without_signatures(server: Loopback) -> None:
+async def test_a_conversation_moves_out_without_signatures(server: Loopback) -> None:
     """Another provider gets text, calls and results, and nothing of the blocks."""
     first = messages.tool_calls(
         CALL, text="Adding.", reasoning="Hm.", encrypted="signed"
@@ -678,11 +664,11 @@ def test_a_conversation_moves_out_without_signatures(server: Loopback) -> None:
     server.reply(
         Reply(first), Reply(messages.text("3")), Reply(chat_completions.text("Still 3"))
     )
-    moved = asyncio.run(answer(model(server), tools=[add])).messages
+    moved = (await answer(model(server), tools=[add])).messages
     target = Model(
         "openai-chat:m", base_url=f"{server.url}/v1", api_key="key", max_retries=0
     )
-    asyncio.run(answer(target, "Sure?", tools=[add], history=moved))
+    await answer(target, "Sure?", tools=[add], history=moved)
     _, call, result, said, _ = server.requests[2].json["messages"]
     assert (call["content"], call["tool_calls"][0]["id"]) == ("Adding.", "toolu_1")
     assert (result["tool_call_id"], result["content"], said["content"]) == (
@@ -822,10 +808,10 @@ def test_the_recorded_events_are_left_as_they_were() -> None:
         ("refusal", "content_filter"),
     ],
 )
-def test_stop_reasons(server: Loopback, word: str, finish: str) -> None:
+async def test_stop_reasons(server: Loopback, word: str, finish: str) -> None:
     """Each stop reason has its finish reason, and the provider's own word stays visible."""
     server.reply(Reply(frames(START, *block(0, SAID), *end(word))))
-    response = asyncio.run(answer(model(server)))
+    response = await answer(model(server))
     assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (
         finish,
         word,
@@ -833,10 +819,10 @@ def test_stop_reasons(server: Loopback, word: str, finish: str) -> None:
     assert response.content == "Yes." and response.metadata["model"] == "m-1"
 
 
-def test_a_refusal_without_a_word_is_no_error(server: Loopback) -> None:
+async def test_a_refusal_without_a_word_is_no_error(server: Loopback) -> None:
     """A prompt that is refused before any text ends with an empty answer."""
     server.reply(Reply(frames(START, *end("refusal"))))
-    response = asyncio.run(answer(model(server)))
+    response = await answer(model(server))
     assert (response.content, response.finish_reason) == ("", "content_filter")
 
 
@@ -866,7 +852,7 @@ def test_usage_has_the_counts_that_were_given(
     assert decode_usage(usage) == expected
 
 
-def test_later_counts_replace_earlier_ones(server: Loopback) -> None:
+async def test_later_counts_replace_earlier_ones(server: Loopback) -> None:
     """The counts at the end are totals, not more to be added, and the input includes what the cache read and wrote."""
     first = {
         "input_tokens": 5,
@@ -884,7 +870,7 @@ def test_later_counts_replace_earlier_ones(server: Loopback) -> None:
             )
         )
     )
-    tokens = asyncio.run(answer(model(server))).metadata["tokens"]
+    tokens = (await answer(model(server))).metadata["tokens"]
     assert (
         tokens["input_tokens"],
         tokens["output_tokens"],
@@ -897,14 +883,14 @@ def test_later_counts_replace_earlier_ones(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
-def test_the_request_id_is_told(server: Loopback, stream: bool) -> None:
+async def test_the_request_id_is_told(server: Loopback, stream: bool) -> None:
     """The id that the API gives each request is in the metadata."""
     body = messages.text("Hi") if stream else messages.plain_text("Hi")
     kind = "text/event-stream" if stream else JSON
     server.reply(Reply(body, content_type=kind, headers={"request-id": "req_1"}))
-    assert asyncio.run(answer(model(server), stream=stream)).metadata[
-        "request_ids"
-    ] == ["req_1"]
+    assert (await answer(model(server), stream=stream)).metadata["request_ids"] == [
+        "req_1"
+    ]
 
 
 # The end of a stream
@@ -930,24 +916,20 @@ ENDS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", ENDS.values(), ids=ENDS)
-def test_nothing_after_the_end_matters(server: Loopback, reply: Reply) -> None:
+async def test_nothing_after_the_end_matters(server: Loopback, reply: Reply) -> None:
     """An answer is whole at message_stop, or with a stop reason at a clean end, whatever follows."""
     server.reply(reply)
-    response = asyncio.run(answer(model(server), timeout=60))
+    response = await answer(model(server), timeout=60)
     assert (response.content, response.finish_reason) == ("Yes.", "stop")
 
 
-def test_the_connection_is_kept_for_the_next_request(server: Loopback) -> None:
+async def test_the_connection_is_kept_for_the_next_request(server: Loopback) -> None:
     """What a proxy adds after the end is read, so that the next request needs no new connection."""
     more = b'event: vertex_event\ndata: {"type": "vertex_event"}\n\n'
     server.reply(after(*end(), more=more), after(*end(), more=more))
-
-    async def run() -> None:
-        async with Agent("a", model(server), stream=True) as agent:
-            for _ in range(2):
-                await agent.run("Go")
-
-    asyncio.run(run())
+    async with Agent("a", model(server), stream=True) as agent:
+        for _ in range(2):
+            await agent.run("Go")
     assert [request.connection for request in server.requests] == [1, 1]
 
 
@@ -963,10 +945,12 @@ CUTS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("reply", CUTS.values(), ids=CUTS)
-def test_an_answer_that_breaks_off_is_an_error(server: Loopback, reply: Reply) -> None:
+async def test_an_answer_that_breaks_off_is_an_error(
+    server: Loopback, reply: Reply
+) -> None:
     """An answer without its end is StreamInterrupted, which holds what came."""
     server.reply(reply)
-    error = asyncio.run(failure(model(server)))
+    error = await failure(model(server))
     assert (
         type(error) is StreamInterrupted
         and error.partial is not None
@@ -974,7 +958,7 @@ def test_an_answer_that_breaks_off_is_an_error(server: Loopback, reply: Reply) -
     )
 
 
-def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
+async def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
     """With max_tokens in the middle of a call's input nothing is run, and no half call goes back."""
     ran: list[int] = []
 
@@ -993,12 +977,12 @@ def test_a_call_of_a_turn_that_was_cut_does_not_run(server: Loopback) -> None:
             )
         )
     )
-    response = asyncio.run(answer(model(server), tools=[note]))
+    response = await answer(model(server), tools=[note])
     assert ran == [] and response.finish_reason == "length"
     assert encoded(*response.messages)[1:] == [{"role": "assistant", "content": [SAID]}]
 
 
-def test_leaving_the_loop_closes_the_connection(server: Loopback) -> None:
+async def test_leaving_the_loop_closes_the_connection(server: Loopback) -> None:
     """After a break the server sees at once that nobody listens."""
     more = event(
         {
@@ -1009,29 +993,25 @@ def test_leaving_the_loop_closes_the_connection(server: Loopback) -> None:
         "x",
     )
     server.reply(Reply([*frames(START, *block(0, SAID)[:1]), more], forever=True))
+    async with Agent("a", model(server)) as agent, agent.run_stream("Go") as stream:
+        async for _ in stream:
+            break
+        await stream.aclose()
+        left = await asyncio.to_thread(server.requests[0].wait_disconnected, 10)
 
-    async def run() -> bool:
-        async with Agent("a", model(server)) as agent, agent.run_stream("Go") as stream:
-            async for _ in stream:
-                break
-            await stream.aclose()
-            return await asyncio.to_thread(server.requests[0].wait_disconnected, 10)
-
-    assert asyncio.run(run())
+    assert left
 
 
-def test_a_page_instead_of_a_stream_is_not_read_on(server: Loopback) -> None:
+async def test_a_page_instead_of_a_stream_is_not_read_on(server: Loopback) -> None:
     """Where a page comes instead of a stream the connection is closed at once, however long the page is."""
     server.reply(Reply(["<html>"], content_type="text/html", forever=True))
+    async with Agent("a", model(server)) as agent:
+        with pytest.raises(ServerError, match="text/html"):
+            async for _ in agent.run_stream("Go"):
+                pass
+        left = await asyncio.to_thread(server.requests[0].wait_disconnected, 10)
 
-    async def run() -> bool:
-        async with Agent("a", model(server)) as agent:
-            with pytest.raises(ServerError, match="text/html"):
-                async for _ in agent.run_stream("Go"):
-                    pass
-            return await asyncio.to_thread(server.requests[0].wait_disconnected, 10)
-
-    assert asyncio.run(run())
+    assert left
 
 
 # Errors
@@ -1053,7 +1033,7 @@ def test_a_page_instead_of_a_stream_is_not_read_on(server: Loopback) -> None:
         ("a_type_of_next_year", "Hm.", ServerError),
     ],
 )
-def test_an_error_in_the_stream_is_raised_by_its_type(
+async def test_an_error_in_the_stream_is_raised_by_its_type(
     server: Loopback,
     kind: str,
     message: str,
@@ -1063,7 +1043,7 @@ def test_an_error_in_the_stream_is_raised_by_its_type(
     """An error event inside a 200 raises what its type says, with the text so far."""
     body = messages.error_event(message, None, kind, after=tuple(begun))
     server.reply(Reply(body, headers={"request-id": "req_1"}))
-    error = asyncio.run(failure(model(server)))
+    error = await failure(model(server))
     assert type(error) is expected and error.partial is not None
     assert (error.status, error.code, error.request_id) == (200, kind, "req_1")
     assert message in str(error) and error.partial.content == "".join(begun)
@@ -1072,10 +1052,10 @@ def test_an_error_in_the_stream_is_raised_by_its_type(
 @pytest.mark.parametrize(
     "line", [b"event: error\ndata: the proxy gave up\n\n", b"event: error\ndata: \n\n"]
 )
-def test_an_error_event_that_is_no_json(server: Loopback, line: bytes) -> None:
+async def test_an_error_event_that_is_no_json(server: Loopback, line: bytes) -> None:
     """What a proxy puts in place of the error object is still an error of ours."""
     server.reply(Reply([*frames(START), line]))
-    assert type(asyncio.run(failure(model(server)))) is ServerError
+    assert type(await failure(model(server))) is ServerError
 
 
 @pytest.mark.parametrize(
@@ -1092,21 +1072,21 @@ def test_an_error_event_that_is_no_json(server: Loopback, line: bytes) -> None:
         ({"type": "error", "message": "Busy."}, ServerError, None),
     ],
 )
-def test_an_error_under_another_event_name(
+async def test_an_error_under_another_event_name(
     server: Loopback, data: Json, kind: type[ModelError], code: str | None
 ) -> None:
     """An error object is an error whatever its event is called, and even if it is flat."""
     server.reply(Reply([*frames(START), event(data, name="data")]))
-    error = asyncio.run(failure(model(server)))
+    error = await failure(model(server))
     assert (type(error), error.code) == (kind, code) and "Busy." in str(error)
 
 
-def test_an_error_in_a_plain_answer(server: Loopback) -> None:
+async def test_an_error_in_a_plain_answer(server: Loopback) -> None:
     """An error object in a plain 200 is raised."""
     server.reply(
         Reply(messages.error_body("Busy.", None, "overloaded_error"), content_type=JSON)
     )
-    assert type(asyncio.run(failure(model(server), stream=False))) is Overloaded
+    assert type(await failure(model(server), stream=False)) is Overloaded
 
 
 def test_a_whole_answer_gives_the_parts_of_a_stream() -> None:

@@ -1,6 +1,5 @@
 """What is particular to Azure: where a request goes, and with which credentials."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -32,13 +31,13 @@ async def answer(model: Model, **settings: Any) -> Response:
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/openai/v1", "/openai/v1/"])
-def test_responses_go_to_the_resource(server: Loopback, ending: str) -> None:
+async def test_responses_go_to_the_resource(server: Loopback, ending: str) -> None:
     """Without an api_version the Responses API is asked at /openai/v1, however the endpoint was written."""
     server.reply(Reply(openai_responses.text("Hi")))
     model = Model(
         "azure:my-deployment", base_url=server.url + ending, api_key="azure-key"
     )
-    response = asyncio.run(answer(model))
+    response = await answer(model)
     request = server.requests[0]
     assert (request.path, request.json["model"]) == (
         "/openai/v1/responses",
@@ -48,7 +47,7 @@ def test_responses_go_to_the_resource(server: Loopback, ending: str) -> None:
     assert response.metadata["provider"] == "azure" and response.content == "Hi"
 
 
-def test_chat_goes_to_the_deployment(server: Loopback) -> None:
+async def test_chat_goes_to_the_deployment(server: Loopback) -> None:
     """With an api_version the deployment's Chat Completions are asked, with tools and their results."""
     server.reply(
         Reply(chat_completions.tool_calls(("c1", "add", '{"a": 1, "b": 2}'))),
@@ -61,7 +60,7 @@ def test_chat_goes_to_the_deployment(server: Loopback) -> None:
         api_version="2025-04-01-preview",
         max_tokens=9,
     )
-    response = asyncio.run(answer(model, tools=[add]))
+    response = await answer(model, tools=[add])
     first, second = server.requests
     assert (
         first.path
@@ -80,7 +79,7 @@ def test_chat_goes_to_the_deployment(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "2025-04-01-preview"])
-def test_a_token_provider_is_asked_for_each_request(
+async def test_a_token_provider_is_asked_for_each_request(
     server: Loopback, version: str | None
 ) -> None:
     """api_key may be a function, sync or async, whose token is sent as a bearer token."""
@@ -91,14 +90,12 @@ def test_a_token_provider_is_asked_for_each_request(
         return "token-a"
 
     for provide in (token, lambda: "token-b"):
-        asyncio.run(
-            answer(
-                Model(
-                    "azure:dep",
-                    base_url=server.url,
-                    api_key=provide,
-                    api_version=version,
-                )
+        await answer(
+            Model(
+                "azure:dep",
+                base_url=server.url,
+                api_key=provide,
+                api_version=version,
             )
         )
     assert [r.headers["authorization"] for r in server.requests] == [
@@ -107,32 +104,34 @@ def test_a_token_provider_is_asked_for_each_request(
     ]
 
 
-def test_the_environment_names_endpoint_and_key(
+async def test_the_environment_names_endpoint_and_key(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY are enough, and OpenAI's own key is not sent to Azure."""
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "openai-key")
     with pytest.raises(ConfigurationError, match="AZURE_OPENAI_API_KEY"):
-        asyncio.run(answer(Model("azure:dep")))
+        await answer(Model("azure:dep"))
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-key")
     server.reply(Reply(openai_responses.text("Hi")))
-    asyncio.run(answer(Model("azure:dep")))
+    await answer(Model("azure:dep"))
     assert server.requests[0].headers["authorization"] == "Bearer azure-key"
 
 
-def test_a_missing_endpoint_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_endpoint_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Without an endpoint nothing is sent, and the error says where to write it."""
     monkeypatch.delenv("AZURE_OPENAI_ENDPOINT", raising=False)
     with pytest.raises(ConfigurationError, match="AZURE_OPENAI_ENDPOINT"):
-        asyncio.run(answer(Model("azure:dep", api_key="k")))
+        await answer(Model("azure:dep", api_key="k"))
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [(404, "DeploymentNotFound", ModelNotFound), (401, "401", AuthenticationError)],
 )
-def test_azure_errors_have_our_names(
+async def test_azure_errors_have_our_names(
     server: Loopback, status: int, code: str, kind: type[Exception]
 ) -> None:
     """A deployment that does not exist and a bad key are told as such."""
@@ -146,10 +145,10 @@ def test_azure_errors_have_our_names(
     )
     server.reply(Reply(body, status, "application/json"))
     with pytest.raises(kind):
-        asyncio.run(answer(Model("azure:dep", base_url=server.url, api_key="k")))
+        await answer(Model("azure:dep", base_url=server.url, api_key="k"))
 
 
-def test_the_first_chunks_of_azure_hold_no_answer(server: Loopback) -> None:
+async def test_the_first_chunks_of_azure_hold_no_answer(server: Loopback) -> None:
     """A chunk without choices or model, and a choice without delta, are passed over."""
     filters = {
         "model": "",
@@ -165,5 +164,5 @@ def test_the_first_chunks_of_azure_hold_no_answer(server: Loopback) -> None:
     model = Model(
         "azure:dep", base_url=server.url, api_key="k", api_version="2025-04-01-preview"
     )
-    response = asyncio.run(answer(model))
+    response = await answer(model)
     assert (response.content, response.metadata["model"]) == ("Hi", "gpt-4o-2024")

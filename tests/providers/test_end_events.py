@@ -1,6 +1,5 @@
 """What comes only in an end event of a Responses stream counts, and what was streamed is what is sent back."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from itertools import combinations
@@ -144,46 +143,42 @@ def weather(city: str = "") -> str:
     return f"rain in {city}"
 
 
-def run(
+async def run(
     wire: Wire, server: Loopback, *replies: Reply, **options: Any
 ) -> tuple[list[StreamChunk], Response]:
     """The chunks and the response of a streamed run that gets these replies."""
 
-    async def streamed() -> tuple[list[StreamChunk], Response]:
-        async with wire.agent(server, tools=[weather]) as agent:
-            stream = agent.run_stream("Go", **options)
-            return [chunk async for chunk in stream], stream.response
-
     server.reply(*replies)
-    return asyncio.run(streamed())
+    async with wire.agent(server, tools=[weather]) as agent:
+        stream = agent.run_stream("Go", **options)
+        return [chunk async for chunk in stream], stream.response
 
 
-def ask(wire: Wire, server: Loopback, body: bytes) -> Response:
+async def ask(wire: Wire, server: Loopback, body: bytes) -> Response:
     """The response of one plain request that is answered with this body."""
 
-    async def plain() -> Response:
-        async with wire.agent(server) as agent:
-            return await agent.run("Go")
-
     server.reply(Reply(body, content_type="application/json"))
-    return asyncio.run(plain())
+    async with wire.agent(server) as agent:
+        return await agent.run("Go")
 
 
-def play(
+async def play(
     wire: Wire, server: Loopback, *events: Json
 ) -> tuple[list[StreamChunk], Response]:
     """The same for a run whose first answer is these events; after a call it ends with text."""
     called = any('"function_call' in json.dumps(data) for data in events)
-    return run(
+    return await run(
         wire, server, stream_of(*events), *[Reply(wire.send.text("Done."))] * called
     )
 
 
-def sent_back(wire: Wire, server: Loopback, *events: Json) -> list[Json]:
+async def sent_back(wire: Wire, server: Loopback, *events: Json) -> list[Json]:
     """The items that the next request sends of an answer that was these events."""
-    _, response = play(wire, server, *events)
+    _, response = await play(wire, server, *events)
     if len(server.requests) < 2:
-        run(wire, server, Reply(wire.send.text("Yes.")), history=response.messages)
+        await run(
+            wire, server, Reply(wire.send.text("Yes.")), history=response.messages
+        )
     return [item for item in server.requests[1].json["input"] if "type" in item]
 
 
@@ -264,11 +259,11 @@ def test_a_call_comes_once_whichever_events_hold_it(kinds: tuple[str, ...]) -> N
     ],
     ids=["text", "refusal", "summary", "reasoning"],
 )
-def test_one_kind_of_event_is_enough(
+async def test_one_kind_of_event_is_enough(
     responses: Wire, server: Loopback, item: Json, text: str, reasoning: str, kind: str
 ) -> None:
     """A user sees the answer of a server that sends only one of the events that may hold it."""
-    chunks, response = play(responses, server, *chosen(item, (kind,)))
+    chunks, response = await play(responses, server, *chosen(item, (kind,)))
     assert response.content == text == "".join(chunk.content for chunk in chunks)
     assert "".join(chunk.reasoning for chunk in chunks) == reasoning
     assert response.finish_reason == ("content_filter" if item is REFUSED else "stop")
@@ -277,18 +272,18 @@ def test_one_kind_of_event_is_enough(
 @pytest.mark.parametrize(
     "kinds", [("added", "done"), ("item",), ("completed",)], ids="-".join
 )
-def test_a_call_without_deltas_is_run(
+async def test_a_call_without_deltas_is_run(
     responses: Wire, server: Loopback, kinds: tuple[str, ...]
 ) -> None:
     """The tool runs with the arguments of the end event."""
-    _, response = play(responses, server, *chosen(CALL, kinds))
+    _, response = await play(responses, server, *chosen(CALL, kinds))
     (call,) = response.tool_calls
     assert call.result is not None and call.result.content == "rain in Oslo"
     assert response.content == "Done."
 
 
 @pytest.mark.parametrize("form", ["done", "part", "item", "completed"])
-def test_a_second_part_that_is_only_in_an_end_event(
+async def test_a_second_part_that_is_only_in_an_end_event(
     responses: Wire, server: Loopback, form: str
 ) -> None:
     """Deltas of the first part do not hide a second one that came without."""
@@ -305,7 +300,7 @@ def test_a_second_part_that_is_only_in_an_end_event(
         * (form == "item"),
         completed(*[item] * (form == "completed")),
     ]
-    _, response = play(responses, server, *events)
+    _, response = await play(responses, server, *events)
     assert response.content == "First. Second."
 
 
@@ -315,7 +310,7 @@ def test_a_second_part_that_is_only_in_an_end_event(
     ["The answer is 4", "The answer", "", "No!"],
     ids=["more", "less", "empty", "other"],
 )
-def test_an_end_event_goes_on_where_the_deltas_stopped(
+async def test_an_end_event_goes_on_where_the_deltas_stopped(
     responses: Wire, server: Loopback, form: str, text: str
 ) -> None:
     """Of an end event that holds more the rest is given; one that holds less or something else changes nothing."""
@@ -327,7 +322,7 @@ def test_an_end_event_goes_on_where_the_deltas_stopped(
         for delta in ("The answer", " is")
     ]
     ends = completed(item) if form == "completed" else completed()
-    chunks, response = play(
+    chunks, response = await play(
         responses, server, *events["added"], *deltas, *events.get(form, []), ends
     )
     assert response.content == expected == "".join(chunk.content for chunk in chunks)
@@ -345,7 +340,7 @@ def test_an_end_event_goes_on_where_the_deltas_stopped(
         {"item_id": "", "output_index": 0},
     ],
 )
-def test_nothing_is_given_twice_where_events_disagree_on_their_place(
+async def test_nothing_is_given_twice_where_events_disagree_on_their_place(
     responses: Wire, server: Loopback, place: Json
 ) -> None:
     """Ids that change, indexes that are missing or wrong: the end events still repeat what was streamed."""
@@ -361,13 +356,13 @@ def test_nothing_is_given_twice_where_events_disagree_on_their_place(
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         completed({**item, "id": "msg_of_the_end"}),
     ]
-    assert play(responses, server, *events)[1].content == TEXT
+    assert (await play(responses, server, *events))[1].content == TEXT
 
 
 @pytest.mark.parametrize(
     "index", [{}, {"output_index": 0}], ids=["no index", "always 0"]
 )
-def test_items_that_share_an_index_are_all_given(
+async def test_items_that_share_an_index_are_all_given(
     responses: Wire, server: Loopback, index: Json
 ) -> None:
     """A server that numbers no items, or gives all the same number, loses none of them."""
@@ -379,12 +374,12 @@ def test_items_that_share_an_index_are_all_given(
     events = [
         {"type": "response.output_item.done", **index, "item": item} for item in items
     ]
-    _, response = play(responses, server, *events, completed())
+    _, response = await play(responses, server, *events, completed())
     assert [call.id for call in response.tool_calls] == ["call_1", "call_2"]
     assert response.content.startswith("One. ")
 
 
-def test_reasoning_that_the_end_event_calls_something_else_is_given_once(
+async def test_reasoning_that_the_end_event_calls_something_else_is_given_once(
     responses: Wire, server: Loopback
 ) -> None:
     """A gateway streams a summary with the message, and puts it into an item of its own at the end."""
@@ -405,12 +400,12 @@ def test_reasoning_that_the_end_event_calls_something_else_is_given_once(
         {"type": "response.output_item.done", "output_index": 0, "item": MESSAGE},
         completed(reasoning, MESSAGE),
     ]
-    chunks, response = play(responses, server, *events)
+    chunks, response = await play(responses, server, *events)
     assert "".join(chunk.reasoning for chunk in chunks) == THOUGHT
     assert response.content == TEXT
 
 
-def test_text_of_a_reasoning_item_is_reasoning(
+async def test_text_of_a_reasoning_item_is_reasoning(
     responses: Wire, server: Loopback
 ) -> None:
     """Whatever the parts of a reasoning item are called, they are no answer, streamed or not."""
@@ -421,12 +416,12 @@ def test_text_of_a_reasoning_item_is_reasoning(
         "content": [said(THOUGHT)],
     }
     body = completed(reasoning, MESSAGE)["response"]
-    chunks, response = play(responses, server, completed(reasoning, MESSAGE))
+    chunks, response = await play(responses, server, completed(reasoning, MESSAGE))
     assert (response.content, "".join(chunk.reasoning for chunk in chunks)) == (
         TEXT,
         THOUGHT,
     )
-    response = ask(responses, server, encode(body))
+    response = await ask(responses, server, encode(body))
     assert response.content == TEXT
     assert response.messages[-1].reasoning == THOUGHT
 
@@ -437,7 +432,7 @@ def test_text_of_a_reasoning_item_is_reasoning(
 @pytest.mark.parametrize(
     "content", [[], [said("The")], [said("Something else")], None], ids=str
 )
-def test_the_text_that_was_streamed_is_sent_back(
+async def test_the_text_that_was_streamed_is_sent_back(
     responses: Wire, server: Loopback, content: Any
 ) -> None:
     """An end event that holds less than was streamed does not take it out of the conversation."""
@@ -446,7 +441,7 @@ def test_the_text_that_was_streamed_is_sent_back(
     events["item"] = [
         {"type": "response.output_item.done", "output_index": 0, "item": item}
     ]
-    back = sent_back(
+    back = await sent_back(
         responses,
         server,
         *events["added"],
@@ -461,7 +456,7 @@ def test_the_text_that_was_streamed_is_sent_back(
 @pytest.mark.parametrize(
     "summary", [[], [{"type": "summary_text", "text": "**Add"}], None], ids=str
 )
-def test_the_summary_that_was_streamed_is_sent_back(
+async def test_the_summary_that_was_streamed_is_sent_back(
     responses: Wire, server: Loopback, summary: Any
 ) -> None:
     """The same holds for a summary of reasoning, whose encrypted content stays."""
@@ -472,14 +467,14 @@ def test_the_summary_that_was_streamed_is_sent_back(
         "item": {**SUMMARIZED, "summary": summary},
     }
     others = {"type": "response.output_item.done", "output_index": 1, "item": MESSAGE}
-    back = sent_back(
+    back = await sent_back(
         responses, server, *events["added"], *events["delta"], done, others, completed()
     )
     assert back[0] == SUMMARIZED
 
 
 @pytest.mark.parametrize("arguments", ["", None, "{}", '{"city": "Rome"}', '{"ci'])
-def test_the_arguments_that_were_streamed_are_run_and_sent_back(
+async def test_the_arguments_that_were_streamed_are_run_and_sent_back(
     responses: Wire, server: Loopback, arguments: Any
 ) -> None:
     """The tool, the model and the user are told of the same arguments."""
@@ -489,7 +484,7 @@ def test_the_arguments_that_were_streamed_are_run_and_sent_back(
         "output_index": 0,
         "item": {**CALL, "arguments": arguments},
     }
-    back = sent_back(
+    back = await sent_back(
         responses,
         server,
         *events["added"],
@@ -505,12 +500,12 @@ def test_the_arguments_that_were_streamed_are_run_and_sent_back(
     ] == ["rain in Oslo"]
 
 
-def test_pieces_that_are_no_json_give_way_to_whole_arguments(
+async def test_pieces_that_are_no_json_give_way_to_whole_arguments(
     responses: Wire, server: Loopback
 ) -> None:
     """A piece that was lost on the way does not spoil a call that came whole in the end."""
     events = events_of(CALL)
-    back = sent_back(
+    back = await sent_back(
         responses,
         server,
         *events["added"],
@@ -527,19 +522,21 @@ def test_pieces_that_are_no_json_give_way_to_whole_arguments(
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_items_that_only_the_end_event_holds_are_sent_back(
+async def test_items_that_only_the_end_event_holds_are_sent_back(
     responses: Wire, server: Loopback, streamed: bool
 ) -> None:
     """Reasoning that came only with the output stands before the message that followed it."""
     events = events_of(MESSAGE)
     deltas = [*events["added"], *events["delta"], *events["item"]] if streamed else []
-    assert sent_back(responses, server, *deltas, completed(SUMMARIZED, MESSAGE)) == [
+    assert await sent_back(
+        responses, server, *deltas, completed(SUMMARIZED, MESSAGE)
+    ) == [
         SUMMARIZED,
         MESSAGE,
     ]
 
 
-def test_items_that_the_end_event_leaves_out_are_sent_back(
+async def test_items_that_the_end_event_leaves_out_are_sent_back(
     responses: Wire, server: Loopback
 ) -> None:
     """An end event with an empty or a shorter output takes nothing away."""
@@ -547,17 +544,19 @@ def test_items_that_the_end_event_leaves_out_are_sent_back(
         {"type": "response.output_item.done", "output_index": index, "item": item}
         for index, item in enumerate((SUMMARIZED, MESSAGE))
     ]
-    assert sent_back(responses, server, *done, completed(MESSAGE)) == [
+    assert await sent_back(responses, server, *done, completed(MESSAGE)) == [
         SUMMARIZED,
         MESSAGE,
     ]
 
 
-def test_text_without_any_item_is_sent_back(responses: Wire, server: Loopback) -> None:
+async def test_text_without_any_item_is_sent_back(
+    responses: Wire, server: Loopback
+) -> None:
     """Deltas and nothing else are an answer that the next request holds, beside a call that came with its item."""
     delta = {"type": "response.output_text.delta", "output_index": 0, "delta": TEXT}
     call = {"type": "response.output_item.done", "output_index": 1, "item": CALL}
-    back = sent_back(responses, server, delta, call, completed())
+    back = await sent_back(responses, server, delta, call, completed())
     assert [part["text"] for part in back[0]["content"]] == [TEXT]
     assert [item["type"] for item in back] == [
         "message",
@@ -566,7 +565,7 @@ def test_text_without_any_item_is_sent_back(responses: Wire, server: Loopback) -
     ]
 
 
-def test_a_gap_in_the_sequence_leaves_what_was_streamed(
+async def test_a_gap_in_the_sequence_leaves_what_was_streamed(
     responses: Wire, server: Loopback
 ) -> None:
     """Where events are missing, a text that began stays as it was shown, and one that did not comes whole."""
@@ -591,20 +590,19 @@ def test_a_gap_in_the_sequence_leaves_what_was_streamed(
             "sequence_number": 10,
         },
     ]
-    assert (
-        play(responses, server, *events, completed(item))[1].content
-        == "The answer or so"
-    )
+    assert (await play(responses, server, *events, completed(item)))[
+        1
+    ].content == "The answer or so"
 
 
-def test_a_usual_answer_is_sent_back_as_it_came(
+async def test_a_usual_answer_is_sent_back_as_it_came(
     responses: Wire, server: Loopback
 ) -> None:
     """Where the events agree, each item goes back unchanged."""
     call = responses.send.tool_calls(
         ("call_1", "weather", ARGUMENTS), text="Well.", reasoning=SUMMARY
     )
-    _, response = run(
+    _, response = await run(
         responses, server, Reply(call), Reply(responses.send.text("Done."))
     )
     items = response.messages[1].items

@@ -83,18 +83,15 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
         return stream.response
 
 
-def failure(
+async def failure(
     server: Loopback, reply: Reply, streaming: bool = True, **settings: Any
 ) -> ModelError:
     """The error of a run against this reply."""
     server.reply(reply)
 
-    async def run() -> None:
+    with pytest.raises(ModelError) as raised:
         async with agent(server, settings=settings, stream=streaming) as one:
             await one.run("Go")
-
-    with pytest.raises(ModelError) as raised:
-        asyncio.run(run())
     return raised.value
 
 
@@ -136,7 +133,7 @@ class Place(BaseModel):
     height: int = Field(0, ge=0)
 
 
-def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
+async def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
     """The declaration holds the tool's JSON schema as it is, references and defaults included."""
 
     @tool
@@ -151,7 +148,7 @@ def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
         return ""
 
     server.reply(Reply(gemini_generate.text("ok")))
-    asyncio.run(answer(agent(server, tools=[weather])))
+    await answer(agent(server, tools=[weather]))
     [request] = server.requests
     assert request.path == "/v1beta/models/gemini-test:streamGenerateContent?alt=sse"
     schema = {
@@ -194,7 +191,7 @@ def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> None:
     }
 
 
-def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
+async def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
     """Limits, instructions and `extra` reach the request, and tools of Google's stand beside ours."""
     extra = {
         "seed": 7,
@@ -204,8 +201,8 @@ def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
     }
     server.reply(Reply(gemini_generate.text("ok")))
     settings = {"temperature": 0.5, "max_tokens": 9, "extra": extra}
-    asyncio.run(
-        answer(agent(server, settings=settings, instructions="Be brief.", tools=[add]))
+    await answer(
+        agent(server, settings=settings, instructions="Be brief.", tools=[add])
     )
     [request] = server.requests
     assert request.json["generationConfig"] == {
@@ -224,14 +221,14 @@ def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
     )
 
 
-def test_system_messages_of_a_history_are_instructions(server: Loopback) -> None:
+async def test_system_messages_of_a_history_are_instructions(server: Loopback) -> None:
     """Gemini knows no system role, so such messages follow the instructions."""
     server.reply(Reply(gemini_generate.text("ok")))
     history = [
         {"role": "system", "content": "Rhyme."},
         {"role": "user", "content": "Hi"},
     ]
-    asyncio.run(answer(agent(server, instructions="Be brief."), history=history))
+    await answer(agent(server, instructions="Be brief."), history=history)
     body = server.requests[0].json
     assert [part["text"] for part in body["systemInstruction"]["parts"]] == [
         "Be brief.",
@@ -243,10 +240,12 @@ def test_system_messages_of_a_history_are_instructions(server: Loopback) -> None
     ]
 
 
-def test_an_unknown_setting_is_said_before_anything_is_sent(server: Loopback) -> None:
+async def test_an_unknown_setting_is_said_before_anything_is_sent(
+    server: Loopback,
+) -> None:
     """A misspelt name in `extra` is an error that names it, without its value, which may be a secret."""
     with pytest.raises(ConfigurationError, match="temprature") as raised:
-        asyncio.run(answer(agent(server, settings={"extra": {"temprature": "hidden"}})))
+        await answer(agent(server, settings={"extra": {"temprature": "hidden"}}))
     assert "hidden" not in str(raised.value)
     assert server.requests == []
 
@@ -255,14 +254,14 @@ def test_an_unknown_setting_is_said_before_anything_is_sent(server: Loopback) ->
 
 
 @pytest.mark.parametrize("name", ["GEMINI_API_KEY", "GOOGLE_API_KEY"])
-def test_the_variables_of_the_sdk_work(
+async def test_the_variables_of_the_sdk_work(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Key and address come from the SDK's own variables where the model does not set them."""
     monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
     server.reply(Reply(gemini_generate.text("ok")))
-    asyncio.run(answer(Agent("a", "gemini-test")))
+    await answer(Agent("a", "gemini-test"))
     assert server.requests[0].headers["x-goog-api-key"] == "from-the-environment"
 
 
@@ -270,7 +269,7 @@ def test_the_variables_of_the_sdk_work(
     ("version", "variable", "expected"),
     [(None, None, "v1beta"), ("v1", None, "v1"), (None, "v1alpha", "v1alpha")],
 )
-def test_the_version_of_the_api(
+async def test_the_version_of_the_api(
     server: Loopback,
     monkeypatch: pytest.MonkeyPatch,
     version: str | None,
@@ -281,17 +280,17 @@ def test_the_version_of_the_api(
     if variable:
         monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", variable)
     server.reply(Reply(gemini_generate.text("ok")))
-    asyncio.run(answer(agent(server, settings={"api_version": version})))
+    await answer(agent(server, settings={"api_version": version}))
     assert server.requests[0].path.startswith(f"/{expected}/models/")
 
 
-def test_vertex_is_asked_where_the_variables_say_so(
+async def test_vertex_is_asked_where_the_variables_say_so(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the SDK's switch for Vertex AI the request goes to its paths, in its own version."""
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     server.reply(Reply(gemini_generate.text("ok")))
-    assert asyncio.run(answer(agent(server))).content == "ok"
+    assert (await answer(agent(server))).content == "ok"
     assert server.requests[0].path.startswith(
         "/v1beta1/publishers/google/models/gemini-test:"
     )
@@ -304,31 +303,27 @@ def test_vertex_is_asked_where_the_variables_say_so(
         (lambda: KEY, "no function as api_key"),
     ],
 )
-def test_an_unusable_key_is_said_before_a_request(
+async def test_an_unusable_key_is_said_before_a_request(
     server: Loopback, key: Any, words: str
 ) -> None:
     """A missing key names its variables, and a function is refused, since the SDK takes none."""
     with pytest.raises(ConfigurationError, match=words):
-        asyncio.run(answer(agent(server, settings={"api_key": key})))
+        await answer(agent(server, settings={"api_key": key}))
     assert server.requests == []
 
 
-def test_a_client_of_the_users_own_stays_open(server: Loopback) -> None:
+async def test_a_client_of_the_users_own_stays_open(server: Loopback) -> None:
     """The user's own client is used as it is, and works after the agent was closed."""
     server.reply(*[Reply(gemini_generate.text("ok"))] * 2)
-
-    async def run() -> list[str]:
-        options = types.HttpOptions(base_url=server.url, api_version="v1")
-        with genai.Client(api_key=KEY, http_options=options) as client:
-            texts = []
-            for _ in range(2):
-                texts.append(
-                    (await answer(Agent("a", Model("gemini:m", client=client)))).content
-                )
-            await client.aio.aclose()
-            return texts
-
-    assert asyncio.run(run()) == ["ok", "ok"]
+    options = types.HttpOptions(base_url=server.url, api_version="v1")
+    with genai.Client(api_key=KEY, http_options=options) as client:
+        texts = []
+        for _ in range(2):
+            texts.append(
+                (await answer(Agent("a", Model("gemini:m", client=client)))).content
+            )
+        await client.aio.aclose()
+    assert texts == ["ok", "ok"]
     assert {request.path for request in server.requests} == {
         "/v1/models/m:streamGenerateContent?alt=sse"
     }
@@ -345,7 +340,7 @@ def no_collector() -> Iterator[None]:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("own", [False, True], ids=["our client", "the user's client"])
 @pytest.mark.parametrize("end", ["stall", "forever"])
-def test_leaving_closes_the_connection_at_once(
+async def test_leaving_closes_the_connection_at_once(
     server: Loopback, own: bool, end: Any
 ) -> None:
     """A break reaches the server without the garbage collector, whether it is silent or sends on and on."""
@@ -353,27 +348,24 @@ def test_leaving_closes_the_connection_at_once(
     server.reply(
         Reply(begun, forever=True) if end == "forever" else Reply(begun, end=end)
     )
+    options = types.HttpOptions(base_url=server.url)
+    client = genai.Client(api_key=KEY, http_options=options) if own else None
+    one = Agent("a", model(server, client=client))
+    stream = one.run_stream("Go")
+    async with stream:
+        async for chunk in stream:
+            if chunk.content == "lo":
+                break
+    left = await asyncio.to_thread(server.requests[0].wait_disconnected, 5)
+    await one.aclose()
+    if client is not None:
+        await client.aio.aclose()
 
-    async def run() -> bool:
-        options = types.HttpOptions(base_url=server.url)
-        client = genai.Client(api_key=KEY, http_options=options) if own else None
-        one = Agent("a", model(server, client=client))
-        stream = one.run_stream("Go")
-        async with stream:
-            async for chunk in stream:
-                if chunk.content == "lo":
-                    break
-        left = await asyncio.to_thread(server.requests[0].wait_disconnected, 5)
-        await one.aclose()
-        if client is not None:
-            await client.aio.aclose()
-        return left
-
-    assert asyncio.run(run())
+    assert left
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_an_error_in_the_stream_closes_the_connection(server: Loopback) -> None:
+async def test_an_error_in_the_stream_closes_the_connection(server: Loopback) -> None:
     """After an error event of a server that stays silent the connection is closed at once."""
     server.reply(
         Reply(
@@ -381,28 +373,25 @@ def test_an_error_in_the_stream_closes_the_connection(server: Loopback) -> None:
             end="stall",
         )
     )
+    one = agent(server)
+    with pytest.raises(Overloaded):
+        async for _ in one.run_stream("Go"):
+            pass
+    left = await asyncio.to_thread(server.requests[0].wait_disconnected, 5)
+    await one.aclose()
 
-    async def run() -> bool:
-        one = agent(server)
-        with pytest.raises(Overloaded):
-            async for _ in one.run_stream("Go"):
-                pass
-        left = await asyncio.to_thread(server.requests[0].wait_disconnected, 5)
-        await one.aclose()
-        return left
-
-    assert asyncio.run(run())
+    assert left
 
 
 # History
 
 
-def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
+async def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
     """Step two sends thoughts, text and calls as they came, signatures included, each text in one part."""
     calls = [("fc-1", "add", '{"a": 1, "b": 2}'), ("fc-2", "add", '{"a": 2}')]
     first = gemini_generate.tool_calls(*calls, text="Let me add. ", reasoning="Adding.")
     server.reply(Reply(first), Reply(gemini_generate.text("3 and 3")))
-    response = asyncio.run(answer(agent(server, tools=[add])))
+    response = await answer(agent(server, tools=[add]))
     user, said_before, results = server.requests[1].json["contents"]
     assert (
         user == {"role": "user", "parts": [{"text": "Go"}]}
@@ -430,7 +419,7 @@ def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
         json.dumps([message.to_dict() for message in response.messages])
     )
     server.reply(Reply(gemini_generate.text("Sure")))
-    asyncio.run(answer(agent(server, tools=[add]), "Sure?", history=stored))
+    await answer(agent(server, tools=[add]), "Sure?", history=stored)
     again = server.requests[2].json["contents"]
     assert again[:3] == [user, said_before, results]
     assert [
@@ -438,14 +427,14 @@ def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> None:
     ] == [urlsafe_b64decode(SIGNATURE)]
 
 
-def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
+async def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
     """A call without an id gets one here, and neither it nor its result has one in the next request."""
     call = {"functionCall": {"name": "add", "args": {"a": None}}}
     server.reply(
         Reply(events(said(call), said({"text": ""}, finishReason="STOP"))),
         Reply(gemini_generate.text("ok")),
     )
-    response = asyncio.run(answer(agent(server, tools=[add])))
+    response = await answer(agent(server, tools=[add]))
     assert response.tool_calls[0].id and response.tool_calls[0].result is not None
     _, before, results = server.requests[1].json["contents"]
     assert before["parts"] == [call]
@@ -454,7 +443,9 @@ def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
     assert set(result["functionResponse"]["response"]) == {"error"}
 
 
-def test_foreign_calls_come_with_the_documented_stand_in(server: Loopback) -> None:
+async def test_foreign_calls_come_with_the_documented_stand_in(
+    server: Loopback,
+) -> None:
     """A conversation with another provider goes to Gemini with ids, and a signature on a turn's first call only."""
     calls = [("call_7", "add", '{"a": 1}'), ("call_8", "add", "no JSON")]
     server.reply(
@@ -464,9 +455,9 @@ def test_foreign_calls_come_with_the_documented_stand_in(server: Loopback) -> No
     other = Agent(
         "a", Model("openai-chat:m", base_url=server.url, api_key=KEY), tools=[add]
     )
-    response = asyncio.run(answer(other))
+    response = await answer(other)
     server.reply(Reply(gemini_generate.text("ok")))
-    asyncio.run(answer(agent(server, tools=[add]), "Sure?", history=response.messages))
+    await answer(agent(server, tools=[add]), "Sure?", history=response.messages)
     _, before, results, text, _ = server.requests[2].json["contents"]
     one, two = before["parts"]
     assert one["functionCall"] == {"id": "call_7", "name": "add", "args": {"a": 1}}
@@ -488,16 +479,16 @@ def test_foreign_calls_come_with_the_documented_stand_in(server: Loopback) -> No
     assert text == {"role": "model", "parts": [{"text": "2"}]}
 
 
-def test_gemini_history_goes_to_another_provider(server: Loopback) -> None:
+async def test_gemini_history_goes_to_another_provider(server: Loopback) -> None:
     """Another provider gets text, calls and results, and nothing of Gemini's own parts."""
     server.reply(
         Reply(gemini_generate.tool_calls(("fc-1", "add", '{"a": 1}'), text="Hm. "))
     )
     server.reply(Reply(gemini_generate.text("2")))
-    response = asyncio.run(answer(agent(server, tools=[add])))
+    response = await answer(agent(server, tools=[add]))
     server.reply(Reply(chat_completions.text("ok")))
     other = Agent("a", Model("openai-chat:m", base_url=server.url, api_key=KEY))
-    asyncio.run(answer(other, "Sure?", history=response.messages))
+    await answer(other, "Sure?", history=response.messages)
     _, before, result, *_ = server.requests[2].json["messages"]
     assert (
         before["content"] == "Hm. "
@@ -641,7 +632,7 @@ def test_arguments_in_pieces_are_put_together(
     assert item == Item({"function_call": call, "thought_signature": SIGNATURE})
 
 
-def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
+async def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
     """A turn that ends inside the pieces of a call runs no tool, although the arguments so far would do."""
     cut = events(
         said(START), said(piece("$.a", numberValue=1)), said(finishReason="STOP")
@@ -652,7 +643,7 @@ def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
         ran.append(a)
 
     server.reply(Reply(cut), Reply(gemini_generate.text("ok")))
-    response = asyncio.run(answer(agent(server, tools=[f])))
+    response = await answer(agent(server, tools=[f]))
     assert (
         ran == []
         and response.tool_calls[0].result is not None
@@ -660,20 +651,22 @@ def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
     )
 
 
-def test_two_equal_calls_are_two(server: Loopback) -> None:
+async def test_two_equal_calls_are_two(server: Loopback) -> None:
     """Calls without ids, even the same twice, each run once, in their order."""
     call = {"functionCall": {"name": "add", "args": {"a": 1}}}
     server.reply(
         Reply(events(said(call, call), said(call, finishReason="STOP"))),
         Reply(gemini_generate.text("ok")),
     )
-    response = asyncio.run(answer(agent(server, tools=[add])))
+    response = await answer(agent(server, tools=[add]))
     assert [called.arguments for called in response.tool_calls] == [{"a": 1}] * 3
     assert len({called.id for called in response.tool_calls}) == 3
     assert len(server.requests[1].json["contents"][2]["parts"]) == 3
 
 
-def test_an_answer_goes_on_after_its_first_finish_reason(server: Loopback) -> None:
+async def test_an_answer_goes_on_after_its_first_finish_reason(
+    server: Loopback,
+) -> None:
     """STOP may come in the middle, and what follows belongs to the answer."""
     server.reply(
         Reply(
@@ -683,11 +676,13 @@ def test_an_answer_goes_on_after_its_first_finish_reason(server: Loopback) -> No
             )
         )
     )
-    assert asyncio.run(answer(agent(server))).content == "ab"
+    assert (await answer(agent(server))).content == "ab"
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) -> None:
+async def test_a_blocked_prompt_is_an_empty_answer(
+    server: Loopback, streaming: bool
+) -> None:
     """A prompt that was refused ends as content_filter, without text, without an error and without a guess."""
     body = gemini_generate.blocked("JAILBREAK")
     reply = (
@@ -696,12 +691,8 @@ def test_a_blocked_prompt_is_an_empty_answer(server: Loopback, streaming: bool) 
         else Reply(body, content_type=JSON)
     )
     server.reply(reply)
-
-    async def run() -> Response:
-        async with agent(server, stream=streaming) as one:
-            return await one.run("Go")
-
-    response = asyncio.run(run())
+    async with agent(server, stream=streaming) as one:
+        response = await one.run("Go")
     assert (response.content, response.finish_reason) == ("", "content_filter")
     assert response.metadata["raw_finish_reason"] == "blocked:JAILBREAK"
     assert (
@@ -742,14 +733,14 @@ def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
     )
 
 
-def test_usage_is_a_running_total(server: Loopback) -> None:
+async def test_usage_is_a_running_total(server: Loopback) -> None:
     """Of the totals that come with each event the last one counts, and it is not added up."""
     totals = [
         {"promptTokenCount": 5, "candidatesTokenCount": count} for count in (1, 2, 3)
     ]
     bodies = [said({"text": "x"}) | {"usageMetadata": total} for total in totals]
     server.reply(Reply(events(*bodies, said(finishReason="STOP"))))
-    tokens = asyncio.run(answer(agent(server))).metadata["tokens"]
+    tokens = (await answer(agent(server))).metadata["tokens"]
     assert (tokens["input_tokens"], tokens["output_tokens"]) == (5, 3)
 
 
@@ -779,20 +770,20 @@ def refused(
     ],
 )
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_a_refused_request(
+async def test_a_refused_request(
     server: Loopback, reply: Reply, kind: type[ModelError], code: str, streaming: bool
 ) -> None:
     """Google's statuses and reasons become our errors, caused by the SDK's."""
-    error = failure(server, reply, streaming)
+    error = await failure(server, reply, streaming)
     assert (type(error), error.status, error.code) == (kind, reply.status, code)
     assert isinstance(error.__cause__, genai.errors.APIError)
 
 
-def test_the_wait_that_google_asks_for() -> None:
+async def test_the_wait_that_google_asks_for() -> None:
     """The delay in the details of an error is the error's `retry_after`."""
     info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "48.5s"}
     with Loopback() as server:
-        error = failure(server, refused(429, "RESOURCE_EXHAUSTED", info))
+        error = await failure(server, refused(429, "RESOURCE_EXHAUSTED", info))
     assert (type(error), error.retry_after) == (RateLimited, 48.5)
 
 
@@ -804,11 +795,11 @@ def test_the_wait_that_google_asks_for() -> None:
         ("INTERNAL", ServerError),
     ],
 )
-def test_an_error_in_the_stream(
+async def test_an_error_in_the_stream(
     server: Loopback, status: str, kind: type[ModelError]
 ) -> None:
     """An error in the middle of an answer keeps its class and the text before it, and its status is 200."""
-    error = failure(
+    error = await failure(
         server,
         Reply(gemini_generate.error_event("Sorry.", None, status, ["Hel", "lo"])),
     )
@@ -820,9 +811,9 @@ def test_an_error_in_the_stream(
     )
 
 
-def test_a_cancelled_answer_is_the_servers_fault(server: Loopback) -> None:
+async def test_a_cancelled_answer_is_the_servers_fault(server: Loopback) -> None:
     """When Google cancels an answer, the request was not wrong and may be sent again."""
-    error = failure(
+    error = await failure(
         server,
         Reply(gemini_generate.error_event("Cancelled.", None, "CANCELLED", ["Hel"])),
     )
@@ -830,17 +821,17 @@ def test_a_cancelled_answer_is_the_servers_fault(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_an_error_without_a_number(server: Loopback, streaming: bool) -> None:
+async def test_an_error_without_a_number(server: Loopback, streaming: bool) -> None:
     """An error object without Google's code, on which the SDK stumbles, is the server's fault."""
     body = json.dumps({"error": {"message": "odd"}})
     reply = Reply(body) if streaming else Reply(body, content_type=JSON)
-    assert type(failure(server, reply, streaming)) is ServerError
+    assert type(await failure(server, reply, streaming)) is ServerError
 
 
-def test_an_error_in_a_plain_answer(server: Loopback) -> None:
+async def test_an_error_in_a_plain_answer(server: Loopback) -> None:
     """An error object with status 200, which the SDK drops, is raised by its own number."""
     body = gemini_generate.error_body("Slow down.", None, "RESOURCE_EXHAUSTED")
-    error = failure(server, Reply(body, content_type=JSON), streaming=False)
+    error = await failure(server, Reply(body, content_type=JSON), streaming=False)
     assert (type(error), error.status, error.code) == (
         RateLimited,
         200,
@@ -849,20 +840,20 @@ def test_an_error_in_a_plain_answer(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
-def test_an_answer_that_is_none(server: Loopback, streaming: bool) -> None:
+async def test_an_answer_that_is_none(server: Loopback, streaming: bool) -> None:
     """A page with status 200 is an error and no empty answer."""
-    error = failure(
+    error = await failure(
         server, Reply("<html>Log in</html>", content_type="text/html"), streaming
     )
     assert (type(error), error.status) == (ServerError, 200)
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
-def test_a_stream_without_a_finish_reason_is_interrupted(
+async def test_a_stream_without_a_finish_reason_is_interrupted(
     server: Loopback, end: Any
 ) -> None:
     """An answer that just stops is no answer, however its connection ends."""
-    error = failure(server, Reply(gemini_generate.text("Hel", "lo")[:2], end=end))
+    error = await failure(server, Reply(gemini_generate.text("Hel", "lo")[:2], end=end))
     assert (
         type(error) is StreamInterrupted
         and error.partial is not None
@@ -873,7 +864,7 @@ def test_a_stream_without_a_finish_reason_is_interrupted(
 @pytest.mark.parametrize(
     "send", [gemini_generate.text, gemini_generate.tool_calls], ids=["text", "call"]
 )
-def test_every_cut_is_noticed(
+async def test_every_cut_is_noticed(
     server: Loopback, send: Callable[..., list[bytes]]
 ) -> None:
     """Wherever the bytes of an answer end too early, the run fails."""
@@ -885,5 +876,6 @@ def test_every_cut_is_noticed(
     last = body.rindex(b"data: ")
     for size in [*range(0, last, 97), *range(last, len(body) - 4, 41)]:
         assert isinstance(
-            failure(server, Reply(body, truncate=size)), StreamInterrupted | ServerError
+            await failure(server, Reply(body, truncate=size)),
+            StreamInterrupted | ServerError,
         )

@@ -1,6 +1,5 @@
 """What is particular to Groq: its addresses, its keywords, its usage, its errors inside a stream."""
 
-import asyncio
 import gc
 import json
 from typing import Any
@@ -51,10 +50,10 @@ async def answer(agent: Agent) -> Response:
         return await agent.run("Go")
 
 
-def run(server: Loopback, *replies: Reply, **settings: Any) -> Response:
+async def run(server: Loopback, *replies: Reply, **settings: Any) -> Response:
     """The response of a streamed run against these replies."""
     server.reply(*replies)
-    return asyncio.run(answer(GROQ.agent(server, stream=True, **settings)))
+    return await answer(GROQ.agent(server, stream=True, **settings))
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
@@ -65,13 +64,13 @@ def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byte
 FIRST = chunk({"role": "assistant", "content": ""}, x_groq={"id": "req_1"})
 
 
-def test_usage_may_be_only_in_groqs_own_field(server: Loopback) -> None:
+async def test_usage_may_be_only_in_groqs_own_field(server: Loopback) -> None:
     """Usage is found in `x_groq`, and counted once where it is repeated."""
     inside = chunk({}, "stop", x_groq={"id": "req_1", "usage": USAGE})
     repeated = chunk({}, "stop", x_groq={"id": "req_1", "usage": USAGE}, usage=USAGE)
     last = event({**HEAD, "choices": [], "usage": USAGE})
     for end in ([inside], [repeated, last]):
-        response = run(
+        response = await run(
             server,
             Reply([FIRST, chunk({"content": "Hello"}), *end, b"data: [DONE]\n\n"]),
         )
@@ -86,7 +85,7 @@ def test_usage_may_be_only_in_groqs_own_field(server: Loopback) -> None:
         )
 
 
-def test_a_call_that_groq_refuses_is_an_error(server: Loopback) -> None:
+async def test_a_call_that_groq_refuses_is_an_error(server: Loopback) -> None:
     """A call that Groq itself finds invalid ends the stream as BadRequest with its code and the reasoning so far."""
     failed = {
         "type": "invalid_request_error",
@@ -102,7 +101,7 @@ def test_a_call_that_groq_refuses_is_an_error(server: Loopback) -> None:
         )
     )
     with pytest.raises(BadRequest, match="Tool call validation failed") as raised:
-        run(server, Reply(body), tools=[add], model={"max_retries": 2})
+        await run(server, Reply(body), tools=[add], model={"max_retries": 2})
     assert (raised.value.code, raised.value.status, raised.value.retryable) == (
         "tool_use_failed",
         200,
@@ -113,7 +112,7 @@ def test_a_call_that_groq_refuses_is_an_error(server: Loopback) -> None:
     )
 
 
-def test_null_arguments_call_a_tool_without_parameters(server: Loopback) -> None:
+async def test_null_arguments_call_a_tool_without_parameters(server: Loopback) -> None:
     """Groq sends "null" where a tool has no parameters, and the tool runs."""
 
     @tool
@@ -122,7 +121,7 @@ def test_null_arguments_call_a_tool_without_parameters(server: Loopback) -> None
         return "pong"
 
     calls = [("call_1", "ping", "null"), ("call_2", "ping", "null")]
-    response = run(
+    response = await run(
         server,
         Reply(chat_completions.tool_calls(*calls)),
         Reply(chat_completions.text("ok")),
@@ -134,7 +133,7 @@ def test_null_arguments_call_a_tool_without_parameters(server: Loopback) -> None
     ]
 
 
-def test_the_request_is_groqs(server: Loopback) -> None:
+async def test_the_request_is_groqs(server: Loopback) -> None:
     """The limit has the name that is not deprecated, nothing that the SDK lacks is sent, and reasoning goes back."""
     call = {
         "index": 0,
@@ -153,7 +152,7 @@ def test_the_request_is_groqs(server: Loopback) -> None:
         "temperature": 0.5,
         "extra": {"reasoning_format": "parsed"},
     }
-    run(
+    await run(
         server,
         Reply(body),
         Reply(chat_completions.text("3")),
@@ -177,19 +176,17 @@ def test_the_request_is_groqs(server: Loopback) -> None:
     assert result == {"role": "tool", "tool_call_id": "c1", "content": "3"}
 
 
-def test_the_address_and_the_key_come_from_the_environment(
+async def test_the_address_and_the_key_come_from_the_environment(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GROQ_BASE_URL and GROQ_API_KEY hold where the model has no settings of its own."""
     monkeypatch.setenv("GROQ_BASE_URL", server.url)
     monkeypatch.setenv("GROQ_API_KEY", "from-outside")
     server.reply(*[Reply(chat_completions.text("ok"))] * 2)
-    asyncio.run(answer(Agent("a", "groq:llama-3.3-70b", stream=True)))
+    await answer(Agent("a", "groq:llama-3.3-70b", stream=True))
     monkeypatch.setenv("GROQ_BASE_URL", "http://127.0.0.1:1")
-    asyncio.run(
-        answer(
-            Agent("a", Model("groq:m", base_url=server.url, api_key="own"), stream=True)
-        )
+    await answer(
+        Agent("a", Model("groq:m", base_url=server.url, api_key="own"), stream=True)
     )
     assert [request.path for request in server.requests] == [
         "/openai/v1/chat/completions"
@@ -200,52 +197,51 @@ def test_the_address_and_the_key_come_from_the_environment(
     ]
 
 
-def test_a_key_is_needed_and_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_is_needed_and_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key the error names the variable; a function as the key, which this SDK does not know, is refused."""
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="GROQ_API_KEY"):
-        asyncio.run(answer(Agent("a", "groq:m")))
+        await answer(Agent("a", "groq:m"))
     with pytest.raises(ConfigurationError, match="string"):
-        asyncio.run(answer(Agent("a", Model("groq:m", api_key=lambda: "key"))))
+        await answer(Agent("a", Model("groq:m", api_key=lambda: "key")))
 
 
-def test_a_refused_key_is_said(server: Loopback) -> None:
+async def test_a_refused_key_is_said(server: Loopback) -> None:
     """An error status has its class, its code and its request id."""
     body = chat_completions.error_body(
         "Invalid API Key", "invalid_api_key", "invalid_request_error"
     )
     with pytest.raises(AuthenticationError, match="Invalid API Key") as raised:
-        run(server, Reply(body, 401, "application/json", {"x-request-id": "req_9"}))
+        await run(
+            server, Reply(body, 401, "application/json", {"x-request-id": "req_9"})
+        )
     assert (raised.value.code, raised.value.request_id) == ("invalid_api_key", "req_9")
 
 
-def test_a_cut_after_the_finish_reason_is_seen(server: Loopback) -> None:
+async def test_a_cut_after_the_finish_reason_is_seen(server: Loopback) -> None:
     """A stream that breaks off in the event that holds the usage is interrupted."""
     body = chat_completions.text("Hello")
     with pytest.raises(StreamInterrupted):
-        run(server, Reply(body, truncate=sum(map(len, body[:-1])) - 10))
+        await run(server, Reply(body, truncate=sum(map(len, body[:-1])) - 10))
 
 
-def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
+async def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
     """Leaving the loop ends the generation at the server, without waiting for the garbage collector."""
     server.reply(Reply([FIRST, chunk({"content": "word "})], forever=True))
 
-    async def leave() -> bool:
+    gc.disable()
+    try:
         async with GROQ.agent(server) as agent:
             async with agent.run_stream("Go") as stream:
                 async for _ in stream:
                     break
             # Blocks the loop on purpose: the connection is closed by now, not only when the loop gets to it.
-            return server.requests[0].wait_disconnected(30)
-
-    gc.disable()
-    try:
-        assert asyncio.run(leave())
+            assert server.requests[0].wait_disconnected(30)
     finally:
         gc.enable()
 
 
-def test_a_plain_answer_is_read_whole(server: Loopback) -> None:
+async def test_a_plain_answer_is_read_whole(server: Loopback) -> None:
     """Without streaming the answer has its text, its usage and its request id."""
     message = {"role": "assistant", "content": "Hello", "reasoning": "Greet."}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
@@ -255,7 +251,7 @@ def test_a_plain_answer_is_read_whole(server: Loopback) -> None:
     server.reply(
         Reply(body, content_type="application/json", headers={"x-request-id": "req_1"})
     )
-    response = asyncio.run(answer(GROQ.agent(server)))
+    response = await answer(GROQ.agent(server))
     assert (response.content, response.metadata["request_ids"]) == ("Hello", ["req_1"])
     assert (
         response.metadata["tokens"]["total_tokens"] == 67

@@ -100,10 +100,10 @@ async def collect(agent: Agent, message: str) -> list[StreamChunk]:
         return [chunk async for chunk in agent.run_stream(message)]
 
 
-def test_the_embedded_model_streams_token_by_token() -> None:
+async def test_the_embedded_model_streams_token_by_token() -> None:
     """`local` needs nothing: text comes in many pieces, and the final chunk names the model and its tokens."""
-    chunks = asyncio.run(
-        collect(Agent("writer", Model("local", max_tokens=40)), "Write about the sea.")
+    chunks = await collect(
+        Agent("writer", Model("local", max_tokens=40)), "Write about the sea."
     )
     final = chunks[-1]
     assert sum(bool(chunk.content) for chunk in chunks) > 3
@@ -118,34 +118,30 @@ def test_the_embedded_model_streams_token_by_token() -> None:
     )
 
 
-def test_the_embedded_model_answers_a_plain_request_with_history() -> None:
+async def test_the_embedded_model_answers_a_plain_request_with_history() -> None:
     """run() makes one plain request, and its messages are a history for the next."""
-
-    async def talk() -> tuple[str, int]:
-        async with Agent(
-            "writer", Model("local", max_tokens=20), instructions="Be brief."
-        ) as agent:
-            first = await agent.run("Say hello.")
-            second = await agent.run("And goodbye.", history=first.messages)
-            return second.content, len(second.messages)
-
-    content, length = asyncio.run(talk())
+    async with Agent(
+        "writer", Model("local", max_tokens=20), instructions="Be brief."
+    ) as agent:
+        first = await agent.run("Say hello.")
+        second = await agent.run("And goodbye.", history=first.messages)
+        content, length = second.content, len(second.messages)
     assert content and length == 4
 
 
-def test_the_embedded_model_takes_weights_of_the_users_own() -> None:
+async def test_the_embedded_model_takes_weights_of_the_users_own() -> None:
     """`local:PATH` loads the file named."""
-    chunks = asyncio.run(
-        collect(Agent("writer", Model(f"local:{WEIGHTS}", max_tokens=3)), "Hello.")
+    chunks = await collect(
+        Agent("writer", Model(f"local:{WEIGHTS}", max_tokens=3)), "Hello."
     )
     assert chunks[-1].is_final
 
 
 @each_sdk
-def test_text_over_four_sdks(engine: str, provider: str) -> None:
+async def test_text_over_four_sdks(engine: str, provider: str) -> None:
     """The real engine's stream gives text and true token counts over each of the four SDKs."""
-    chunks = asyncio.run(
-        collect(agent_on(engine, provider, max_tokens=12), "Tell me about rivers.")
+    chunks = await collect(
+        agent_on(engine, provider, max_tokens=12), "Tell me about rivers."
     )
     metadata = chunks[-1].metadata
     assert metadata is not None and metadata["tokens"]["output_tokens"] > 0
@@ -156,12 +152,12 @@ def test_text_over_four_sdks(engine: str, provider: str) -> None:
 
 
 @each_sdk
-def test_the_token_limit_is_told_where_the_engine_tells_it(
+async def test_the_token_limit_is_told_where_the_engine_tells_it(
     engine: str, provider: str
 ) -> None:
     """max_tokens ends as "length"; only this engine's Responses endpoint says "completed" even so."""
-    final = asyncio.run(
-        collect(agent_on(engine, provider, max_tokens=4), "Tell a long story.")
+    final = (
+        await collect(agent_on(engine, provider, max_tokens=4), "Tell a long story.")
     )[-1]
     assert final.metadata is not None
     if provider == "openai":
@@ -171,29 +167,26 @@ def test_the_token_limit_is_told_where_the_engine_tells_it(
 
 
 @each_sdk
-def test_leaving_mid_stream_frees_the_engine(engine: str, provider: str) -> None:
+async def test_leaving_mid_stream_frees_the_engine(engine: str, provider: str) -> None:
     """After a break the engine stops writing: it answers the next request long before it could have finished."""
-
-    async def leave() -> int:
-        async with agent_on(engine, provider, max_tokens=3000) as agent:
-            async with agent.run_stream("Count from one to a thousand.") as stream:
-                async for chunk in stream:
-                    if chunk.content:
-                        break
-            assert (
-                stream.response.finish_reason is None
-                and stream.response.metadata["tokens"]["estimated"]
-            )
-        async with agent_on(engine, provider, max_tokens=3) as other:
-            return (await asyncio.wait_for(other.run("Hi."), 60)).metadata["tokens"][
-                "output_tokens"
-            ]
-
-    assert asyncio.run(leave()) <= 3
+    async with agent_on(engine, provider, max_tokens=3000) as agent:
+        async with agent.run_stream("Count from one to a thousand.") as stream:
+            async for chunk in stream:
+                if chunk.content:
+                    break
+        assert (
+            stream.response.finish_reason is None
+            and stream.response.metadata["tokens"]["estimated"]
+        )
+    async with agent_on(engine, provider, max_tokens=3) as other:
+        response = await asyncio.wait_for(other.run("Hi."), 60)
+    assert response.metadata["tokens"]["output_tokens"] <= 3
 
 
 @each_sdk
-def test_a_real_model_calls_a_tool_and_goes_on(engine: str, provider: str) -> None:
+async def test_a_real_model_calls_a_tool_and_goes_on(
+    engine: str, provider: str
+) -> None:
     """A call that a real model wrote reaches the function, and its result reaches the model, which then answers."""
     asked: list[str] = []
 
@@ -203,11 +196,9 @@ def test_a_real_model_calls_a_tool_and_goes_on(engine: str, provider: str) -> No
         asked.append(city)
         return f"It is sunny in {city}."
 
-    chunks = asyncio.run(
-        collect(
-            agent_on(engine, provider, [get_weather], max_tokens=60),
-            "What is the weather in Paris?",
-        )
+    chunks = await collect(
+        agent_on(engine, provider, [get_weather], max_tokens=60),
+        "What is the weather in Paris?",
     )
     assert asked and asked[0]
     assert (
@@ -222,7 +213,9 @@ def test_a_real_model_calls_a_tool_and_goes_on(engine: str, provider: str) -> No
 
 
 @each_sdk
-def test_a_required_tool_choice_goes_through_extra(engine: str, provider: str) -> None:
+async def test_a_required_tool_choice_goes_through_extra(
+    engine: str, provider: str
+) -> None:
     """`extra` reaches the engine: with tool_choice="required" the turn ends in a call with valid arguments."""
     asked: list[str] = []
 
@@ -248,10 +241,10 @@ def test_a_required_tool_choice_goes_through_extra(engine: str, provider: str) -
                     return chunk.metadata
         return None
 
-    assert asyncio.run(first_turn())["tool_calls"][0]["name"] == "get_weather"
+    assert (await first_turn())["tool_calls"][0]["name"] == "get_weather"
 
 
-def test_a_conversation_that_does_not_fit_is_told(engine: str) -> None:
+async def test_a_conversation_that_does_not_fit_is_told(engine: str) -> None:
     """More tokens than the engine's context are an error of that name, not an empty answer."""
     with pytest.raises(ContextTooLong):
-        asyncio.run(collect(agent_on(engine, "openai-chat"), "word " * 6000))
+        await collect(agent_on(engine, "openai-chat"), "word " * 6000)

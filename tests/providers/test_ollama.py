@@ -55,20 +55,20 @@ async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
         return await agent.run(message, **options)
 
 
-def run(
+async def run(
     server: Loopback, *replies: Reply, streaming: bool = True, **settings: Any
 ) -> Response:
     """The response of a run against these replies."""
     server.reply(*replies)
-    return asyncio.run(answer(OLLAMA.agent(server, stream=streaming, **settings)))
+    return await answer(OLLAMA.agent(server, stream=streaming, **settings))
 
 
-def fail(
+async def fail(
     server: Loopback, reply: Reply, streaming: bool = True, **settings: Any
 ) -> ModelError:
     """The error of a run against this reply."""
     with pytest.raises(ModelError) as raised:
-        run(server, reply, streaming=streaming, **settings)
+        await run(server, reply, streaming=streaming, **settings)
     return raised.value
 
 
@@ -129,9 +129,9 @@ def told(parameter: dict[str, Any]) -> tuple[str, Any]:
     return words, json.loads(schema)
 
 
-def test_a_rich_tool_reaches_the_server_whole(server: Loopback) -> None:
+async def test_a_rich_tool_reaches_the_server_whole(server: Loopback) -> None:
     """Types, enums and flat items stay where Ollama reads them, and all else is told in the description."""
-    run(server, Reply(ollama_chat.text("ok")), tools=[forecast])
+    await run(server, Reply(ollama_chat.text("ok")), tools=[forecast])
     (sent,) = server.requests[0].json["tools"]
     parameters = sent["function"].pop("parameters")
     assert sent == {
@@ -243,7 +243,7 @@ class Node(BaseModel):
     parent: Optional["Node"] = None
 
 
-def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
+async def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
     """A recursive model is put in place once, and inside it the reference stays as the model's name."""
 
     @tool
@@ -251,7 +251,7 @@ def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
         """Walk a tree."""
         return root.name
 
-    run(server, Reply(ollama_chat.text("ok")), tools=[walk])
+    await run(server, Reply(ollama_chat.text("ok")), tools=[walk])
     root = server.requests[0].json["tools"][0]["function"]["parameters"]["properties"][
         "root"
     ]
@@ -261,24 +261,26 @@ def test_a_schema_that_holds_itself_ends(server: Loopback) -> None:
     assert walk.parameters["$defs"], "the tool's own schema is left alone"
 
 
-def test_settings_become_options(server: Loopback) -> None:
+async def test_settings_become_options(server: Loopback) -> None:
     """max_tokens and temperature join the user's options, which win, and the rest of `extra` goes as it is."""
     extra = {
         "think": True,
         "keep_alive": "5m",
         "options": {"num_ctx": 8192, "temperature": 0.1},
     }
-    run(
+    await run(
         server,
         Reply(ollama_chat.text("ok")),
         model={"max_tokens": 9, "temperature": 0.5, "extra": extra},
     )
-    run(
+    await run(
         server,
         Reply(ollama_chat.text("ok")),
         model={"max_tokens": 9, "extra": {"options": Options(num_ctx=8192)}},
     )
-    run(server, Reply(ollama_chat.text("ok")), streaming=True, instructions="Be brief.")
+    await run(
+        server, Reply(ollama_chat.text("ok")), streaming=True, instructions="Be brief."
+    )
     full, typed, bare = (request.json for request in server.requests)
     assert (full["think"], full["keep_alive"]) == (True, "5m")
     assert full["options"] == {"num_predict": 9, "num_ctx": 8192, "temperature": 0.1}
@@ -294,14 +296,14 @@ def test_settings_become_options(server: Loopback) -> None:
     }
 
 
-def test_a_value_that_json_cannot_hold(server: Loopback) -> None:
+async def test_a_value_that_json_cannot_hold(server: Loopback) -> None:
     """What the SDK cannot send or does not accept is the caller's mistake and is not tried again."""
     for extra in (
         {"options": {"seed": object()}},
         {"think": object()},
         {"tools": [{"type": 3}]},
     ):
-        error = fail(
+        error = await fail(
             server, Reply(), model={"extra": extra, "max_retries": 2}, tools=[add]
         )
         assert (type(error), error.retryable) == (BadRequest, False)
@@ -311,14 +313,14 @@ def test_a_value_that_json_cannot_hold(server: Loopback) -> None:
 # The conversation
 
 
-def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
+async def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
     """Thinking, text and calls go back as they came but without ids, and the results follow by name, in call order."""
     calls = [
         ("call_a", "add", '{"a": 1, "b": 2}'),
         ("call_b", "add", '{"a": 3, "b": 4}'),
     ]
     first = ollama_chat.tool_calls(*calls, text="Let me add.", reasoning="Two sums.")
-    response = run(
+    response = await run(
         server,
         Reply(first),
         Reply(ollama_chat.text("3 and 7")),
@@ -344,7 +346,7 @@ def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
         json.dumps([message.to_dict() for message in response.messages])
     )
     server.reply(Reply(ollama_chat.text("Yes")))
-    asyncio.run(answer(OLLAMA.agent(server, stream=True), "Sure?", history=stored))
+    await answer(OLLAMA.agent(server, stream=True), "Sure?", history=stored)
     last = [
         {"role": "assistant", "content": "3 and 7"},
         {"role": "user", "content": "Sure?"},
@@ -352,14 +354,14 @@ def test_the_next_step_repeats_the_turn(server: Loopback) -> None:
     assert server.requests[2].json["messages"] == expected + last
 
 
-def test_calls_without_ids_get_some(server: Loopback) -> None:
+async def test_calls_without_ids_get_some(server: Loopback) -> None:
     """Calls of the same function, with the same arguments too, stay apart, and no two in a run share an id."""
     calls = [("", "add", '{"a": 1, "b": 2}')] * 2
     replies = [
         *[Reply(ollama_chat.tool_calls(*calls))] * 2,
         Reply(ollama_chat.text("ok")),
     ]
-    response = run(server, *replies, tools=[add])
+    response = await run(server, *replies, tools=[add])
     assert len({call.id for call in response.tool_calls}) == 4 and all(
         call.id for call in response.tool_calls
     )
@@ -368,7 +370,7 @@ def test_calls_without_ids_get_some(server: Loopback) -> None:
     ] * 4
 
 
-def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
+async def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
     """Calls and results are taken over without ids and reasoning; arguments that are no object become one."""
     calls = [ToolCall("c1", "add", {"a": 1, "b": 2}), ToolCall("c2", "add", "{broken")]
     history = [
@@ -384,7 +386,7 @@ def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
         Message("tool", "Not JSON.", tool_call_id="c2", name="add", is_error=True),
     ]
     server.reply(Reply(ollama_chat.text("ok")))
-    asyncio.run(answer(OLLAMA.agent(server, stream=True), history=history))
+    await answer(OLLAMA.agent(server, stream=True), history=history)
     assistant, *results = server.requests[0].json["messages"][1:-1]
     arguments = [{"a": 1, "b": 2}, {"INVALID_JSON": "{broken"}]
     assert assistant == {
@@ -396,17 +398,19 @@ def test_a_conversation_comes_from_another_provider(server: Loopback) -> None:
     assert [result["content"] for result in results] == ["3", "Not JSON."]
 
 
-def test_a_conversation_goes_to_another_provider(server: Loopback) -> None:
+async def test_a_conversation_goes_to_another_provider(server: Loopback) -> None:
     """The ids that were made up tie each call to its result where a provider wants ids."""
     calls = [("", "add", '{"a": 1, "b": 2}'), ("", "add", '{"a": 3, "b": 4}')]
-    history = run(
-        server,
-        Reply(ollama_chat.tool_calls(*calls, reasoning="Hm.")),
-        Reply(ollama_chat.text("ok")),
-        tools=[add],
+    history = (
+        await run(
+            server,
+            Reply(ollama_chat.tool_calls(*calls, reasoning="Hm.")),
+            Reply(ollama_chat.text("ok")),
+            tools=[add],
+        )
     ).messages
     server.reply(Reply(chat_completions.text("ok")))
-    asyncio.run(answer(CHAT.agent(server, stream=True), history=history))
+    await answer(CHAT.agent(server, stream=True), history=history)
     assistant, *results = server.requests[2].json["messages"][1:4]
     assert "thinking" not in json.dumps(server.requests[2].json)
     assert [call["id"] for call in assistant["tool_calls"]] == [
@@ -472,14 +476,14 @@ def test_a_line_has_its_parts(event: ChatResponse, parts: list[Output]) -> None:
 
 
 @both_ways
-def test_the_counts_are_the_servers(server: Loopback, streaming: bool) -> None:
+async def test_the_counts_are_the_servers(server: Loopback, streaming: bool) -> None:
     """The counts of each turn are added up; where there are none, they are estimated and marked so."""
     make = (
         ollama_chat.text
         if streaming
         else lambda *deltas, **more: [ollama_chat.plain_text(*deltas, **more)]
     )
-    counted = run(
+    counted = await run(
         server,
         Reply(make("Hello", usage=(18, 64)), content_type=JSON),
         streaming=streaming,
@@ -490,7 +494,7 @@ def test_the_counts_are_the_servers(server: Loopback, streaming: bool) -> None:
         "total_tokens": 82,
     }.items() <= counted.metadata["tokens"].items()
     assert "estimated" not in counted.metadata["tokens"]
-    unknown = run(
+    unknown = await run(
         server, Reply(make("Hello", usage=None), content_type=JSON), streaming=streaming
     )
     assert (
@@ -499,9 +503,9 @@ def test_the_counts_are_the_servers(server: Loopback, streaming: bool) -> None:
     )
 
 
-def test_a_turn_that_was_cut_runs_nothing(server: Loopback) -> None:
+async def test_a_turn_that_was_cut_runs_nothing(server: Loopback) -> None:
     """Calls of an answer that ended with "length" are shown but not run."""
-    response = run(
+    response = await run(
         server,
         Reply(ollama_chat.tool_calls(("", "add", '{"a": 1, "b": 2}'), finish="length")),
         tools=[add],
@@ -515,35 +519,31 @@ def test_a_turn_that_was_cut_runs_nothing(server: Loopback) -> None:
 
 @pytest.mark.parametrize("split", [None, 1, 2, 3])
 @both_ways
-def test_line_separators_of_other_alphabets_are_text(
+async def test_line_separators_of_other_alphabets_are_text(
     server: Loopback, streaming: bool, split: int | None
 ) -> None:
     """NEL and the separators of lines and paragraphs arrive as they are, in whatever pieces the bytes come."""
     text = "one\x85two\u2028three\u2029four — é 🙂\v\f\x1c\r\n"
     body = ollama_chat.text(text) if streaming else ollama_chat.plain_text(text)
     assert (
-        run(
+        await run(
             server, Reply(body, split=split, content_type=JSON), streaming=streaming
-        ).content
-        == text
-    )
+        )
+    ).content == text
 
 
-def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
+async def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
     """Leaving the loop ends the generation at the server, without waiting for the garbage collector."""
     server.reply(Reply(ollama_chat.text("word")[:1], forever=True))
 
-    async def leave() -> bool:
+    gc.disable()
+    try:
         async with OLLAMA.agent(server) as agent:
             async with agent.run_stream("Go") as stream:
                 async for _ in stream:
                     break
             # Blocks the loop on purpose: the connection is closed by now, not only when the loop gets to it.
-            return server.requests[0].wait_disconnected(30)
-
-    gc.disable()
-    try:
-        assert asyncio.run(leave())
+            assert server.requests[0].wait_disconnected(30)
     finally:
         gc.enable()
 
@@ -552,22 +552,22 @@ def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
 
 
 @both_ways
-def test_a_model_that_is_not_there_can_be_pulled(
+async def test_a_model_that_is_not_there_can_be_pulled(
     server: Loopback, streaming: bool
 ) -> None:
     """A missing model is ModelNotFound and says how to get it, and a wrong path does not."""
-    error = fail(server, refusal(404, "model 'gpt-test' not found"), streaming)
+    error = await fail(server, refusal(404, "model 'gpt-test' not found"), streaming)
     assert (type(error), error.status, error.retryable) == (ModelNotFound, 404, False)
     assert "model 'gpt-test' not found" in str(
         error
     ) and "`ollama pull gpt-test`" in str(error)
     assert "pull" not in str(
-        fail(server, Reply("404 page not found", 404, "text/plain"), streaming)
+        await fail(server, Reply("404 page not found", 404, "text/plain"), streaming)
     )
 
 
 @both_ways
-def test_a_server_that_is_not_there_can_be_started(streaming: bool) -> None:
+async def test_a_server_that_is_not_there_can_be_started(streaming: bool) -> None:
     """Where nobody listens the error says how to start Ollama and where the address comes from."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = "http://{}:{}".format(*listener.getsockname())
@@ -575,7 +575,7 @@ def test_a_server_that_is_not_there_can_be_started(streaming: bool) -> None:
     with pytest.raises(
         ConnectionFailed, match=r"cannot reach the server.*`ollama serve`.*OLLAMA_HOST"
     ) as raised:
-        asyncio.run(answer(agent))
+        await answer(agent)
     assert raised.value.retryable and raised.value.__cause__ is not None
 
 
@@ -591,30 +591,29 @@ def test_a_server_that_is_not_there_can_be_started(streaming: bool) -> None:
         (200, "an error was encountered while running the model", ServerError),
     ],
 )
-def test_an_error_has_its_class(
+async def test_an_error_has_its_class(
     server: Loopback, streaming: bool, status: int, detail: Any, kind: type[ModelError]
 ) -> None:
     """An error in a status or in a 200 has the server's words, its class, and no word of the SDK's."""
-    error = fail(server, refusal(status, detail), streaming)
+    error = await fail(server, refusal(status, detail), streaming)
     words = detail if isinstance(detail, str) else detail["message"]
     assert (type(error), error.status) == (kind, status)
     assert words in str(error) and "status code" not in str(error)
 
 
 @both_ways
-def test_the_wait_that_was_asked_for_is_known(
+async def test_the_wait_that_was_asked_for_is_known(
     server: Loopback, streaming: bool
 ) -> None:
     """`retry-after` is told, though the SDK's error has no headers."""
     assert (
-        fail(server, refusal(429, "slow down", retry_after="7"), streaming).retry_after
-        == 7
-    )
+        await fail(server, refusal(429, "slow down", retry_after="7"), streaming)
+    ).retry_after == 7
 
 
-def test_an_error_in_the_stream_keeps_the_text(server: Loopback) -> None:
+async def test_an_error_in_the_stream_keeps_the_text(server: Loopback) -> None:
     """An error line after text ends the run with the server's words and the text so far."""
-    error = fail(
+    error = await fail(
         server,
         Reply(ollama_chat.error_event("unexpected EOF", None, "", after=("Hel", "lo"))),
     )
@@ -626,7 +625,7 @@ def test_an_error_in_the_stream_keeps_the_text(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("end", ["clean", "close", "reset"])
-def test_a_stream_without_its_last_line_is_interrupted(
+async def test_a_stream_without_its_last_line_is_interrupted(
     server: Loopback, end: Any
 ) -> None:
     """An answer that stops between two lines or within one is interrupted, never complete."""
@@ -636,7 +635,7 @@ def test_a_stream_without_its_last_line_is_interrupted(
         len(lines[0] + lines[1]) + 20,
         sum(map(len, lines)) - 2,
     ):
-        error = fail(server, Reply(lines, truncate=size, end=end))
+        error = await fail(server, Reply(lines, truncate=size, end=end))
         assert type(error) is StreamInterrupted and error.retryable
         assert error.partial is not None and error.partial.content == "Hello"
 
@@ -663,19 +662,22 @@ def decoding(text: str) -> json.JSONDecodeError:
 @pytest.mark.parametrize(
     "body", ["[]", "42", "null", "{}", '{"message": "x"}', "<html>Log in</html>"]
 )
-def test_what_is_no_answer_is_the_servers_fault(
+async def test_what_is_no_answer_is_the_servers_fault(
     server: Loopback, streaming: bool, body: str
 ) -> None:
     """JSON that is no object, an object without a message and a page are errors of the server."""
-    assert type(fail(server, Reply(body, content_type=JSON), streaming)) is ServerError
+    assert (
+        type(await fail(server, Reply(body, content_type=JSON), streaming))
+        is ServerError
+    )
 
 
 @both_ways
-def test_a_key_that_the_server_repeats_is_taken_out(
+async def test_a_key_that_the_server_repeats_is_taken_out(
     server: Loopback, streaming: bool
 ) -> None:
     """A key in the server's message is not in the error."""
-    error = fail(
+    error = await fail(
         server,
         refusal(401, "bad key sk-canary-0123"),
         streaming,
@@ -690,27 +692,23 @@ def test_a_key_that_the_server_repeats_is_taken_out(
 # The client
 
 
-def test_the_address_and_the_key_come_from_the_environment(
+async def test_the_address_and_the_key_come_from_the_environment(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OLLAMA_HOST and OLLAMA_API_KEY hold where the model has no settings of its own, which go first."""
     server.reply(*[Reply(ollama_chat.text("ok"))] * 3)
-    asyncio.run(
-        answer(
-            Agent("a", Model("ollama:llama3.2:3b", base_url=server.url), stream=True)
-        )
+    await answer(
+        Agent("a", Model("ollama:llama3.2:3b", base_url=server.url), stream=True)
     )
     monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
     monkeypatch.setenv("OLLAMA_API_KEY", "from-outside")
-    asyncio.run(answer(Agent("a", "ollama:m", stream=True)))
+    await answer(Agent("a", "ollama:m", stream=True))
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:1")
-    asyncio.run(
-        answer(
-            Agent(
-                "a",
-                Model("ollama:m", base_url=f"{server.url}/at/", api_key="own"),
-                stream=True,
-            )
+    await answer(
+        Agent(
+            "a",
+            Model("ollama:m", base_url=f"{server.url}/at/", api_key="own"),
+            stream=True,
         )
     )
     assert [request.headers.get("authorization") for request in server.requests] == [
@@ -726,13 +724,13 @@ def test_the_address_and_the_key_come_from_the_environment(
     assert server.requests[0].json["model"] == "llama3.2:3b"
 
 
-def test_a_key_is_a_string() -> None:
+async def test_a_key_is_a_string() -> None:
     """A function as the key, which this SDK does not know, is refused before anything is sent."""
     with pytest.raises(ConfigurationError, match="string"):
-        asyncio.run(answer(Agent("a", Model("ollama:m", api_key=lambda: "key"))))
+        await answer(Agent("a", Model("ollama:m", api_key=lambda: "key")))
 
 
-def test_closing_the_agent_closes_its_connections(server: Loopback) -> None:
+async def test_closing_the_agent_closes_its_connections(server: Loopback) -> None:
     """An agent keeps its connection for the next run and gives it up when it is closed."""
     server.reply(*[Reply(ollama_chat.text("ok"))] * 2)
 
@@ -744,4 +742,4 @@ def test_closing_the_agent_closes_its_connections(server: Loopback) -> None:
             assert server.open_connections == 1
         return await asyncio.to_thread(server.requests[1].wait_disconnected, 10)
 
-    assert asyncio.run(run_twice())
+    assert await run_twice()

@@ -18,34 +18,31 @@ def url() -> Iterator[str]:
         yield address
 
 
-def test_streams_that_are_left_leave_nothing(url: str) -> None:
+async def test_streams_that_are_left_leave_nothing(url: str) -> None:
     """A hundred streams left at any point in any way leave no socket, task, thread or memory, here or at the server."""
-    report = asyncio.run(storm.storm(url, 100, warm_up=100))
+    report = await storm.storm(url, 100, warm_up=100)
     assert report.problems == []
     assert report.after.held == report.before.held and report.left_at_server == 0
     assert {point for point, _ in report.stopped} == set(POINTS)
     assert {way for _, way in report.stopped} == {*storm.INSIDE, *storm.OUTSIDE}
 
 
-def test_a_storm_sees_what_is_left() -> None:
+async def test_a_storm_sees_what_is_left() -> None:
     """An open socket, a task that waits and objects that are kept are each counted."""
+    before = storm.Figures.now()
+    kept = [[] for _ in range(2 * storm.NOISE)]
+    task = asyncio.create_task(asyncio.sleep(60))
+    with socket.socket():
+        grown = storm.Figures.now().grown(before, len(WIRES))
+    task.cancel()
+    del kept
 
-    async def leave() -> list[str]:
-        before = storm.Figures.now()
-        kept = [[] for _ in range(2 * storm.NOISE)]
-        task = asyncio.create_task(asyncio.sleep(60))
-        with socket.socket():
-            grown = storm.Figures.now().grown(before, len(WIRES))
-        task.cancel()
-        del kept
-        return [problem.split()[-1] for problem in grown]
-
-    assert asyncio.run(leave()) == ["sockets", "tasks", "objects"]
+    assert [problem.split()[-1] for problem in grown] == ["sockets", "tasks", "objects"]
 
 
-def test_no_stream_lies_about_its_end(url: str) -> None:
+async def test_no_stream_lies_about_its_end(url: str) -> None:
     """Of two hundred streams each is complete and exact, or an error after a fault with a true beginning."""
-    report = asyncio.run(ends.soak(url, 200, 20))
+    report = await ends.soak(url, 200, 20)
     assert report.wrong == []
     assert {name for name, how in report.ends.items() if how[ends.COMPLETE]} == {
         wire.name for wire in WIRES
@@ -54,7 +51,7 @@ def test_no_stream_lies_about_its_end(url: str) -> None:
     assert {end for fault, end in report.faults if fault == "status"} == {ends.COMPLETE}
 
 
-def test_a_soak_sees_a_lie(url: str) -> None:
+async def test_a_soak_sees_a_lie(url: str) -> None:
     """A run that ends well is wrong where more text, other arguments or an error were to be expected of it."""
     order = next(
         order
@@ -63,14 +60,10 @@ def test_a_soak_sees_a_lie(url: str) -> None:
     )
     plan = planned(order)
     [asks, says] = plan.turns
-
-    async def run() -> ends.Outcome:
-        async with storm.agents(
-            url, WIRES[:1], tools=[ends.echo, ends.echo_in_thread]
-        ) as [agent]:
-            return await ends.outcome(agent, order)
-
-    seen = asyncio.run(run())
+    async with storm.agents(url, WIRES[:1], tools=[ends.echo, ends.echo_in_thread]) as [
+        agent
+    ]:
+        seen = await ends.outcome(agent, order)
     assert ends.problem(plan, seen) == ""
     longer = replace(plan, turns=(asks, replace(says, deltas=(*says.deltas, "More."))))
     assert ends.problem(longer, seen) == "the text"
@@ -92,8 +85,8 @@ def test_a_soak_sees_a_lie(url: str) -> None:
 
 
 @each_sdk
-def test_many_streams_share_a_loop(url: str, wire: Wire) -> None:
+async def test_many_streams_share_a_loop(url: str, wire: Wire) -> None:
     """Forty streams at once from one agent have their own texts each, and no socket or task is left."""
-    report = asyncio.run(many.many(url, wire, 40, pause=20))
+    report = await many.many(url, wire, 40, pause=20)
     assert report.problems == [] and report.right == 40
     assert 1 <= report.connections <= 40

@@ -1,6 +1,5 @@
 """Why turns end: every word that the SDKs know is in the table of its provider, and the rule for tool calls holds."""
 
-import asyncio
 import itertools
 import re
 import warnings
@@ -223,7 +222,7 @@ def ping() -> str:
     return "pong"
 
 
-def _run(*answers: list[bytes]) -> tuple[Any, int]:
+async def _run(*answers: list[bytes]) -> tuple[Any, int]:
     with Loopback() as server:
         server.reply(*map(Reply, answers))
         model = Model(
@@ -232,7 +231,7 @@ def _run(*answers: list[bytes]) -> tuple[Any, int]:
             api_key="sk-test",
             max_retries=0,
         )
-        response = asyncio.run(Agent("a", model, tools=[ping], stream=True).run("Hi"))
+        response = await Agent("a", model, tools=[ping], stream=True).run("Hi")
         return response, len(server.requests)
 
 
@@ -240,9 +239,9 @@ def _run(*answers: list[bytes]) -> tuple[Any, int]:
     "word",
     ["stop", "tool_calls", "function_call", "eos", "tool_use", "STOP", "tool-calls"],
 )
-def test_calls_decide_and_not_the_word(word: Any) -> None:
+async def test_calls_decide_and_not_the_word(word: Any) -> None:
     """Complete calls are run whichever good word ends their turn."""
-    response, requests = _run(
+    response, requests = await _run(
         chat_completions.tool_calls(("c1", "ping", "{}"), finish=word),
         chat_completions.text("Done."),
     )
@@ -255,9 +254,9 @@ def test_calls_decide_and_not_the_word(word: Any) -> None:
 
 
 @pytest.mark.parametrize("word", ["tool_calls", "function_call"])
-def test_the_word_alone_runs_nothing(word: Any) -> None:
+async def test_the_word_alone_runs_nothing(word: Any) -> None:
     """A turn that says it calls tools but calls none has simply ended."""
-    response, requests = _run(chat_completions.text("Hello.", finish=word))
+    response, requests = await _run(chat_completions.text("Hello.", finish=word))
     assert (
         response.finish_reason,
         response.metadata["raw_finish_reason"],
@@ -265,9 +264,9 @@ def test_the_word_alone_runs_nothing(word: Any) -> None:
     ) == ("stop", word, 1)
 
 
-def test_a_paused_turn_is_asked_on() -> None:
+async def test_a_paused_turn_is_asked_on() -> None:
     """A turn that the provider paused is followed by the next one in the same run."""
-    response, requests = _run(
+    response, requests = await _run(
         chat_completions.text("One, ", finish="pause_turn"),
         chat_completions.text("two."),
     )
@@ -281,10 +280,10 @@ def test_a_paused_turn_is_asked_on() -> None:
 @pytest.mark.parametrize(
     "word", ["error", "abort", "network_error", "MALFORMED_RESPONSE"]
 )
-def test_a_turn_that_the_provider_gave_up_is_an_error(word: Any) -> None:
+async def test_a_turn_that_the_provider_gave_up_is_an_error(word: Any) -> None:
     """An ending that says the answer failed raises, names the word and runs no tool."""
     with pytest.raises(StreamInterrupted) as caught:
-        _run(
+        await _run(
             chat_completions.tool_calls(
                 ("c1", "ping", "{}"), text="Let me see.", finish=word
             )
@@ -311,10 +310,15 @@ def _with_word(wire: Wire, word: str, streamed: bool, *, calls: bool) -> Reply:
     return Reply(body, content_type=wire.mime if streamed else "application/json")
 
 
-def _ask(server: Loopback, wire: Wire, streamed: bool, seen: list[StreamChunk]) -> Any:
+async def _ask(
+    server: Loopback, wire: Wire, streamed: bool, seen: list[StreamChunk]
+) -> Any:
     """The response of an agent that has a tool, and in `seen` its chunks if it streams."""
 
-    async def ask() -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*is not a valid"
+        )  # Gemini's SDK says so of a new word
         async with wire.agent(server, tools=[ping]) as agent:
             if not streamed:
                 return await agent.run("Hi")
@@ -323,23 +327,17 @@ def _ask(server: Loopback, wire: Wire, streamed: bool, seen: list[StreamChunk]) 
                 seen.append(chunk)
             return stream.response
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*is not a valid"
-        )  # Gemini's SDK says so of a new word
-        return asyncio.run(ask())
-
 
 @STREAMED
 @pytest.mark.parametrize("word", NEW_WORDS)
-def test_calls_with_an_unknown_word_are_an_error(
+async def test_calls_with_an_unknown_word_are_an_error(
     server: Loopback, wire: Wire, word: str, streamed: bool
 ) -> None:
     """Nobody knows what a new word means, so that no tool runs: the error names it and lists the calls."""
     server.reply(_with_word(wire, word, streamed, calls=True))
     seen: list[StreamChunk] = []
     with pytest.raises(ModelError, match=word) as caught:
-        _ask(server, wire, streamed, seen)
+        await _ask(server, wire, streamed, seen)
     error = caught.value
     assert (error.retryable, error.code, error.provider) == (False, word, wire.provider)
     assert [call["executed"] for call in error.partial.metadata["tool_calls"]] == [
@@ -357,11 +355,11 @@ def test_calls_with_an_unknown_word_are_an_error(
 
 @STREAMED
 @pytest.mark.parametrize("word", NEW_WORDS)
-def test_text_with_an_unknown_word_has_ended(
+async def test_text_with_an_unknown_word_has_ended(
     server: Loopback, wire: Wire, word: str, streamed: bool
 ) -> None:
     """A text whose finish word is new is an answer: it ends as a stop that shows the word."""
     server.reply(_with_word(wire, word, streamed, calls=False))
-    response = _ask(server, wire, streamed, [])
+    response = await _ask(server, wire, streamed, [])
     assert (response.content, response.finish_reason) == ("Hello.", "stop")
     assert response.metadata["raw_finish_reason"] == word

@@ -1,6 +1,5 @@
 """Arguments that a model wrote a little wrongly, and whose meaning is clear, reach the tool without another turn."""
 
-import asyncio
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -295,7 +294,7 @@ def test_every_way_to_make_a_tool_has_it(made: Callable[..., Any]) -> None:
     )
 
 
-def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(
+async def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(
     server: Loopback, wire: Wire
 ) -> None:
     """On every provider the tool runs at once, and the next request repeats the arguments that the model gave."""
@@ -311,7 +310,7 @@ def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(
         items.append(9)
         return [items, name, limit]
 
-    chunks, response = asyncio.run(collect(wire.agent(server, tools=[take])))
+    chunks, response = await collect(wire.agent(server, tools=[take]))
     assert [result.content for result in results(chunks)] == ['[[1,2,9],"3",5]']
     assert response.tool_calls[0].arguments == written and len(server.requests) == 2
 

@@ -80,7 +80,7 @@ ITERATORS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("how", ["thread", "loop", "async"])
 @pytest.mark.parametrize("kind", ITERATORS)
-def test_what_is_read_step_by_step_is_refused(
+async def test_what_is_read_step_by_step_is_refused(
     server: Loopback, kind: str, how: str
 ) -> None:
     """The model is told in one line to be given a list; nothing is read, wherever the tool runs."""
@@ -89,7 +89,7 @@ def test_what_is_read_step_by_step_is_refused(
         return ITERATORS[kind]()
 
     function = take_async if how == "async" else ITERATORS[kind]
-    result = one(
+    result = await one(
         server, tool(name="take", run_in_thread=how == "thread")(named(function))
     )
     assert result.is_error and result.content.startswith(
@@ -199,7 +199,7 @@ class Witness:
 
 
 @pytest.mark.parametrize("how", ["thread", "loop", "async"])
-def test_the_result_of_a_sync_tool_is_written_in_its_thread(
+async def test_the_result_of_a_sync_tool_is_written_in_its_thread(
     server: Loopback, how: str
 ) -> None:
     """The event loop does not do that work; for an async tool it does, whose value other tasks may be changing."""
@@ -208,5 +208,7 @@ def test_the_result_of_a_sync_tool_is_written_in_its_thread(
         return Witness()
 
     function = take_async if how == "async" else lambda: Witness()
-    result = one(server, tool(name="take", run_in_thread=how == "thread")(function))
+    result = await one(
+        server, tool(name="take", run_in_thread=how == "thread")(function)
+    )
     assert result.content == f'"main: {how != "thread"}"'

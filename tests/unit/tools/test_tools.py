@@ -1,6 +1,5 @@
 """Tools: the schema that a model is told, and the arguments that a function is given."""
 
-import asyncio
 import base64
 import functools
 import inspect
@@ -687,17 +686,17 @@ def test_a_decorated_function_stays_the_function_it_was() -> None:
     assert search.description == "Search for information."
 
 
-def test_a_decorated_async_function_is_awaited_as_before() -> None:
+async def test_a_decorated_async_function_is_awaited_as_before() -> None:
     """Calling an async tool directly gives what its function gives."""
 
     @tool
     async def fetch(url: str) -> str:
         return f"page of {url}"
 
-    assert asyncio.run(fetch("x")) == "page of x"
+    assert await fetch("x") == "page of x"
 
 
-def test_a_decorated_method_works_through_its_instance() -> None:
+async def test_a_decorated_method_works_through_its_instance() -> None:
     """A bound tool has no `self` in its schema, sees its own instance and keeps name, docstring and options."""
     cheap, dear = Shop(1), Shop(9)
     assert list(dear.price.parameters["properties"]) == ["item"]
@@ -712,7 +711,7 @@ def test_a_decorated_method_works_through_its_instance() -> None:
         "raise",
         True,
     )
-    assert order.run_in_thread is False and asyncio.run(order("tea")) == "tea for 9"
+    assert order.run_in_thread is False and await order("tea") == "tea for 9"
 
 
 def test_plain_bound_methods_and_static_ones_work() -> None:
@@ -903,10 +902,10 @@ def test_a_tool_made_from_a_plain_function_keeps_its_options_in_a_pickle() -> No
     assert copy.function is plain and copy.parameters["required"] == ["query"]
 
 
-def test_a_bound_tool_takes_its_instance_into_a_pickle() -> None:
+async def test_a_bound_tool_takes_its_instance_into_a_pickle() -> None:
     """A decorated method comes back bound to a copy of its instance, with its options."""
     copy = through_pickle(Shop(9).order)
-    assert asyncio.run(copy("tea")) == "tea for 9"
+    assert await copy("tea") == "tea for 9"
     assert (copy.name, copy.timeout, copy.sequential) == ("order_item", 3, True)
 
 

@@ -1,7 +1,5 @@
 """Server-sent events in every form that the format allows: what an SDK cannot read is put into a form that it can."""
 
-import asyncio
-
 import pytest
 from conftest import SDK_WIRES, Wire
 from support.loopback import Loopback, Reply
@@ -34,7 +32,7 @@ BEFORE_EACH_EVENT = {
 }
 
 
-def ask(
+async def ask(
     server: Loopback,
     wire: Wire,
     body: bytes,
@@ -44,12 +42,8 @@ def ask(
 ) -> Response:
     """What comes of one answer with this body."""
     server.reply(Reply(body, split=split))
-
-    async def run() -> Response:
-        async with wire.agent(server, stream=streaming) as agent:
-            return await agent.run("Go")
-
-    return asyncio.run(run())
+    async with wire.agent(server, stream=streaming) as agent:
+        return await agent.run("Go")
 
 
 def events_of(wire: Wire) -> list[bytes]:
@@ -68,31 +62,31 @@ def check(response: Response) -> None:
 @by_wire
 @pytest.mark.parametrize("split", [None, 1], ids=["whole", "in bytes"])
 @pytest.mark.parametrize("what", BEFORE_EACH_EVENT)
-def test_what_may_stand_before_an_event(
+async def test_what_may_stand_before_an_event(
     server: Loopback, wire: Wire, what: str, split: int | None
 ) -> None:
     """Fields that say nothing to a reader, comments and events without data change nothing."""
     before = BEFORE_EACH_EVENT[what]
     body = b"".join(before + event for event in events_of(wire)) + b": bye\n\n"
-    check(ask(server, wire, body, split=split))
+    check(await ask(server, wire, body, split=split))
 
 
 @by_wire
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=repr)
-def test_fields_without_a_blank(server: Loopback, wire: Wire, end: bytes) -> None:
+async def test_fields_without_a_blank(server: Loopback, wire: Wire, end: bytes) -> None:
     """The blank behind the colon may be missing, with any line end."""
     body = (
         b"".join(events_of(wire))
         .replace(b"data: ", b"data:")
         .replace(b"event: ", b"event:")
     )
-    check(ask(server, wire, body.replace(b"\n", end), split=7))
+    check(await ask(server, wire, body.replace(b"\n", end), split=7))
 
 
 @by_wire
 @both_ways
 @pytest.mark.parametrize("name", [b"", b"event: message\n", b"event:\n"], ids=repr)
-def test_events_without_their_names(
+async def test_events_without_their_names(
     server: Loopback, wire: Wire, name: bytes, streaming: bool
 ) -> None:
     """Data say themselves what they are: a name may be missing, or be the default of the format."""
@@ -102,38 +96,40 @@ def test_events_without_their_names(
     )
     if not streaming and wire.name == "gemini":
         pytest.skip("the SDK takes no stream for a plain answer")
-    check(ask(server, wire, body, streaming=streaming))
+    check(await ask(server, wire, body, streaming=streaming))
 
 
 @by_wire
 @pytest.mark.parametrize(
     "last", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]"], ids=repr
 )
-def test_done_may_end_every_stream(server: Loopback, wire: Wire, last: bytes) -> None:
+async def test_done_may_end_every_stream(
+    server: Loopback, wire: Wire, last: bytes
+) -> None:
     """Gateways end streams of all providers with the last event of a chat stream."""
     body = b"".join(events_of(wire)).removesuffix(b"data: [DONE]\n\n")
-    check(ask(server, wire, body + last))
+    check(await ask(server, wire, body + last))
 
 
 @by_wire
 @pytest.mark.parametrize(
     "last", [b": bye", b": bye\n", b"id: 7", b"retry: 1\r"], ids=repr
 )
-def test_a_last_line_that_says_nothing_is_no_cut(
+async def test_a_last_line_that_says_nothing_is_no_cut(
     server: Loopback, wire: Wire, last: bytes
 ) -> None:
     """A comment, an id or a retry field at the end, without its blank line, interrupts nothing."""
-    check(ask(server, wire, b"".join(events_of(wire)) + last))
+    check(await ask(server, wire, b"".join(events_of(wire)) + last))
 
 
 @by_wire
-def test_the_name_may_follow_the_data(server: Loopback, wire: Wire) -> None:
+async def test_the_name_may_follow_the_data(server: Loopback, wire: Wire) -> None:
     """The fields of an event may stand in any order."""
     turned = [
         b"\n".join(reversed(event.rstrip(b"\n").split(b"\n"))) + b"\n\n"
         for event in events_of(wire)
     ]
-    check(ask(server, wire, b"".join(turned)))
+    check(await ask(server, wire, b"".join(turned)))
 
 
 USUAL: dict[SdkReader, bytes] = {
