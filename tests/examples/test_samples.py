@@ -1,6 +1,7 @@
 """The code samples of the documentation run as they are written there."""
 
 import ast
+import asyncio
 import inspect
 import json
 import re
@@ -36,7 +37,7 @@ TOOL_FAILED = re.compile(
 )
 
 
-async def execute(
+def execute(
     source: str, names: dict[str, Any], file: str = "<sample>", line: int = 1
 ) -> None:
     """Execute code as a notebook does, where `await` and `async for` may stand at the top."""
@@ -47,14 +48,14 @@ async def execute(
         flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
         dont_inherit=True,
     )
-    await _finish(eval(code, names))
+    _finish(eval(code, names))
 
 
-async def execute_block(source: str, names: dict[str, Any], line: int) -> None:
+def execute_block(source: str, names: dict[str, Any], line: int) -> None:
     """Execute a block of the README, and the functions that it leaves to the reader to call."""
-    await execute(source, names, str(README), line)
+    execute(source, names, str(README), line)
     for name in _uncalled(ast.parse(source)):
-        await _finish(names[name]())
+        _finish(names[name]())
 
 
 def blocks(markdown: str) -> Iterator[tuple[int, str]]:
@@ -64,9 +65,9 @@ def blocks(markdown: str) -> Iterator[tuple[int, str]]:
             yield markdown.count("\n", 0, found.start(3)) + 1, textwrap.dedent(found[3])
 
 
-async def _finish(value: object) -> None:
+def _finish(value: object) -> None:
     if inspect.iscoroutine(value):
-        await value
+        asyncio.run(value)
 
 
 def _uncalled(tree: ast.Module) -> Iterator[str]:
@@ -142,13 +143,13 @@ def use(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
 
 
-async def sample(source: str, **names: Any) -> dict[str, Any]:
+def sample(source: str, **names: Any) -> dict[str, Any]:
     """Execute a sample; gives the names that it leaves."""
-    await execute(textwrap.dedent(source), names)
+    execute(textwrap.dedent(source), names)
     return names
 
 
-async def test_a_researcher_with_a_tool(
+def test_a_researcher_with_a_tool(
     wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first sample prints the text around the tool call in one stream, and `run` gives a response."""
@@ -178,7 +179,7 @@ async def test_a_researcher_with_a_tool(
 
         response = await agent.run("Search for AI news")     # Response
         """
-    names = await sample(source.replace("gpt-5.4", model))
+    names = sample(source.replace("gpt-5.4", model))
     assert capsys.readouterr().out == "Let me look.\n[Tool calling...]\nMuch happened."
     assert isinstance(names["response"], Response)
     assert str(names["response"]) == "Nothing new."
@@ -186,10 +187,10 @@ async def test_a_researcher_with_a_tool(
     assert len(server.requests) == 3
 
 
-async def test_collecting_the_text(wire: Wire, server: Loopback, agent: Agent) -> None:
+def test_collecting_the_text(wire: Wire, server: Loopback, agent: Agent) -> None:
     """The contents of the chunks, joined, are the text, and no chunk's content spoils the join."""
     server.reply(Reply(wire.send.text("Once ", "upon ", "a time.")))
-    names = await sample(
+    names = sample(
         """
         full = []
         async for chunk in agent.run_stream("Write a story"):
@@ -201,12 +202,12 @@ async def test_collecting_the_text(wire: Wire, server: Loopback, agent: Agent) -
     assert names["story"] == "Once upon a time."
 
 
-async def test_reading_the_final_metadata(
+def test_reading_the_final_metadata(
     wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The final chunk tells which model answered and what it cost, once."""
     server.reply(Reply(wire.send.text("Yes", ".", usage=(12, 3))))
-    await sample(
+    sample(
         """
         async for chunk in agent.run_stream("Is it true?"):
             if chunk.is_final and chunk.metadata:
@@ -226,7 +227,7 @@ async def test_reading_the_final_metadata(
 
 
 @pytest.mark.parametrize("finish", ["stop", "length"])
-async def test_noticing_an_answer_that_was_too_long(
+def test_noticing_an_answer_that_was_too_long(
     wire: Wire,
     server: Loopback,
     agent: Agent,
@@ -235,7 +236,7 @@ async def test_noticing_an_answer_that_was_too_long(
 ) -> None:
     """An answer cut by the token limit ends with "length", and a whole one does not."""
     server.reply(Reply(wire.send.text("Once ", "upon", finish=finish)))
-    await sample(
+    sample(
         """
         async for chunk in agent.run_stream("Write a story"):
             print(chunk.content, end="", flush=True)
@@ -249,7 +250,7 @@ async def test_noticing_an_answer_that_was_too_long(
     )
 
 
-async def test_noticing_tool_calls(
+def test_noticing_tool_calls(
     wire: Wire, server: Loopback, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each turn that asks for tools is announced once, before its tools start."""
@@ -262,7 +263,7 @@ async def test_noticing_tool_calls(
         Reply(wire.send.tool_calls(("call_Bonn", "visit", '{"city": "Bonn"}'))),
         Reply(wire.send.text("Home.")),
     )
-    await sample(
+    sample(
         """
         from cogent import Agent, tool
 
@@ -294,7 +295,7 @@ CATCHING = """
     """
 
 
-async def test_catching_an_error_in_the_middle(
+def test_catching_an_error_in_the_middle(
     wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """When the model fails midway the text so far is printed, and the error is caught around the loop."""
@@ -305,13 +306,13 @@ async def test_catching_an_error_in_the_middle(
             )
         )
     )
-    await sample(CATCHING, agent=agent)
+    sample(CATCHING, agent=agent)
     text, error = capsys.readouterr().out.splitlines()
     assert text == "Once upon"
     assert error.startswith("Error: ") and "it broke" in error
 
 
-async def test_catching_an_error_at_the_start(
+def test_catching_an_error_at_the_start(
     wire: Wire, server: Loopback, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A refused key is caught around the loop too, and the message never holds the key."""
@@ -321,7 +322,7 @@ async def test_catching_an_error_at_the_start(
         "invalid_request_error",
     )
     server.reply(Reply(refused, 401, "application/json"))
-    await sample(CATCHING, agent=agent)
+    sample(CATCHING, agent=agent)
     text, error = capsys.readouterr().out.splitlines()
     assert text == ""
     assert error.startswith("Error: ") and "Incorrect API key" in error
@@ -329,7 +330,7 @@ async def test_catching_an_error_at_the_start(
 
 
 @pytest.mark.parametrize("end", ["close", "clean"])
-async def test_catching_a_stream_that_is_cut(
+def test_catching_a_stream_that_is_cut(
     wire: Wire,
     server: Loopback,
     agent: Agent,
@@ -339,18 +340,18 @@ async def test_catching_a_stream_that_is_cut(
     """A stream that breaks off midway, even in good order, is an error and not the end of the story."""
     begun = wire.send.error_event("", None, "", after=("Once ", "upon"))[:-1]
     server.reply(Reply(begun, end=end))
-    await sample(CATCHING, agent=agent)
+    sample(CATCHING, agent=agent)
     text, error = capsys.readouterr().out.splitlines()
     assert text == "Once upon"
     assert error.startswith("Error: ")
 
 
-async def test_one_response(wire: Wire, server: Loopback, agent: Agent) -> None:
+def test_one_response(wire: Wire, server: Loopback, agent: Agent) -> None:
     """`await agent.run(...)` gives the content, why it ended and what it cost."""
     server.reply(
         Reply(wire.send.plain_text("Paris", "."), content_type="application/json")
     )
-    names = await sample(
+    names = sample(
         'response = await agent.run("What is the capital of France?")', agent=agent
     )
     response = names["response"]
@@ -358,7 +359,7 @@ async def test_one_response(wire: Wire, server: Loopback, agent: Agent) -> None:
     assert response.metadata["tokens"]["output_tokens"] == 7
 
 
-async def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block of the README runs, one after the other, and no tool in them fails."""
     text = README.read_text("utf-8")
     found = list(blocks(text))
@@ -368,7 +369,7 @@ async def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None
     with AnyModel() as server:
         use(server, monkeypatch)
         for line, source in found:
-            await execute_block(source, vars(main), line)
+            execute_block(source, vars(main), line)
         assert not [
             request.body
             for request in server.requests
@@ -404,10 +405,10 @@ def test_python_blocks_are_found_wherever_they_stand() -> None:
     ]
 
 
-async def test_a_block_that_fails_is_shown_at_its_line_of_the_readme() -> None:
+def test_a_block_that_fails_is_shown_at_its_line_of_the_readme() -> None:
     """A function that a block only defines is called as well, and an error in it points into the README."""
     line, source = list(blocks(MARKDOWN))[1]
     with pytest.raises(ZeroDivisionError) as raised:
-        await execute_block(source, {}, line)
+        execute_block(source, {}, line)
     place = traceback.extract_tb(raised.tb)[-1]
     assert (place.filename, place.lineno) == (str(README), 12)
