@@ -2,6 +2,7 @@
 
 from cogent.agent import Agent
 from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.content import File, Image
 from cogent.errors import (
     AuthenticationError,
     BadRequest,
@@ -36,6 +37,8 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailed",
     "ContextTooLong",
+    "File",
+    "Image",
     "MaxStepsExceeded",
     "Message",
     "Model",

@@ -17,6 +17,7 @@ from cogent.run.conversation import Run
 from cogent.run.copies import copy_message
 from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Plan
+from cogent.run.user_message import UserMessage, user_message
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
@@ -83,7 +84,7 @@ class Agent:
 
     def run_stream(
         self,
-        message: str | None = None,
+        message: UserMessage | None = None,
         *,
         context: Json | None = None,
         history: History | None = None,
@@ -92,14 +93,16 @@ class Agent:
     ) -> AgentStream:
         """Start a run whose chunks come as the model writes them.
 
-        `context` is handed to tools and never to the model. `history` is an earlier
+        `message` is a string, or a list of strings, Images and Files in the order in
+        which the model is to see them. Files are read when the run begins. `context` is
+        handed to tools and never to the model. `history` is an earlier
         `response.messages`, of any provider. `results` and `approvals` answer its
         pending calls (`response.pending`), each by the call's id: with what the call
         gave, a JSON value or the provider's own output item; or, for what the provider
         wants to run itself, with True, False or the reason for a no. The message may be
         left out when the history has something to answer. Raises ConfigurationError for
         an unusable message or history, and for a pending call without an answer; what
-        goes wrong later is raised out of the iteration.
+        goes wrong later is raised out of the iteration, a file that cannot be read too.
         """
         return AgentStream(
             self._plan,
@@ -109,7 +112,7 @@ class Agent:
 
     async def run(
         self,
-        message: str | None = None,
+        message: UserMessage | None = None,
         *,
         context: Json | None = None,
         history: History | None = None,
@@ -196,7 +199,7 @@ class Agent:
 
     def _begin(
         self,
-        message: str | None,
+        message: UserMessage | None,
         history: History | None,
         approvals: Approvals | None,
         results: Results | None,
@@ -204,10 +207,7 @@ class Agent:
         messages = _read_history(history)
         messages += answer_calls(messages, approvals, results)
         if message is not None:
-            _check_text(message, "the message")
-            if not message.strip():
-                raise ConfigurationError("the message is empty")
-            messages.append(Message("user", message))
+            messages.append(user_message(message))
         elif not messages or messages[-1].role not in ("user", "tool"):
             raise ConfigurationError(
                 "the message must be a string; it may be left out only when the history has something to answer"

@@ -68,7 +68,7 @@ class StreamChunk:
         if self.tool_call is not None:
             data["tool_call"] = asdict(self.tool_call)
         if self.tool_result is not None:
-            data["tool_result"] = asdict(self.tool_result)
+            data["tool_result"] = self.tool_result.to_dict()
         return data
 
     @classmethod
@@ -78,5 +78,5 @@ class StreamChunk:
         if values.get("tool_call") is not None:
             values["tool_call"] = ToolCallDelta(**values["tool_call"])
         if values.get("tool_result") is not None:
-            values["tool_result"] = ToolResult(**values["tool_result"])
+            values["tool_result"] = ToolResult.from_dict(values["tool_result"])
         return cls(**values)

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from cogent.content import ContentPart, File, Image, has_media, text_of
+from cogent.content_json import FORM_VERSION, check_version, part_to_dict, read_parts
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json, UnsendableError, check_json, check_text
+from cogent.json_values import (
+    Json,
+    UnsendableError,
+    check_json,
+    check_text,
+    copy_json,
+)
+from cogent.tool_calls import ToolCall, ToolResult, call_with_result, read_call
 from cogent.validation import check_fields, shown
+
+__all__ = [
+    "FinishReason",
+    "Message",
+    "Response",
+    "Role",
+    "ToolCall",
+    "ToolResult",
+    "TurnSummary",
+    "Usage",
+]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -60,44 +80,12 @@ class Usage:
             counts["estimated"] = True
         return counts
 
-
-@dataclass(slots=True)
-class ToolResult:
-    """What one tool call gave: `content` is what the model reads, `duration` is in
-    seconds.
-    """
-
-    id: str
-    name: str
-    content: str
-    is_error: bool = False
-    duration: float = 0.0
-
-
-@dataclass(slots=True)
-class ToolCall:
-    """A call that the model asked for.
-
-    `arguments` is an object, or the model's own string where that is no JSON object.
-    `result` is None until the tool has ended, and stays None for a call that was never
-    run. `type` is "function", or the provider's own word for a call that it leaves to
-    its client, like "local_shell_call".
-    """
-
-    id: str
-    name: str
-    arguments: Json | str
-    result: ToolResult | None = None
-    type: str = "function"
-
-    def to_dict(self) -> Json:
-        """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is
-        no function.
-        """
-        call: Json = {"id": self.id, "name": self.name, "arguments": self.arguments}
-        if self.type != "function":
-            call["type"] = self.type
-        return call
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Usage:
+        """Read what `to_dict` wrote."""
+        counts = dict(data)
+        counts.pop("total_tokens", None)  # the sum of two others
+        return cls(**counts)
 
 
 @dataclass(slots=True)
@@ -108,9 +96,13 @@ class Message:
     provider's own pieces of an assistant message (reasoning with its signature or
     encrypted content, calls, text), sent back unchanged and in order to the server that
     made them: the same `provider` at the same `address`. Any other server gets
-    `content` and `tool_calls`. `address` is scheme, host, port and path of that server,
+    `content`, `parts` and `tool_calls`. `address` is scheme, host, port and path of that server,
     without credentials, or "local"; None where it is not known, and then every server
     of the provider counts as the one.
+
+    `parts` are the texts, Images and Files of a `user` or `tool` message, in the order
+    in which the model sees them; empty where there is nothing but text. `content` is
+    then their text.
     """
 
     role: Role
@@ -123,6 +115,7 @@ class Message:
     provider: str | None = None
     items: list[Json] = field(default_factory=list)
     address: str | None = None
+    parts: list[ContentPart] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_role(self.role)
@@ -130,13 +123,27 @@ class Message:
             raise TypeError(
                 f"a message's content is a string; got {type(self.content).__name__}"
             )
+        if self.parts and isinstance(self.parts, list):
+            self._join_text()
+
+    def _join_text(self) -> None:
+        """Give `content` the text of the parts, or the parts the text of `content`."""
+        text = text_of(self.parts)
+        if not self.content:
+            self.content = text
+        elif not text:
+            self.parts = [self.content, *self.parts]
 
     def to_dict(self) -> Json:
         """A JSON-safe dict without the empty fields; `from_dict` reads it back.
 
         Its keys are the fields' names: `role` and `content` (always there),
         `tool_calls` (dicts with `id`, `name` and `arguments`), `tool_call_id`, `name`,
-        `is_error`, `reasoning`, `provider`, `address` and `items`.
+        `is_error`, `reasoning`, `provider`, `address`, `items` and `parts`.
+
+        A part is `{"type": "text", "text"}`, or has the type "image" or "file", with
+        `data` (base64) or `url`, and with `media_type` and `name` where they are known.
+        A message with parts has a `version` too.
         """
         data: Json = {"role": self.role, "content": self.content}
         for name in FIELDS_OF_MESSAGE:
@@ -145,6 +152,9 @@ class Message:
                 data[name] = value
         if self.tool_calls:
             data["tool_calls"] = [call.to_dict() for call in self.tool_calls]
+        if self.parts:
+            data["parts"] = [part_to_dict(part) for part in self.parts]
+            data["version"] = FORM_VERSION
         return data
 
     @classmethod
@@ -158,7 +168,8 @@ class Message:
             raise ConfigurationError(
                 f'a message is a dict like {{"role": "user", "content": "..."}}; got {shown(data)}'
             )
-        unknown = data.keys() - FIELDS_OF_MESSAGE
+        check_version(data)
+        unknown = data.keys() - FIELDS_OF_MESSAGE - {"version"}
         if unknown:
             raise ConfigurationError(
                 f"not a message: unknown keys {', '.join(map(shown, unknown))}"
@@ -166,10 +177,13 @@ class Message:
         if "role" not in data:
             raise ConfigurationError("not a message: no role")
         values: Json = dict(data)
+        values.pop("version", None)
+        if "parts" in values:
+            values["parts"] = read_parts(values["parts"])
         calls = values.get("tool_calls", [])
         if isinstance(calls, list | tuple):
             values["tool_calls"] = [
-                _read_call(call, f"tool_calls[{place}]")
+                read_call(call, f"tool_calls[{place}]")
                 for place, call in enumerate(calls)
             ]
         try:
@@ -185,6 +199,8 @@ class Message:
         """
         try:
             _check_role(self.role)
+            if self.parts:
+                self._check_parts()
             check_fields(self)
         except ValueError as error:
             raise ConfigurationError(f"not a message: {error}") from None
@@ -204,6 +220,19 @@ class Message:
                 f"this message cannot be sent: {error.at(path)}"
             ) from None
 
+    def _check_parts(self) -> None:
+        if not isinstance(self.parts, list):
+            raise ValueError(f"parts is a list; got {shown(self.parts)}")
+        for place, part in enumerate(self.parts):
+            if not isinstance(part, str | Image | File):
+                raise ValueError(
+                    f"parts[{place}] is a string, an Image or a File; got {shown(part)}"
+                )
+        if self.role not in ("user", "tool") and has_media(self.parts):
+            raise ValueError(f"a {self.role} message has no Images and Files")
+        if text_of(self.parts) != self.content:
+            raise ValueError("content and parts hold different texts")
+
 
 FIELDS_OF_MESSAGE = tuple(field.name for field in fields(Message))
 
@@ -211,22 +240,6 @@ FIELDS_OF_MESSAGE = tuple(field.name for field in fields(Message))
 def _check_role(role: object) -> None:
     if role not in ROLES:
         raise ValueError(f"a message's role is one of {', '.join(ROLES)}; got {role!r}")
-
-
-def _read_call(data: object, path: str) -> ToolCall:
-    """The call that `ToolCall.to_dict` wrote."""
-    if isinstance(data, ToolCall):
-        return data
-    if not isinstance(data, Mapping):
-        raise ConfigurationError(
-            f"not a message: {path} is a dict with id, name and arguments; got {shown(data)}"
-        )
-    missing = [name for name in ("id", "name", "arguments") if name not in data]
-    if missing:
-        raise ConfigurationError(f"not a message: {path} has no {', '.join(missing)}")
-    return ToolCall(
-        data["id"], data["name"], data["arguments"], type=data.get("type", "function")
-    )
 
 
 @dataclass(slots=True)
@@ -239,6 +252,24 @@ class TurnSummary:
     model: str
     usage: Usage
     request_id: str | None = None
+
+    def to_dict(self) -> Json:
+        """The fields as JSON."""
+        return {
+            "content": self.content,
+            "finish_reason": self.finish_reason,
+            "raw_finish_reason": self.raw_finish_reason,
+            "model": self.model,
+            "usage": self.usage.to_dict(),
+            "request_id": self.request_id,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TurnSummary:
+        """Read what `to_dict` wrote."""
+        values = dict(data)
+        values["usage"] = Usage.from_dict(values["usage"])
+        return cls(**values)
 
 
 @dataclass(slots=True)
@@ -265,3 +296,74 @@ class Response:
 
     def _repr_markdown_(self) -> str:
         return self.content
+
+    def to_dict(self) -> Json:
+        """The response as JSON; `from_dict` reads it back as an equal one.
+
+        Its keys are `version` (1) and the fields' names. `messages` are written as
+        `Message.to_dict` does, a call as `{"id", "name", "arguments"}` with its `type`
+        unless that is "function", in `tool_calls` also with its `result`.
+        """
+        results = {call.id: call.result for call in self.tool_calls}
+        return {
+            "version": FORM_VERSION,
+            "content": self.content,
+            "finish_reason": self.finish_reason,
+            "metadata": copy_json(self.metadata),
+            "messages": [_write_message(message, results) for message in self.messages],
+            "tool_calls": [call_with_result(call) for call in self.tool_calls],
+            "turns": [turn.to_dict() for turn in self.turns],
+            "pending": [call.to_dict() for call in self.pending],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Response:
+        """Read what `to_dict` wrote. Raises ConfigurationError."""
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(
+                f"a response is what its to_dict() gave; got {shown(data)}"
+            )
+        check_version(data)
+        values = dict(data)
+        values.pop("version", None)
+        try:
+            calls = [read_call(call, "tool_calls") for call in values["tool_calls"]]
+            results = {call.id: call.result for call in calls}
+            values["tool_calls"] = calls
+            values["messages"] = [
+                _read_message(message, results) for message in values["messages"]
+            ]
+            values["turns"] = [TurnSummary.from_dict(turn) for turn in values["turns"]]
+            values["pending"] = [
+                read_call(call, "pending") for call in values["pending"]
+            ]
+            return cls(**values)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigurationError(f"not a response: {reason}") from error
+
+
+Results = Mapping[str, ToolResult | None]
+
+
+def _write_message(message: Message, results: Results) -> Json:
+    """The message, whose calls have their results only where `results` has others."""
+    written = message.to_dict()
+    if message.tool_calls:
+        written["tool_calls"] = [
+            call.to_dict()
+            if call.result == results.get(call.id)
+            else call_with_result(call)
+            for call in message.tool_calls
+        ]
+    return written
+
+
+def _read_message(data: Mapping[str, Any], results: Results) -> Message:
+    message = Message.from_dict(data)
+    for call, written in zip(
+        message.tool_calls, data.get("tool_calls", ()), strict=True
+    ):
+        if "result" not in written:
+            call.result = results.get(call.id)
+    return message

@@ -103,6 +103,7 @@ class Run:
                     tool_call_id=call.id,
                     name=call.name,
                     is_error=result.is_error,
+                    parts=list(result.parts),
                 )
             )
         self.open_calls = []

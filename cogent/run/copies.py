@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 
 from cogent.json_values import copy_json
-from cogent.messages import Message, Response, ToolCall, TurnSummary
+from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary
 
 # A history has thousands of these; dataclasses.replace takes three times as long.
 _of_call = attrgetter(*[field.name for field in fields(ToolCall)])
@@ -19,8 +19,13 @@ def copy_call(call: ToolCall) -> ToolCall:
     """The call with arguments and a result of its own."""
     copied = ToolCall(*_of_call(call))
     copied.arguments = copy_json(call.arguments)
-    copied.result = None if call.result is None else replace(call.result)
+    copied.result = None if call.result is None else copy_result(call.result)
     return copied
+
+
+def copy_result(result: ToolResult) -> ToolResult:
+    """The result with a list of parts of its own."""
+    return replace(result, parts=list(result.parts))
 
 
 def copy_message(message: Message) -> Message:
@@ -28,6 +33,7 @@ def copy_message(message: Message) -> Message:
     copied = Message(*_of_message(message))
     copied.tool_calls = [copy_call(call) for call in message.tool_calls]
     copied.items = copy_json(message.items) if message.items else []
+    copied.parts = list(message.parts)  # which cannot be changed themselves
     return copied
 
 

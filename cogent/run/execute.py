@@ -8,17 +8,19 @@ import asyncio
 import inspect
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
 
+from cogent.content import read_all
 from cogent.errors import ToolError
 from cogent.messages import ToolCall, ToolResult
+from cogent.run.files import read_parts
 from cogent.run.history import fit_name
 from cogent.run.threads import ToolThreads
 from cogent.tools import ArgumentsError, Tool
-from cogent.tools.results import to_text
+from cogent.tools.results import ToolOutput, to_output
 
 Tools = Mapping[str, Tool[..., Any]]
 
@@ -131,28 +133,33 @@ class _Caller:
         if tool is None:
             clock = _Clock(None)
             names = ", ".join(self.tools) or "none"
-            content = to_text(
+            output = to_output(
                 f"There is no tool {fit_name(call.name)!r}. The tools are: {names}."
             )
             is_error = True
         else:
             clock = _Clock(self.limit if tool.timeout is None else tool.timeout)
-            content, is_error = await self._run(tool, call, clock)
+            output, is_error = await self._run(tool, call, clock)
         call.result = ToolResult(
-            call.id, call.name, content, is_error, perf_counter() - clock.began
+            call.id,
+            call.name,
+            output.text,
+            is_error,
+            perf_counter() - clock.began,
+            output.parts,
         )
         return call.result
 
     async def _run(
         self, tool: Tool[..., Any], call: ToolCall, clock: _Clock
-    ) -> tuple[str, bool]:
-        """The text for the model, and whether it is an error."""
+    ) -> tuple[ToolOutput, bool]:
+        """What the model reads, and whether it is an error."""
         try:
             arguments = tool.bind(call.arguments, self.context)
             async with clock.limit:
                 return await self._call(tool, arguments, clock), False
         except ArgumentsError as error:
-            return to_text(str(error)), True
+            return to_output(str(error)), True
         except (
             Exception,
             SystemExit,
@@ -163,19 +170,20 @@ class _Caller:
                 text = f"failed: {_error_text(error)}"
             if tool.on_error == "raise":
                 raise ToolError(f"the tool {call.name!r} {text}") from error
-            return to_text(f"The tool {call.name!r} {text}."), True
+            return to_output(f"The tool {call.name!r} {text}."), True
 
     async def _call(
         self, tool: Tool[..., Any], arguments: dict[str, Any], clock: _Clock
-    ) -> str:
-        """Run the tool, and return the text of its result."""
+    ) -> ToolOutput:
+        """Run the tool, and return what the model reads of its result."""
         function = partial(tool.function, **arguments)
+        output: ToolOutput | None
         if tool.run_in_thread and not _is_async(tool.function):
-            value, text = await self.threads.call(
-                partial(_call_to_text, function), tool.name, clock.start
+            value, output = await self.threads.call(
+                partial(_call_in_thread, function), tool.name, clock.start
             )
-            if text is not None:
-                return str(text)
+            if output is not None:
+                return output
         else:
             clock.start()
             value = function()
@@ -184,7 +192,8 @@ class _Caller:
         # In the loop's thread: another thread would hold the loop up just as long,
         # since pydantic writes all of it in one piece, and tasks of the loop might
         # change the value meanwhile.
-        return to_text(value)
+        output = to_output(value)
+        return replace(output, parts=await read_parts(output.parts))
 
 
 def _is_async(function: Callable[..., object]) -> bool:
@@ -192,14 +201,18 @@ def _is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def _call_to_text(function: Callable[[], object]) -> tuple[object, str | None]:
-    """In a tool's thread: what the function returned, and its text unless it is to be
-    awaited in the loop.
+def _call_in_thread(
+    function: Callable[[], object],
+) -> tuple[object, ToolOutput | None]:
+    """In a tool's thread: what the function returned, and what the model reads of it,
+    unless it is to be awaited in the loop.
     """
     try:
         value = function()
-        text = None if inspect.isawaitable(value) else to_text(value)
-        return value, text
+        if inspect.isawaitable(value):
+            return value, None
+        output = to_output(value)
+        return value, replace(output, parts=read_all(output.parts))
     except (
         StopIteration,
         GeneratorExit,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
 from time import perf_counter
 
 from cogent.chunks import StreamChunk
@@ -16,9 +15,11 @@ from cogent.messages import FinishReason
 from cogent.run.asking import Answer
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
+from cogent.run.copies import copy_result
 from cogent.run.deadlines import Phase
 from cogent.run.execute import dispatch
 from cogent.run.finish import map_finish_reason
+from cogent.run.files import read_files
 from cogent.run.plan import Job
 from cogent.transport.keys import forget_locals
 
@@ -35,6 +36,7 @@ async def run_steps(job: Job) -> Chunks:
         if closer.reason is not None:  # stopped before it began
             return
         with _stopping(closer):
+            await read_files(run.messages)
             for _ in range(plan.max_steps):
                 answer = Answer(
                     job, await plan.clients.get()
@@ -72,7 +74,7 @@ async def _call_tools(job: Job, reason: FinishReason) -> Chunks:
         dispatch(run.open_calls, plan.tools, job.context, plan.timeout.tool)
     ) as results:
         async for result in results:
-            yield StreamChunk(tool_result=replace(result))
+            yield StreamChunk(tool_result=copy_result(result))
     run.close_calls()
 
 

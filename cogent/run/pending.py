@@ -15,7 +15,7 @@ from typing import TypeVar
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
 from cogent.run.history import pair_results
-from cogent.tools.results import to_text
+from cogent.tools.results import ToolOutput, to_output
 from cogent.validation import shown
 
 APPROVAL_REQUEST = "mcp_approval_request"
@@ -133,19 +133,23 @@ def _decision(message: Message, call: ToolCall, approved: object) -> Message:
 def _result(message: Message, call: ToolCall, value: object) -> Message:
     if isinstance(value, Mapping) and "type" in value:  # the provider's own output item
         item = deepcopy(dict(value))
-        answer = _message(message, call, _text(call, item.get("output", item)))
+        output = _output(call, item.get("output", item))
+        answer = _message(message, call, output.text)
         answer.items = [item]
         return answer
     if call.type == APPROVAL_REQUEST:
         raise ConfigurationError(
             f"{call.id!r} asks whether {call.name!r} may run: approvals={{{call.id!r}: True}}, or False, or a reason"
         )
-    return _message(message, call, _text(call, value))
+    output = _output(call, value)
+    answer = _message(message, call, output.text)
+    answer.parts = output.parts
+    return answer
 
 
-def _text(call: ToolCall, value: object) -> str:
+def _output(call: ToolCall, value: object) -> ToolOutput:
     try:
-        return to_text(value)
+        return to_output(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"results[{call.id!r}] cannot be sent: {error}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.content import estimate_tokens
 from cogent.json_values import Json, copy_json
 from cogent.messages import Message, ToolCall, Usage
 from cogent.run.finish import (
@@ -210,9 +211,7 @@ class Turn:
             and self.finish is not None
         ):
             return Usage(**counts, estimated=False)
-        counts.setdefault(
-            "input_tokens", _estimate(len(message.content) for message in messages)
-        )
+        counts.setdefault("input_tokens", _estimate_input(messages))
         counts["output_tokens"] = max(
             counts.get("output_tokens", 0), self._estimate_output()
         )
@@ -221,6 +220,15 @@ class Turn:
     def _estimate_output(self) -> int:
         arguments = [len(whole_text(call.arguments)) for call in self._calls.all]
         return _estimate([len(self.content), len(self.reasoning), *arguments])
+
+
+def _estimate_input(messages: Sequence[Message]) -> int:
+    """About how many tokens the messages are."""
+    texts = _estimate(len(message.content) for message in messages)
+    parts = (part for message in messages for part in message.parts)
+    return texts + sum(
+        estimate_tokens(part) for part in parts if not isinstance(part, str)
+    )
 
 
 def _estimate(lengths: Iterable[int]) -> int:

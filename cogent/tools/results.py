@@ -1,4 +1,4 @@
-"""What a tool returns, as the text that the model reads."""
+"""What a tool returns, as the text, Images and Files that the model reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import types
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Collection, ItemsView, KeysView, ValuesView
+from dataclasses import dataclass, field
+
+from cogent.content import ContentPart, File, Image, text_of
 
 WRITTEN_AS_LISTS = (
     KeysView,
@@ -25,17 +28,48 @@ MAX_DEPTH = 300  # pydantic refuses what is nested more deeply
 MAX_RANGE_LENGTH = 10_000  # numbers of a range that are written one by one
 
 
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool gave: its text, and all parts where there is more than text."""
+
+    text: str
+    parts: list[ContentPart] = field(default_factory=list)
+
+
+def to_output(value: object) -> ToolOutput:
+    """What the model reads of a value: an Image or File alone or in a list stays one.
+
+    What else is in such a list becomes text. Raises what `to_text` does.
+    """
+    parts = _content_parts(value)
+    if not parts:
+        return ToolOutput(to_text(value))
+    return ToolOutput(text_of(parts), parts)
+
+
+def _content_parts(value: object) -> list[ContentPart]:
+    """The parts of a value with Images or Files; empty for any other value."""
+    if isinstance(value, Image | File):
+        return [value]
+    if not isinstance(value, list | tuple):
+        return []
+    if not any(isinstance(part, Image | File) for part in value):
+        return []
+    return [part if isinstance(part, Image | File) else to_text(part) for part in value]
+
+
 def to_text(value: object) -> str:
     """A string as it is, anything else as JSON. What has no JSON form is its `str`; NaN
     and Infinity are null.
 
     Raises TypeError for an iterator, wherever in the value it is; nothing of it is
-    read. Raises ValueError for a value that contains itself or is nested too deeply.
+    read. Raises TypeError also for an Image or a File somewhere in it, and ValueError
+    for a value that contains itself or is nested too deeply.
     """
     if isinstance(value, str):
         return _encodable(value)
     if type(value) not in SCALARS:
-        _refuse_iterators(value)
+        _refuse_unwritable(value)
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     try:
@@ -64,10 +98,15 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _refuse_iterators(value: object, depth: int = 0) -> None:
+def _refuse_unwritable(value: object, depth: int = 0) -> None:
     if _is_iterator(type(value)):
         raise TypeError(
             f"it returned {_with_article(type(value))}, which is read step by step; return a list instead"
+        )
+    if isinstance(value, Image | File):
+        raise TypeError(
+            f"it returned {_with_article(type(value))} inside of another value; "
+            "return it alone or in a list with texts"
         )
     if depth > MAX_DEPTH:
         return
@@ -76,7 +115,7 @@ def _refuse_iterators(value: object, depth: int = 0) -> None:
         return
     for part in parts:
         if type(part) not in SCALARS:
-            _refuse_iterators(part, depth + 1)
+            _refuse_unwritable(part, depth + 1)
 
 
 def _is_iterator(kind: type) -> bool:
