@@ -132,7 +132,7 @@ def is_url(source: object) -> TypeGuard[str]:
 
 def _check_source(source: object, name: str) -> None:
     if isinstance(source, bytes):
-        _check_size(len(source), f"the bytes of {_with_article(name)}")
+        _check_data(source, f"the bytes of {_with_article(name)}")
     elif is_url(source):
         _check_url(source, name)
     elif isinstance(source, str | os.PathLike):
@@ -145,9 +145,13 @@ def _check_source(source: object, name: str) -> None:
         )
 
 
-def _check_size(size: int, what: str) -> None:
-    if size == 0:
+def _check_data(data: bytes, what: str) -> None:
+    if not data:
         raise ConfigurationError(f"{what}: there is nothing in it (0 bytes)")
+    _check_size(len(data), what)
+
+
+def _check_size(size: int, what: str) -> None:
     if size > MAX_FILE_BYTES:
         raise ConfigurationError(
             f"{what}: {size:,} bytes are more than cogent.content.MAX_FILE_BYTES "
@@ -275,7 +279,7 @@ def _read_file(path: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"{path!r} cannot be read: {reason}") from None
-    _check_size(len(data), repr(path))
+    _check_data(data, repr(path))
     return data
 
 

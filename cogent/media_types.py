@@ -63,8 +63,9 @@ OFFICE_FOLDERS = {
 }
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+# No text holds these: all below a blank but tab, line ends, form feed and escape.
+CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32)])
+CONTROL_CHARACTERS = re.compile(f"[{re.escape(CONTROL_BYTES.decode())}]")
 
 TEXT_TYPES = frozenset(
     {
@@ -140,7 +141,7 @@ def decode_text(data: bytes) -> str:
 
 def _is_text(data: bytes) -> bool:
     is_utf_16 = data.startswith(UTF_16_MARKS)
-    if not is_utf_16 and CONTROL_BYTES.search(data):
+    if not is_utf_16 and len(data.translate(None, CONTROL_BYTES)) < len(data):
         return False
     try:
         text = decode_text(data)

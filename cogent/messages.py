@@ -229,7 +229,10 @@ class Message:
                     f"parts[{place}] is a string, an Image or a File; got {shown(part)}"
                 )
         if self.role not in ("user", "tool") and has_media(self.parts):
-            raise ValueError(f"a {self.role} message has no Images and Files")
+            raise ValueError(
+                "only user and tool messages have Images and Files; "
+                f"this one's role is {self.role}"
+            )
         if text_of(self.parts) != self.content:
             raise ValueError("content and parts hold different texts")
 

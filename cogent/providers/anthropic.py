@@ -36,6 +36,8 @@ from cogent.providers import Request, encoder
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.run.finish import FinishWords
+from cogent.providers.formats.messages_parts import encode_parts
+from cogent.providers.formats.parts import parts_to_send
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
@@ -172,7 +174,7 @@ def encode_request(request: Request) -> Json:
     arguments: Json = {
         "model": model.name,
         "max_tokens": DEFAULT_MAX_TOKENS,
-        "messages": _encode_messages(history),
+        "messages": _encode_messages(history, model.provider),
     }
     if model.max_tokens is not None:
         arguments["max_tokens"] = model.max_tokens
@@ -214,7 +216,7 @@ def _system_text(request: Request) -> str:
     return "\n\n".join(text for text in (request.instructions, *texts) if text)
 
 
-def _encode_messages(messages: Sequence[Message]) -> list[Json]:
+def _encode_messages(messages: Sequence[Message], provider: str) -> list[Json]:
     """The conversation, with the messages that follow each other in one role put
     together.
     """
@@ -226,9 +228,8 @@ def _encode_messages(messages: Sequence[Message]) -> list[Json]:
         if not encoded or encoded[-1]["role"] != role:
             encoded.append({"role": role, "content": []})
         content = encoded[-1]["content"]
-        content += [
-            block for block in _encode_message(message) if not _is_blank_text(block)
-        ]
+        blocks = _encode_message(message, provider)
+        content += [block for block in blocks if not _is_blank_text(block)]
         _fit_content(content)
         if not content:
             encoded.pop()
@@ -254,9 +255,12 @@ def _fit_content(content: list[Json]) -> None:
     content.sort(key=lambda block: block["type"] != "tool_result")
 
 
-def _encode_message(message: Message) -> Iterable[Json]:
+def _encode_message(message: Message, provider: str) -> Iterable[Json]:
+    parts = encode_parts(parts_to_send(message), provider)
     if message.role == "tool":
-        return [_encode_result(message)]
+        return [_encode_result(message, parts)]
+    if parts:
+        return parts
     blocks = [item for item in message.items if "type" in item]
     own = (
         mend_items(blocks, message.tool_calls, _call_id, _mend_call) if blocks else None
@@ -264,11 +268,12 @@ def _encode_message(message: Message) -> Iterable[Json]:
     return _encode_neutral(message) if own is None else own
 
 
-def _encode_result(message: Message) -> Json:
+def _encode_result(message: Message, parts: list[Json]) -> Json:
     result: Json = {
         "type": "tool_result",
         "tool_use_id": message.tool_call_id,
-        "content": message.content,
+        "content": [part for part in parts if not _is_blank_text(part)]
+        or message.content,
     }
     if message.is_error:
         result["is_error"] = True

@@ -30,6 +30,8 @@ from cogent.providers._gemini_client import (
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.run.finish import FinishWords
+from cogent.providers.formats.gemini_parts import encode_media, encode_parts
+from cogent.providers.formats.parts import parts_to_send
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.transport.answers import close_generator_chain
@@ -191,7 +193,8 @@ def translate_error(error: Exception) -> ModelError:
 def encode_request(request: Request) -> Json:
     """The arguments of `generate_content`."""
     config = _make_config(request)
-    contents = _encode_messages(request.history(_is_reasoning))
+    messages = request.history(_is_reasoning)
+    contents = _encode_messages(messages, request.model.provider)
     return {"model": request.model.name, "contents": contents, "config": config}
 
 
@@ -246,7 +249,7 @@ def _system_texts(request: Request) -> list[str]:
     return texts
 
 
-def _encode_messages(messages: Sequence[Message]) -> list[Json]:
+def _encode_messages(messages: Sequence[Message], provider: str) -> list[Json]:
     """The conversation; the results of a turn's calls go in one message, with the ids
     that the calls came with.
     """
@@ -254,11 +257,11 @@ def _encode_messages(messages: Sequence[Message]) -> list[Json]:
     ids: set[str | None] = set()
     for role, group in groupby(messages, key=lambda message: message.role):
         if role == "tool":
-            results = [_encode_result(message, ids) for message in group]
+            results = [_encode_result(message, ids, provider) for message in group]
             contents.append({"role": "user", "parts": results})
         elif role != "system":
             for message in group:
-                parts = _encode_message(message)
+                parts = _encode_message(message, provider)
                 ids |= _ids_of_calls(parts)
                 if parts:
                     contents.append(
@@ -270,12 +273,13 @@ def _encode_messages(messages: Sequence[Message]) -> list[Json]:
     return contents
 
 
-def _encode_message(message: Message) -> list[Json]:
+def _encode_message(message: Message, provider: str) -> list[Json]:
     if message.items:
         own = mend_items(message.items, message.tool_calls, _call_id, _mend_call)
         if own is not None:
             return own
-    return list(_encode_neutral(message))
+    parts = parts_to_send(message)
+    return encode_parts(parts, provider) or list(_encode_neutral(message))
 
 
 def _encode_neutral(message: Message) -> Iterator[Json]:
@@ -318,10 +322,13 @@ def _is_reasoning(part: Json) -> bool:
     return part.keys() <= SIGNED_TEXT and not part.get("text")
 
 
-def _encode_result(message: Message, ids: set[str | None]) -> Json:
+def _encode_result(message: Message, ids: set[str | None], provider: str) -> Json:
     """The result of a call, which has an id only if the call came with one."""
     kind = "error" if message.is_error else "output"
     result: Json = {"name": message.name, "response": {kind: message.content}}
+    media = encode_media(parts_to_send(message), provider)
+    if media:
+        result["parts"] = media
     if message.tool_call_id in ids:
         result["id"] = message.tool_call_id
     return {"function_response": result}

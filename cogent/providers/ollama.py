@@ -42,6 +42,8 @@ from cogent.model import Model
 from cogent.providers import Request, encoder
 from cogent.providers.formats.counts import known
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.ollama_parts import encode_parts
+from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.updates import updates_of
 from cogent.run.finish import FinishWords
 from cogent.run.outputs import Output, Update
@@ -293,7 +295,9 @@ def _status_error(response: httpx.Response, model: str) -> ModelError:
 def encode_request(request: Request) -> Json:
     """The arguments of `chat`."""
     model = request.model
-    messages = [_encode_message(message) for message in request.history()]
+    messages = [
+        _encode_message(message, model.provider) for message in request.history()
+    ]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages, **model.extra}
@@ -325,8 +329,11 @@ def _encode_options(model: Model) -> Json:
     return options
 
 
-def _encode_message(message: Message) -> Json:
+def _encode_message(message: Message, provider: str) -> Json:
     encoded: Json = {"role": message.role, "content": message.content}
+    parts = parts_to_send(message)
+    if parts:
+        encoded |= encode_parts(parts, provider)
     if message.role == "tool":
         encoded["tool_name"] = message.name
     if message.reasoning:

@@ -28,6 +28,7 @@ from cogent.providers import Request, encoder
 from cogent.providers._openai_client import SDK_READER, close_client, make_client
 from cogent.providers.formats.answers import read_whole
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.responses_decoder import (
     ENDS,
     StreamDecoder,
@@ -35,6 +36,7 @@ from cogent.providers.formats.responses_decoder import (
 )
 from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
+from cogent.providers.formats.responses_parts import encode_parts
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.run.outputs import Output
 from cogent.transport.answers import close_stainless_stream, watch_stream
@@ -109,7 +111,8 @@ def encode_request(request: Request) -> Json:
     """The arguments of `responses.create`."""
     model = request.model
     reasons = NOT_REASONING.match(model.name) is None
-    items = _encode_messages(request.history(_is_reasoning), reasons)
+    messages = request.history(_is_reasoning)
+    items = _encode_messages(messages, reasons, model.provider)
     arguments: Json = {
         "model": model.name,
         "input": list(_without_repeated_ids(items)),
@@ -140,18 +143,20 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
     }
 
 
-def _encode_messages(messages: Iterable[Message], reasons: bool) -> Iterator[Json]:
+def _encode_messages(
+    messages: Iterable[Message], reasons: bool, provider: str
+) -> Iterator[Json]:
     types: dict[
         str | None, str
     ] = {}  # by id, of the calls that went out as the API's own items
     for message in messages:
         if message.role == "tool":
             type = types.get(message.tool_call_id, "function")
-            yield encode_output(type, message)
+            yield encode_output(type, message, provider)
             continue
         own = _own_items(message) if reasons or _has_own_types(message) else None
         if own is None:
-            yield from _encode_neutral(message)
+            yield from _encode_neutral(message, provider)
         else:
             types |= {call.id: call.type for call in message.tool_calls}
             yield from own
@@ -179,8 +184,11 @@ def _without_repeated_ids(items: Iterable[Json]) -> Iterator[Json]:
         yield item
 
 
-def _encode_neutral(message: Message) -> Iterator[Json]:
-    if message.content:
+def _encode_neutral(message: Message, provider: str) -> Iterator[Json]:
+    parts = parts_to_send(message)
+    if parts:
+        yield {"role": message.role, "content": encode_parts(parts, provider)}
+    elif message.content:
         # Without the type llama.cpp's server takes a text of the assistant for an
         # unknown item.
         kind = {"type": "message"} if message.role == "assistant" else {}

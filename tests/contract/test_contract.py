@@ -317,7 +317,8 @@ async def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     [
         (("",), "empty"),
         (("  \n",), "empty"),
-        ((["a", "list"],), "string"),
+        (([],), "empty"),
+        ((["a", b"list"],), "string"),
         ((None,), "string"),
     ],
 )

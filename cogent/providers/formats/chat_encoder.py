@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from copy import deepcopy
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Request, encoder
+from cogent.providers.formats.chat_parts import encode_media_of_results, encode_parts
+from cogent.providers.formats.parts import parts_to_send
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
@@ -25,13 +28,16 @@ GROWING_IN_PART = ("text", "thinking", "summary", "data")
 GROWING_IN_DETAIL = ("text", "summary", "data")
 
 
+SEE_NEXT = "See the next message."  # of a result that has no text
+
+
 @encoder
 def encode_request(request: Request, *, max_tokens: str) -> Json:
     """The arguments of `chat.completions.create`; `max_tokens` is the server's name for
     that limit.
     """
     model = request.model
-    messages = [_encode_message(message) for message in request.history()]
+    messages = _encode_messages(request.history(), model.provider)
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}
@@ -55,14 +61,27 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
     return {"type": "function", "function": function}
 
 
-def _encode_message(message: Message) -> Json:
+def _encode_messages(messages: Iterable[Message], provider: str) -> list[Json]:
+    """The conversation; what results hold beside text follows the last of a turn."""
+    encoded: list[Json] = []
+    for is_results, group in groupby(messages, lambda message: message.role == "tool"):
+        same = list(group)
+        encoded += [_encode_message(message, provider) for message in same]
+        if is_results:
+            encoded += encode_media_of_results(same, provider)
+    return encoded
+
+
+def _encode_message(message: Message, provider: str) -> Json:
+    parts = parts_to_send(message)
     if message.role == "tool":
         return {
             "role": "tool",
             "tool_call_id": message.tool_call_id,
-            "content": message.content,
+            "content": message.content or (SEE_NEXT if parts else ""),
         }
-    encoded: Json = {"role": message.role, "content": message.content}
+    content = encode_parts(parts, provider) if parts else message.content
+    encoded: Json = {"role": message.role, "content": content}
     if message.tool_calls:
         encoded["content"] = message.content or None
         encoded["tool_calls"] = [_encode_call(call) for call in message.tool_calls]

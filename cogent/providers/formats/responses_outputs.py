@@ -8,13 +8,22 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cogent.content import Image
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message
+from cogent.providers.formats.parts import parts_to_send, url_or_data
+from cogent.providers.formats.responses_parts import encode_parts
 from cogent.run.pending import APPROVAL_REQUEST, NOT_APPROVED
 
+# Of these the output may be a list of texts, images and files.
+OUTPUTS_WITH_PARTS = {
+    "function": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
 
-def encode_output(type: str, result: Message) -> Json:
+
+def encode_output(type: str, result: Message, provider: str) -> Json:
     """The output item for a call of this type.
 
     Raises ConfigurationError for a result that it cannot take.
@@ -24,6 +33,14 @@ def encode_output(type: str, result: Message) -> Json:
     own = result.items[0] if result.items else {}  # the caller's own output item
     if own and (type != "function" or own.get("type") == "function_call_output"):
         return names_call | own
+    parts = parts_to_send(result)
+    if parts and type in OUTPUTS_WITH_PARTS:
+        output = encode_parts(parts, provider)
+        return {"type": OUTPUTS_WITH_PARTS[type], **names_call, "output": output}
+    if parts and type != "computer_call":
+        raise ConfigurationError(
+            f"{provider} takes no images and files as the answer to a {type}"
+        )
     encode = OUTPUTS.get(type)
     if encode is None:
         return {"type": f"{type}_output", **names_call, "output": result.content}
@@ -38,14 +55,16 @@ def _approval(result: Message) -> Json:
 
 
 def _screenshot(result: Message) -> Json:
-    if result.is_error or not result.content.startswith(("data:", "https:", "http:")):
+    images = [part for part in result.parts if isinstance(part, Image)]
+    image_url = url_or_data(images[0]) if images else result.content
+    if result.is_error or not image_url.startswith(("data:", "https:", "http:")):
         raise ConfigurationError(
             f"the computer_call {result.tool_call_id!r} is answered with a screenshot: give results={{"
-            f"{result.tool_call_id!r}: 'data:image/png;base64,...'}}, a URL, or the provider's own output item"
+            f"{result.tool_call_id!r}: Image(...)}}, a URL, or the provider's own output item"
         )
     return {
         "type": "computer_call_output",
-        "output": {"type": "computer_screenshot", "image_url": result.content},
+        "output": {"type": "computer_screenshot", "image_url": image_url},
     }
 
 
