@@ -380,7 +380,11 @@ def test_an_item_is_handed_out_as_a_copy() -> None:
 def test_a_copy_has_every_field() -> None:
     """A message and its calls are copied with all that they hold, and share no list, dict or result."""
     call = ToolCall(
-        "c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call"
+        "c",
+        "f",
+        {"a": [1]},
+        ToolResult("c", "f", "1", True, 2.0, ["1"]),
+        "custom_tool_call",
     )
     message = Message(
         "assistant",
@@ -393,6 +397,7 @@ def test_a_copy_has_every_field() -> None:
         "openai",
         [{"a": [1]}],
         "http://x",
+        ["text"],
     )
     empty = {
         field.name for field in fields(message) if not getattr(message, field.name)
@@ -402,6 +407,11 @@ def test_a_copy_has_every_field() -> None:
     assert copied == message
     spoil(copied)
     assert message.tool_calls == [call] and message.items == [{"a": [1]}]
+    assert message.parts == ["text"]
     assert call == ToolCall(
-        "c", "f", {"a": [1]}, ToolResult("c", "f", "1", True, 2.0), "custom_tool_call"
+        "c",
+        "f",
+        {"a": [1]},
+        ToolResult("c", "f", "1", True, 2.0, ["1"]),
+        "custom_tool_call",
     )
