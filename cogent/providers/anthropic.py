@@ -35,9 +35,9 @@ from cogent.model import Model
 from cogent.providers import Request, encoder
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
-from cogent.run.finish import FinishWords
 from cogent.providers.formats.messages_parts import encode_parts
 from cogent.providers.formats.parts import parts_to_send
+from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout

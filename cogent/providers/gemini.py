@@ -29,9 +29,9 @@ from cogent.providers._gemini_client import (
 )
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
-from cogent.run.finish import FinishWords
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
 from cogent.providers.formats.parts import parts_to_send
+from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
 from cogent.transport.answers import close_generator_chain

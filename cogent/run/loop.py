@@ -18,8 +18,8 @@ from cogent.run.conversation import Run
 from cogent.run.copies import copy_result
 from cogent.run.deadlines import Phase
 from cogent.run.execute import dispatch
-from cogent.run.finish import map_finish_reason
 from cogent.run.files import read_files
+from cogent.run.finish import map_finish_reason
 from cogent.run.plan import Job
 from cogent.transport.keys import forget_locals
 
