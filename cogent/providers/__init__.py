@@ -1,22 +1,21 @@
-"""What a provider is: a module that translates, found by the name in the model string.
+"""What a provider is: a module, or any object, that translates between cogent and an SDK.
 
-A provider module translates in functions that never await, and does its input and
-output in one thin generator:
+What must hold on every provider is done once, around it, in `run/exchange.py`: opening,
+the check that an answer is a stream, completeness, closing, limits of size, errors and
+the keys in them. A provider has (see `Provider`):
 
-    make_client(model, timeout) -> client       no connection yet
-    stream(client, request) -> AsyncGenerator   encode, call, decode each event, close
-    complete(client, request) -> Iterable       the same for one plain response
-    close_client(client)
+- `make_client(model, timeout)`: the SDK's client, over an HTTP client with the settings
+  of `client_settings(...)`, in a `Client` with its address and its keys;
+- `encode_request(request)`: the arguments of the SDK's call, without asking anything;
+- `open_stream` and `ask`: that call, streamed and not;
+- `make_decoder()` and `decode_response(body)`: what the SDK gives, as chunks and
+  updates; what reports an error is raised as a ReportedError;
+- `SDK_READER` and `ERROR_CODES`, and `read_error`, if its SDK needs it.
 
-By custom `encode_request(request)` gives the arguments of the SDK's call, and a
-`StreamDecoder` turns its events into `Output`s.
-
-`request.history()` is the conversation as the server takes it. A client's `base_url`,
-if it has one, tells that server from others: what one made (signatures, encrypted
-reasoning) is sent to no other.
-
-A new provider is one new file here and one extra of the same name: nothing else knows
-the providers.
+`request.history()` is the conversation as the server takes it. A client's `address`
+tells its server from others: what one made (signatures, encrypted reasoning) is sent to
+no other. A new provider is one new file here and one extra of the same name: nothing
+else knows the providers.
 """
 
 from __future__ import annotations
@@ -24,24 +23,35 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
-from cogent.errors import ConfigurationError
+from cogent.errors import ConfigurationError, ModelError
+from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.model_names import check_prefix
 from cogent.run.finish import FinishWords
 from cogent.run.history import fit_history
 from cogent.run.outputs import Output
+from cogent.transport.event_stream import SdkReader
 
 if TYPE_CHECKING:
     from cogent.model import Model
     from cogent.timeout import Timeout
     from cogent.tools import Tool
+
+Answer = tuple[Any, Mapping[str, str]] | list[Any]
 
 # What the HTTP clients import only when the first is made, which is inside a running
 # loop.
@@ -76,25 +86,89 @@ class Request:
         )
 
 
+async def _nothing_to_close() -> None:
+    """For a client that is the user's to close."""
+
+
+@dataclass(slots=True, repr=False)
+class Client:
+    """An SDK's client, with what must be known of it and no SDK tells in a common way.
+
+    `address` is its server's URL, where it is known. `keys` are the secrets that no
+    error may show; a function that gives a new key for each request adds it there.
+    """
+
+    sdk: Any
+    address: str | None = None
+    keys: Sequence[str] = ()
+    close: Callable[[], Awaitable[None]] = _nothing_to_close
+
+
+@dataclass(slots=True)
+class Events:
+    """The events of an SDK's stream.
+
+    `first` are events that had to be read to send the request, `response` is the HTTP
+    response, where the SDK shows it. `close` ends the SDK's stream and its connection,
+    at whatever point it is.
+    """
+
+    iterator: AsyncIterator[Any]
+    close: Callable[[], Awaitable[None]]
+    response: Any = None
+    first: Sequence[Any] = ()
+
+
+class Decoder(Protocol):
+    """Decodes the events of one answer."""
+
+    is_complete: bool  # whether an event said that the answer is over
+
+    def decode(self, event: Any) -> Iterable[Output]:
+        """What an event stands for. Raises ReportedError if it reports an error."""
+
+    def close(self) -> Iterable[Output]:
+        """What is known only after the last event."""
+
+
 class Provider(Protocol):
-    """The functions that a provider module has."""
+    """What a provider module has.
+
+    Three more are optional: `read_error(error) -> ErrorReport | None` tells where the
+    exceptions of this SDK keep what the server said; `UNREACHABLE_HINT` says what helps
+    where no server answers; `provider_for(sdk) -> Provider` is for a provider of more
+    than one API.
+    """
 
     FINISH_WORDS: FinishWords
+    SDK_READER: SdkReader  # what the SDK takes that reads the answers
+    ERROR_CODES: Mapping[str, type[ModelError]]  # beyond those that many servers send
 
-    def make_client(self, model: Model, timeout: Timeout) -> Any:
-        """An SDK client with the model's settings.
+    def make_client(self, model: Model, timeout: Timeout) -> Client:
+        """A client with the model's settings, which has no connection yet.
 
         Raises ConfigurationError, naming the variable of a missing key.
         """
 
-    async def close_client(self, client: Any) -> None:
-        """Close a client that `make_client` made."""
+    def encode_request(self, request: Request) -> Json:
+        """The arguments of the SDK's call.
 
-    def stream(self, client: Any, request: Request) -> AsyncGenerator[Output, None]:
-        """Ask, and yield what comes as it comes."""
+        Raises ConfigurationError for what cannot be sent.
+        """
 
-    async def complete(self, client: Any, request: Request) -> Iterable[Output]:
-        """Ask for the whole answer at once."""
+    async def open_stream(self, sdk: Any, request: Request, arguments: Json) -> Events:
+        """Ask for a stream; the request has been sent when this returns."""
+
+    async def ask(self, sdk: Any, request: Request, arguments: Json) -> Answer:
+        """Ask for the whole answer: its body and the headers, or the events of a server
+        that streams whatever it is asked for.
+        """
+
+    def make_decoder(self) -> Decoder:
+        """A decoder for the events of one answer."""
+
+    def decode_response(self, body: Any) -> Iterable[Output]:
+        """What a whole answer stands for. Raises ReportedError if it is an error."""
 
 
 P = ParamSpec("P")

@@ -13,54 +13,63 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
+from cogent.providers import Client
 from cogent.timeout import Timeout
-from cogent.transport.answers import client_settings, guard
+from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
 
 SDK_READER = SdkReader()
 
 
-def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
+def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's key and address; what is not set comes from the SDK's
     environment variables.
     """
     http = http_client(timeout, model.base_url or os.environ.get("OPENAI_BASE_URL"))
+    key = Key(model.api_key, os.environ.get("OPENAI_API_KEY"))
     try:
-        return AsyncOpenAI(
-            api_key=key(model), base_url=model.base_url, max_retries=0, http_client=http
+        sdk = AsyncOpenAI(
+            api_key=key.setting,
+            base_url=model.base_url,
+            max_retries=0,
+            http_client=http,
         )
     except OpenAIError as error:
         raise ConfigurationError(
             "no API key: set OPENAI_API_KEY, or give Model(..., api_key=...) (any word for a server that needs none)"
         ) from error
+    return wrap(sdk, key)
+
+
+def wrap(sdk: AsyncOpenAI, key: Key) -> Client:
+    """The SDK's client with its address and its key."""
+    return Client(sdk, str(sdk.base_url), key.known, sdk.close)
 
 
 def http_client(timeout: Timeout, address: str | None) -> DefaultAsyncHttpxClient:
     """The SDK's default HTTP client with our limits."""
-    return DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, _guard))
+    return DefaultAsyncHttpxClient(
+        **client_settings(httpx2, timeout, address, SDK_READER)
+    )
 
 
-async def _guard(response: httpx2.Response) -> None:
-    await guard(response, reader=SDK_READER)
+class Key:
+    """A key as the SDK takes it: a string, or an async function that returns one.
 
+    `setting` is what the SDK is given, `known` are the keys that were used.
+    """
 
-async def close_client(client: AsyncOpenAI) -> None:
-    """Close its connections."""
-    await client.close()
+    def __init__(self, given: Any, from_environment: str | None) -> None:
+        key = from_environment if given is None else given
+        self._read = given
+        self.setting = self._provide if callable(key) else key
+        self.known: list[str] = [key] if isinstance(key, str) else []
 
-
-def key(model: Model) -> Any:
-    """The key as the SDK takes it: a string, or an async function that returns one."""
-    provide = model.api_key
-    if not callable(provide):
-        return provide
-
-    async def provided() -> str:
-        value = provide()
+    async def _provide(self) -> str:
+        value = self._read()
         if inspect.isawaitable(value):
             value = await value
         check_key(value)
+        self.known[:] = [str(value)]
         return str(value)
-
-    return provided

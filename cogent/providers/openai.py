@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI, AsyncStream, BadRequestError
 from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK imports it only with the first request
 
+from cogent.errors import ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Request, encoder
-from cogent.providers._openai_client import SDK_READER, close_client, make_client
-from cogent.providers.formats.answers import read_whole
+from cogent.providers import Answer, Events, Request, _stainless, encoder
+from cogent.providers._openai_client import SDK_READER, make_client
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.responses_decoder import (
-    ENDS,
     StreamDecoder,
     decode_response,
 )
@@ -38,58 +31,39 @@ from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.providers.formats.responses_parts import encode_parts
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
-from cogent.run.outputs import Output
-from cogent.transport.answers import close_stainless_stream, watch_stream
-from cogent.transport.body import drain
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
 
-__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "decode_response", "make_client"]
 
 FINISH_WORDS = ANY_SERVER
-
+ERROR_CODES: Mapping[str, type[ModelError]] = {}
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
 NOT_REASONING = re.compile(r"(chat)?gpt-[34]")
 
+make_decoder = StreamDecoder
 
-async def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    raw = await _create(
-        client, {**encode_request(request), "stream": True}, request.model.extra
+
+async def open_stream(sdk: AsyncOpenAI, request: Request, arguments: Json) -> Events:
+    """Ask for a stream."""
+    create = partial(_create, sdk, request.model.extra)
+    return await _stainless.open_stream(
+        create, AsyncStream, {**arguments, "stream": True}
     )
-    events = raw.parse(to=AsyncStream[object])
-    decoder = StreamDecoder()
-    try:
-        yield watch_stream(raw.http_response, SDK_READER)
-        async for event in events:
-            for part in decoder.decode(event):
-                yield part
-            if event.get("type") in ENDS:
-                await drain(events)
-        for part in decoder.close():
-            yield part
-    finally:
-        await close_stainless_stream(events)
 
 
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
+async def ask(sdk: AsyncOpenAI, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
-    raw = await _create(
-        client, {"stream": False, **encode_request(request)}, request.model.extra
-    )
-    return await read_whole(
-        client, raw, AsyncStream, StreamDecoder().decode, decode_response
+    create = partial(_create, sdk, request.model.extra)
+    return await _stainless.ask(
+        sdk, create, AsyncStream, {"stream": False, **arguments}
     )
 
 
-async def _create(
-    client: AsyncOpenAI, arguments: Json, extra: Mapping[str, Any]
-) -> Any:
-    create: Callable[..., Awaitable[Any]] = without_retries(
-        client
-    ).responses.with_raw_response.create
+async def _create(sdk: AsyncOpenAI, extra: Mapping[str, Any], **arguments: Any) -> Any:
+    create: _stainless.Create = without_retries(sdk).responses.with_raw_response.create
     arguments = bypass_sdk_validation(arguments, "input", "tools")
     try:
         return await create(**arguments)
@@ -98,9 +72,8 @@ async def _create(
             raise
         # The name (a deployment, a fine-tuned model) did not tell that this model does
         # not reason.
-        return await create(
-            **{name: value for name, value in arguments.items() if name != "include"}
-        )
+        arguments.pop("include", None)
+        return await create(**arguments)
 
 
 # Encode

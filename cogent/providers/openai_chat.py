@@ -4,59 +4,66 @@ llama.cpp, OpenRouter, …).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream
+from openai import AsyncOpenAI, AsyncStream
 from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # the SDK imports it with the first request only
 
+from cogent.errors import ModelError
 from cogent.json_values import Json
-from cogent.providers import Request
-from cogent.providers._openai_client import SDK_READER, close_client, make_client
-from cogent.providers.formats.answers import read_whole, stream_chat
+from cogent.providers import Answer, Events, Request, _stainless
+from cogent.providers._openai_client import SDK_READER, make_client
+from cogent.providers.formats import chat_encoder
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
-from cogent.providers.formats.chat_encoder import encode_request
 from cogent.providers.formats.finish_words import ANY_SERVER
-from cogent.run.outputs import Output
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
-__all__ = ["SDK_READER", "close_client", "complete", "make_client", "stream"]
+__all__ = ["SDK_READER", "decode_response", "make_client"]
 
 FINISH_WORDS = ANY_SERVER
-
+ERROR_CODES: Mapping[str, type[ModelError]] = {}
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 WHOLE = {"stream": False}
+# OpenAI's own servers refuse `max_tokens` for their newer models; the compatible ones
+# know only that.
+OFFICIAL = ("api.openai.com", ".openai.azure.com")
+
+make_decoder = StreamDecoder
 
 
-def stream(client: AsyncOpenAI, request: Request) -> AsyncGenerator[Output, None]:
-    """Ask, and yield what comes as it comes."""
-    return stream_chat(
-        partial(_create, client, request, STREAMED), AsyncStream, SDK_READER
+def encode_request(request: Request) -> Json:
+    """The arguments of `chat.completions.create`."""
+    limit = "max_completion_tokens" if _is_official(request) else "max_tokens"
+    return chat_encoder.encode_request(request, max_tokens=limit)
+
+
+def _is_official(request: Request) -> bool:
+    if request.model.provider == "azure":
+        return True
+    host = urlsplit(request.address or "").hostname or ""
+    return host.endswith(OFFICIAL)
+
+
+async def open_stream(sdk: AsyncOpenAI, request: Request, arguments: Json) -> Events:
+    """Ask for a stream."""
+    return await _stainless.open_stream(
+        partial(_create, sdk), AsyncStream, {**STREAMED, **arguments}
     )
 
 
-async def complete(client: AsyncOpenAI, request: Request) -> Iterable[Output]:
+async def ask(sdk: AsyncOpenAI, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
-    raw = await _create(client, request, WHOLE)
-    return await read_whole(
-        client, raw, AsyncStream, StreamDecoder().decode, decode_response
+    return await _stainless.ask(
+        sdk, partial(_create, sdk), AsyncStream, {**WHOLE, **arguments}
     )
 
 
-async def _create(client: AsyncOpenAI, request: Request, mode: Json) -> Any:
-    # OpenAI itself refuses `max_tokens` for its newer models; the compatible servers
-    # know only that.
-    official = (
-        isinstance(client, AsyncAzureOpenAI) or client.base_url.host == "api.openai.com"
-    )
-    arguments = encode_request(
-        request, max_tokens="max_completion_tokens" if official else "max_tokens"
-    )
-    arguments = bypass_sdk_validation(
-        {**mode, **arguments}, "messages", "tools", messages=[]
-    )
-    create: Callable[..., Awaitable[Any]] = without_retries(
-        client
+async def _create(sdk: AsyncOpenAI, **arguments: Any) -> Any:
+    arguments = bypass_sdk_validation(arguments, "messages", "tools", messages=[])
+    create: _stainless.Create = without_retries(
+        sdk
     ).chat.completions.with_raw_response.create
     return await create(**arguments)

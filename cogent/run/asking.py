@@ -16,8 +16,9 @@ from cogent.errors import (
     ModelTimeout,
     StreamInterrupted,
 )
-from cogent.providers import Provider, Request
+from cogent.providers import Client, Request
 from cogent.run.deadlines import Phase
+from cogent.run.exchange import stream_answer, whole_answer
 from cogent.run.history import server_address
 from cogent.run.outputs import FinishWord, Output, Refusal, RequestId, Working
 from cogent.run.plan import Job
@@ -25,7 +26,6 @@ from cogent.run.retry import wait_before
 from cogent.run.turn import Turn
 from cogent.transport.error_tables import FilterRefusal
 from cogent.transport.errors import translate
-from cogent.transport.unsent import unsent
 
 MAX_WORD_CHARS = 100  # of a finish reason, where an error names it
 
@@ -37,7 +37,7 @@ class Answer:
     answer `is_complete`.
     """
 
-    def __init__(self, job: Job, client: object) -> None:
+    def __init__(self, job: Job, client: Client) -> None:
         self._job = job
         self._run = job.run
         self._closer = job.closer
@@ -49,7 +49,7 @@ class Answer:
         self._turn = Turn("")
         self.is_complete = False
         plan, run = job.plan, job.run
-        run.address = server_address(getattr(client, "base_url", None))
+        run.address = server_address(client.address)
         self._request = Request(
             plan.model,
             run.messages,
@@ -68,14 +68,12 @@ class Answer:
             async with aclosing(self._ask()) as pieces:
                 yield pieces
             self._check()
-        except Exception as error:  # noqa: BLE001  # of the SDK, the HTTP client or the decoder
+        except Exception as error:  # noqa: BLE001  # of the answer, or of what is in it
             self._fail(error)
 
     def _ask(self) -> AsyncGenerator[Output, None]:
-        provider = self._job.plan.provider
-        if self._job.streaming:
-            return provider.stream(self._client, self._request)
-        return _complete(provider, self._client, self._request)
+        ask = stream_answer if self._job.streaming else whole_answer
+        return ask(self._job.plan.provider, self._client, self._request)
 
     def take(self, output: Output) -> StreamChunk | None:
         """Enter it into the turn; returns it if the user is to see it."""
@@ -137,18 +135,18 @@ class Answer:
             )
 
     def _fail(self, raised: Exception) -> None:
-        """The attempt failed: any error of the SDK, the HTTP client or the decoder
-        becomes a ModelError.
+        """The attempt failed: keep the error, which is a ModelError also where the turn
+        could not take in what the answer holds.
 
         A filter that refused the prompt or the answer is no failure, but the end of the
-        answer. Raises ConfigurationError for a request that cannot be sent.
+        answer.
         """
         if isinstance(raised, ConfigurationError):
             self._error = raised
             return
-        error = translate(raised, began=self._turn.began, client=self._client)
-        if not self._turn.began:
-            error = unsent(raised, error, self._job.plan.model)
+        error = raised
+        if not isinstance(error, ModelError):
+            error = translate(raised, began=True, keys=self._client.keys)
         if isinstance(error, FilterRefusal):
             self._refuse(error)
             return
@@ -176,10 +174,3 @@ class Answer:
         if self._turn.visible and self._job.shown:
             return None
         return wait_before(self._attempt, error, self._closer.remaining())
-
-
-async def _complete(
-    provider: Provider, client: object, request: Request
-) -> AsyncGenerator[Output, None]:
-    for piece in await provider.complete(client, request):
-        yield piece

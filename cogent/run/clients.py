@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from cogent.model import Model
-from cogent.providers import Provider
+from cogent.providers import Client, Provider
 from cogent.run.event_loop import running_loop
 from cogent.timeout import Timeout
-from cogent.transport.keys import check_client, check_key
+from cogent.transport.keys import check_key
 
 
 class Clients:
@@ -28,16 +28,16 @@ class Clients:
         self._model = model
         self._timeout = timeout
         self._holders: dict[
-            asyncio.AbstractEventLoop, tuple[AsyncGenerator[Any, None], Any]
+            asyncio.AbstractEventLoop, tuple[AsyncGenerator[Client, None], Client]
         ] = {}
 
-    async def get(self) -> Any:
+    async def get(self) -> Client:
         """The client of the running loop.
 
         Raises ConfigurationError, for example when the key is missing.
         """
         if self._model.client is not None:
-            return self._model.client
+            return _wrap(self._model.client)
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
             # Other threads may do the same just now: entries come and go one by one.
@@ -45,8 +45,9 @@ class Clients:
                 self._holders.pop(ended, None)
             check_key(self._model.api_key)
             client = self._provider.make_client(self._model, self._timeout)
-            check_client(client)
-            holder = _hold(self._provider, client)
+            for key in client.keys:  # which may come from the environment
+                check_key(key)
+            holder = _hold(client)
             self._holders[loop] = (holder, await anext(holder))
         return self._holders[loop][1]
 
@@ -62,10 +63,16 @@ class Clients:
             await holder.aclose()
 
 
-async def _hold(provider: Provider, client: Any) -> AsyncGenerator[Any, None]:
+def _wrap(sdk: Any) -> Client:
+    """A client that the user brought: its keys are known only from its requests."""
+    address = getattr(sdk, "base_url", None)
+    return Client(sdk, None if address is None else str(address))
+
+
+async def _hold(client: Client) -> AsyncGenerator[Client, None]:
     # No reference to the holder's owner: an agent that is dropped is freed at once, and
     # its connections with it.
     try:
         yield client
     finally:
-        await provider.close_client(client)
+        await client.close()

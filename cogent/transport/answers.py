@@ -8,17 +8,20 @@ httpx2, whose classes the SDKs bring along, so that neither is imported here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from cogent.errors import ServerError, StreamInterrupted
-from cogent.run.outputs import RequestId
+from cogent.errors import ServerError
 from cogent.timeout import Timeout
-from cogent.transport.body import content_type, wrap_body
-from cogent.transport.event_stream import BLANK_LINE, SdkReader
+from cogent.transport.body import AnswerBytes, content_type, wrap_body
+from cogent.transport.event_stream import SdkReader
+from cogent.transport.exchange import present_exchange
+from cogent.transport.reported import raise_reported
+from cogent.transport.requests import require_json_object
 
 # Names of this machine in the form of the HTTP clients' patterns.
 THIS_MACHINE = (
@@ -30,14 +33,13 @@ THIS_MACHINE = (
     "[::]",
 )  # nothing is bound
 EVENT_STREAM = "text/event-stream"
-STREAMED = "cogent.streamed"  # whether a request asked for a stream
 
 
 def client_settings(
-    httpx: Any, timeout: Timeout, address: str | None, *hooks: Any
+    httpx: Any, timeout: Timeout, address: str | None, reader: SdkReader
 ) -> dict[str, Any]:
-    """The arguments of an HTTP client of this library, httpx or httpx2; `hooks` are
-    called for each response.
+    """The arguments of an HTTP client of this library, httpx or httpx2; `reader` says
+    what the SDK takes that reads its answers.
 
     What the environment says of proxies holds, but not for this machine's own
     addresses: no proxy stands between a process and a server beside it. `address` is
@@ -50,7 +52,10 @@ def client_settings(
     return {
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        "event_hooks": {"request": [_reject_premature_response], "response": [*hooks]},
+        "event_hooks": {
+            "request": [_reject_premature_response],
+            "response": [_response_hook(reader)],
+        },
         "mounts": {
             f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))
         },
@@ -90,25 +95,25 @@ async def _reject_premature_response(request: Any) -> None:
     request.extensions["trace"] = trace
 
 
-async def guard(
-    response: Any, ends: tuple[bytes, ...] = BLANK_LINE, **how: Any
-) -> None:
-    """A response hook: refuses redirects to another host, and limits the size of what
-    is read.
-
-    `ends` are the bytes of which one ends an event, where a stream was asked for; `how`
-    goes to `wrap_body`.
+def _response_hook(reader: SdkReader) -> Callable[[Any], Awaitable[None]]:
+    """The one response hook: refuses redirects to another host, limits the size of what
+    is read, and leaves the response to whoever asked.
     """
-    if response.has_redirect_location:
-        _check_redirect(response)
-    asked = response.request
-    if (
-        STREAMED not in asked.extensions
-    ):  # a request that was redirected has those of the one before, but no content
-        in_path = asked.url.path.endswith(":streamGenerateContent")
-        asked.extensions[STREAMED] = in_path or b'"stream":true' in asked.content
-    streamed = asked.extensions[STREAMED] or content_type(response) == EVENT_STREAM
-    wrap_body(response, ends if streamed else (), **how)
+
+    async def on_response(response: Any) -> None:
+        if response.has_redirect_location:
+            _check_redirect(response)
+        is_events = content_type(response) == EVENT_STREAM
+        exchange = present_exchange()
+        is_stream = is_events  # a request that the SDK makes by itself, to go on
+        if exchange is not None:
+            exchange.response = response
+            is_stream = exchange.is_streamed
+        wrap_body(
+            response, reader, has_events=is_stream or is_events, is_stream=is_stream
+        )
+
+    return on_response
 
 
 def _check_redirect(response: Any) -> None:
@@ -133,20 +138,15 @@ def _check_redirect(response: Any) -> None:
         )
 
 
-def watch_stream(response: Any, reader: SdkReader | None) -> RequestId:
-    """What the head of a streamed answer tells; from here on its bytes are looked at,
-    whoever made the client.
-    """
-    wrap_body(response, BLANK_LINE, reader=reader)
-    return request_id_update(response.headers)
+def watch_stream(response: Any, reader: SdkReader) -> AnswerBytes:
+    """The bytes of a streamed answer, which are looked at from here on, whoever made
+    the client.
 
-
-def request_id_update(headers: Mapping[str, str]) -> RequestId:
-    """The first output of every answer: the provider's id for the request, if it gave
-    one.
+    A stream that is cut after its finish reason still lacks what follows, usage above
+    all. The SDKs drop an unfinished last event silently and do not tell whether they
+    saw `[DONE]`, so the response's own byte stream is asked.
     """
-    id = headers.get("x-request-id") or headers.get("request-id")
-    return RequestId(id or "")
+    return wrap_body(response, reader, has_events=True, is_stream=True)
 
 
 def is_event_stream(response: Any) -> bool:
@@ -158,21 +158,31 @@ def is_event_stream(response: Any) -> bool:
     ) == EVENT_STREAM or response.content.lstrip().startswith((b"data:", b"event:"))
 
 
-def expect_complete_body(response: Any, reader: SdkReader | None) -> Callable[[], None]:
-    """Watch the last bytes of an HTTP response; the function returned raises
-    StreamInterrupted if they break off.
+def check_whole_body(response: Any) -> None:
+    """Raise what stands in the place of a whole answer with status 200: an error, or
+    something else than a JSON object.
 
-    A stream that is cut after its finish reason still lacks what follows, usage above
-    all. The SDKs drop an unfinished last event silently and do not tell whether they
-    saw `[DONE]`, so the response's own byte stream is asked.
+    For SDKs that make an object of their own of each body, an empty one of these.
+    Raises ValueError for what is no JSON, and says that it is.
     """
-    events = wrap_body(response, BLANK_LINE, reader=reader).events
+    if response.status_code != 200:
+        return
+    try:
+        body = response.text
+    except RuntimeError:  # the HTTP clients' own, where the body was not read
+        return
+    if "json" in content_type(response):
+        body = json.loads(body)
+    raise_reported(body)
+    require_json_object(body)
 
-    def check() -> None:
-        if events is not None and events.cut:
-            raise StreamInterrupted("the answer broke off in the middle of an event")
 
-    return check
+async def read_first(events: AsyncIterator[Any]) -> list[Any]:
+    """The first event, if there is one: some SDKs send the request only for that."""
+    try:
+        return [await anext(events)]
+    except StopAsyncIteration:
+        return []
 
 
 async def close_stainless_stream(events: Any) -> None:

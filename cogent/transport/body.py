@@ -12,14 +12,15 @@ import asyncio
 import codecs
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.errors import translate
-from cogent.transport.event_stream import BLANK_LINE, EventStream, SdkReader
+from cogent.transport.event_stream import BLANK_LINE, EventStream, Mender, SdkReader
+from cogent.transport.reported import ReportedError
 
 MB = 1024 * 1024
 MAX_EVENT_BYTES = 64 * MB
@@ -39,7 +40,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # may stand before a text, and says nothing
 DONE = (b"data: [DONE]", b"data:[DONE]")  # the last line of a chat stream
 
 Unpack = Callable[[bytes], Iterator[bytes]]
-Mend = Callable[[bytes], Iterable[bytes]]
 
 
 class CompressionError(Exception):
@@ -61,7 +61,7 @@ class AnswerBytes:
         inner: Any,
         ends: tuple[bytes, ...],
         unpack: Unpack | None,
-        mend: Mend | None,
+        mend: Mender | None,
         page: bool,
         most: int,
     ) -> None:
@@ -109,7 +109,7 @@ class AnswerBytes:
                     raise ServerError(
                         f"the answer is not compressed as it says: {error}", status=200
                     ) from error
-            except ModelError:
+            except (ModelError, ReportedError):
                 raise
             except Exception as error:  # an HTTP client's: here, amid an answer, it means an end too early
                 raise translate(error, began=True) from error
@@ -171,6 +171,10 @@ class AnswerBytes:
             and self.last.endswith(self.ends)
         )
 
+    def was_cut(self) -> bool:
+        """Whether a body of events ended in the middle of one."""
+        return self.events is not None and self.events.cut
+
     def checked(self, size: int, data: bytes) -> int:
         """The bytes so far of the event, or of the whole answer, that `data` belongs
         to.
@@ -197,19 +201,12 @@ def _class_over(base: type[Any]) -> type[AnswerBytes]:
 
 
 def wrap_body(
-    response: Any,
-    ends: tuple[bytes, ...],
-    mender: Callable[[], Mend] | None = None,
-    most: int = sys.maxsize,
-    reader: SdkReader | None = None,
+    response: Any, reader: SdkReader, *, has_events: bool, is_stream: bool
 ) -> AnswerBytes:
-    """The response's byte stream, wrapped the first time; `ends` are those of its
-    events, if it has such.
+    """The response's byte stream, wrapped the first time.
 
-    `mender` makes what changes the bytes before the SDK sees them, or raises the error
-    that they report. `most` at a time are for an SDK whose stream can be left only
-    where it waits for more: about as many as it reads in some milliseconds. Without a
-    `reader`, events are passed on as they come.
+    `reader` says what the SDK takes that reads it, `has_events` whether it consists of
+    events, and `is_stream` whether such was asked for.
     """
     if isinstance(response.stream, AnswerBytes):
         return response.stream
@@ -217,20 +214,19 @@ def wrap_body(
         c for c in type(response.stream).__mro__ if c.__name__ == "AsyncByteStream"
     )
     unpack = _take_over_unpacking(response)
-    mend = (
-        mender()
-        if mender is not None and "content-encoding" not in response.headers
-        else None
-    )
+    is_readable = response.is_success and "content-encoding" not in response.headers
+    mend = None
+    if reader.make_mender is not None and is_stream and is_readable:
+        mend = reader.make_mender()
     wrapped = _class_over(base)(
-        response.stream, ends, unpack, mend, not response.is_success, most
+        response.stream,
+        reader.event_ends if has_events else (),
+        unpack,
+        mend,
+        not response.is_success,
+        reader.max_bytes_per_read,
     )
-    if (
-        ends is BLANK_LINE
-        and reader is not None
-        and response.is_success
-        and "content-encoding" not in response.headers
-    ):
+    if has_events and reader.event_ends is BLANK_LINE and is_readable:
         wrapped.events = EventStream(content_type(response), reader)
     response.stream = wrapped
     return wrapped
@@ -278,7 +274,7 @@ async def drain(rest: AsyncIterator[object]) -> None:
                 pass
 
 
-def _sliced(mend: Mend | None, most: int) -> Mend:
+def _sliced(mend: Mender | None, most: int) -> Mender:
     def mend_and_slice(data: bytes) -> Iterator[bytes]:
         for piece in (data,) if mend is None else mend(data):
             for start in range(0, len(piece), most):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from cogent.errors import ModelError
 from cogent.transport.error_body import is_error
+from cogent.transport.reported import ReportedError
 
 MARKS = (
     b'"error',
@@ -29,8 +29,7 @@ MAX_ERROR_BYTES = (
 
 
 class ErrorEvents:
-    """Passes bytes on up to the first error event, then raises what `read_error` makes
-    of its JSON value.
+    """Passes bytes on up to the first error event, then raises that as a ReportedError.
 
     `boundary` ends an event. With `documents`, JSON outside of events, which is
     Google's form of an error, is held back until it is whole.
@@ -38,12 +37,10 @@ class ErrorEvents:
 
     def __init__(
         self,
-        read_error: Callable[[object], ModelError],
         boundary: re.Pattern[bytes],
         *,
         documents: bool = False,
     ) -> None:
-        self._read_error = read_error
         self._boundary = boundary
         self._documents = documents
         self._remember(b"", 0)
@@ -87,7 +84,7 @@ class ErrorEvents:
         self._unfinished_bytes = len(unfinished)
         self._passed_on = passed_on
 
-    def _first_error(self, text: bytes) -> tuple[int, ModelError | None]:
+    def _first_error(self, text: bytes) -> tuple[int, ReportedError | None]:
         """Where the first error event, or else the last event, begins, and the error."""
         start = 0
         for found in self._boundary.finditer(text):
@@ -121,10 +118,10 @@ class ErrorEvents:
             and _json_of(event) is None
         )
 
-    def _error_in(self, event: bytes) -> ModelError | None:
+    def _error_in(self, event: bytes) -> ReportedError | None:
         """The error that a whole event reports, if it does."""
         value = _json_of(event) if _is_marked(event) else None
-        return self._read_error(value) if is_error(value) else None
+        return ReportedError(value) if is_error(value) else None
 
 
 def _is_marked(data: bytes) -> bool:

@@ -9,8 +9,9 @@ too long), the words, a code that is generic, the exception's class.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from json import JSONDecodeError
 from typing import Any
 
@@ -24,7 +25,7 @@ from cogent.errors import (
     ServerError,
     StreamInterrupted,
 )
-from cogent.transport.error_body import Report, is_error, read_report
+from cogent.transport.error_body import Report, read_report
 from cogent.transport.error_tables import (
     ABOUT_THE_CONTENT,
     ABOUT_THE_REQUEST,
@@ -51,23 +52,48 @@ from cogent.transport.error_tables import (
     FilterRefusal,
 )
 from cogent.transport.keys import keep_secret
+from cogent.transport.reported import ErrorReport, ReportedError
+
+Codes = Mapping[str, type[ModelError]]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRules:
+    """What a provider knows of its errors beyond the common tables.
+
+    `codes` are its own. `read_error` tells what an SDK's exception, or a ReportedError,
+    knows; None leaves it to the common rule. `unreachable_hint` says what helps where
+    no server answers.
+    """
+
+    codes: Codes = field(default_factory=dict)
+    read_error: Callable[[Exception], ErrorReport | None] | None = None
+    unreachable_hint: str = ""
+
+
+COMMON_RULES = ErrorRules()
+CANNOT_REACH = "cannot reach the server"
 
 
 def provider_error(
-    detail: object, *, status: int | None = 200, code: str | None = None
+    detail: object,
+    *,
+    status: int | None = 200,
+    code: str | None = None,
+    codes: Codes = COMMON_RULES.codes,
 ) -> ModelError:
     """The error that a provider described, as a decoded JSON value or as text.
 
     `status` is that of the HTTP answer. With 200 it says nothing, and a number that
     stands for one in the body counts. `code` is one that says more than those of the
-    usual places.
+    usual places; `codes` are what the provider's own codes mean.
     """
     report = read_report(detail)
     if code is not None:
         report = Report(report.words, (code, *report.codes))
     words = report.words or "the provider gave no reason"
     reported = _reported_status(report.codes, status)
-    kind = _kind(report.codes, words, reported)
+    kind = _kind(report.codes, words, reported, codes)
     if kind is FilterRefusal:
         return FilterRefusal(words, status=status, code=_filter_code(report))
     retryable = _retryable(report.codes, reported)
@@ -93,50 +119,88 @@ def _code_to_show(codes: Sequence[str]) -> str | None:
     return next(iter([*words, *codes]), None)
 
 
-def raise_reported(value: object) -> None:
-    """Raise the error that a JSON value reports in the place of an answer, if it
-    reports one.
-    """
-    if is_error(value):
-        raise provider_error(value)
-
-
-def translate(error: Exception, *, began: bool, client: object = None) -> ModelError:
+def translate(
+    error: Exception,
+    *,
+    began: bool,
+    keys: Sequence[str] = (),
+    rules: ErrorRules = COMMON_RULES,
+) -> ModelError:
     """The error of an SDK, of its HTTP client or of a decoder as a ModelError, with
     `__cause__` set.
 
     `began` says whether the answer had begun: a connection lost after that is an
-    interrupted stream. A key that the provider repeats is taken out, and the error that
-    shows it is not kept.
+    interrupted stream. `keys`, and those of the request that failed, are taken out of
+    what the provider repeats, and an error that shows one is not kept.
     """
-    # A ModelError may have been raised by a hook inside the SDK or its HTTP client, and
-    # wrapped by them.
-    error = next(
-        (cause for cause in _causes(error) if isinstance(cause, ModelError)), error
+    # A hook, or a decoder of bytes, raises inside the SDK or its HTTP client, which may
+    # wrap what it raised.
+    raised = next(
+        (one for one in _causes(error) if isinstance(one, ModelError | ReportedError)),
+        error,
     )
-    translated = error if isinstance(error, ModelError) else _translate(error, began)
-    if translated is not error:
-        translated.__cause__, translated.__suppress_context__ = error, True
-    keep_secret(translated, error, client)
+    if isinstance(raised, ModelError):
+        translated = raised
+    else:
+        translated = _translate(raised, began, rules)
+        translated.__cause__ = None if isinstance(error, ReportedError) else error
+        translated.__suppress_context__ = True
+    keep_secret(translated, error, keys)
     translated.args = (str(translated.args[0])[:MAX_MESSAGE_CHARS],)
     return translated
 
 
-def _translate(error: Exception, began: bool) -> ModelError:
+def _translate(error: Exception, began: bool, rules: ErrorRules) -> ModelError:
+    report = rules.read_error(error) if rules.read_error is not None else None
+    report = report or _common_report(error)
+    if report is not None:
+        return _reported_error(report, rules)
+    translated = _without_answer(error, began)
+    if rules.unreachable_hint and str(translated.args[0]).startswith(CANNOT_REACH):
+        translated.args = (f"{translated.args[0]}; {rules.unreachable_hint}",)
+    return translated
+
+
+def _common_report(error: Exception) -> ErrorReport | None:
+    """What an exception of the SDKs made after OpenAI's pattern knows; None for any
+    other.
+    """
+    if isinstance(error, ReportedError):
+        return ErrorReport(error.body, error.status)
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) and status >= 100 else None
     body = error_body(error, status)
     if status is None and body is None:
-        return _without_answer(error, began)
-    headers = _headers(error)
-    translated = provider_error(body if body is not None else "", status=status or 200)
-    translated.retry_after = retry_after(headers)
-    translated.request_id = headers.get("x-request-id") or headers.get("request-id")
-    name_address(translated, getattr(error, "response", None))
-    return translated
+        return None
+    response = getattr(error, "response", None)
+    headers = getattr(response, "headers", None) or {}
+    url = None if response is None else response.url
+    return ErrorReport(body, status or 200, headers, url=url)
 
 
-def name_address(error: ModelError, response: Any) -> None:
+def _reported_error(report: ErrorReport, rules: ErrorRules) -> ModelError:
+    error = provider_error(
+        "" if report.body is None else report.body,
+        status=report.status,
+        code=report.code,
+        codes=rules.codes,
+    )
+    error.retry_after = report.retry_after
+    if error.retry_after is None:
+        error.retry_after = retry_after(report.headers)
+    error.request_id = request_id(report.headers)
+    _name_address(error, report.url)
+    if report.hint:
+        error.args = (f"{error.args[0]}: {report.hint}",)
+    return error
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of a request, from the headers of its answer."""
+    return headers.get("x-request-id") or headers.get("request-id")
+
+
+def _name_address(error: ModelError, url: Any) -> None:
     """Add the address that was asked, where the server has no such path: `base_url` is
     wrong then.
     """
@@ -148,13 +212,12 @@ def name_address(error: ModelError, response: Any) -> None:
     ) and not NO_MORE_THAN_NOT_FOUND.fullmatch(words)
     named = "model" in words.lower() or coded
     if (
-        response is None
+        url is None
         or error.status not in WRONG_PATH
         or named
         or not NO_SUCH_PATH.search(words)
     ):
         return
-    url = response.url
     error.args = (f"{words} (asked: {_origin(url)}{url.path}; is base_url right?)",)
 
 
@@ -165,7 +228,7 @@ def _origin(url: Any) -> str:
 
 def _without_answer(error: Exception, began: bool) -> ModelError:
     """The error of a request that no answer, or none that can be read, came to."""
-    if broken_off(error):
+    if any(map(broken_off, _causes(error))):
         return StreamInterrupted("the answer broke off in the middle of an event")
     kind = _by_class(error)
     kind = ONCE_STREAMING.get(kind, kind) if began else kind
@@ -198,11 +261,14 @@ def broken_off(error: BaseException | None) -> bool:
     return error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - 6
 
 
-def _kind(codes: Sequence[str], words: str, status: int | None) -> type[ModelError]:
+def _kind(
+    codes: Sequence[str], words: str, status: int | None, own: Codes
+) -> type[ModelError]:
     normal = [part for code in codes for part in _normal(code)]
     if _is_filter_refusal(normal, words, status):
         return FilterRefusal
-    specific = _first_known(normal, BY_CODE)
+    own = {_normal(code)[0]: kind for code, kind in own.items()}
+    specific = _first_known(normal, own) or _first_known(normal, BY_CODE)
     if specific is not None:
         return specific
     if status in ABOUT_THE_REQUEST and TOO_LONG_WORDS.search(words):
@@ -280,7 +346,7 @@ def _connection_sentence(error: Exception, names: set[str]) -> str:
     if SECURE.search(_reason(error)):
         return f"no secure connection to the server{where}"
     if NO_CONNECTION & names:
-        return f"cannot reach the server{where}"
+        return f"{CANNOT_REACH}{where}"
     if "RemoteProtocolError" in names and not CLOSED.search(_reason(error)):
         return f"the server{where} answered with something that is not HTTP"
     return "the server closed the connection without an answer"
@@ -352,10 +418,6 @@ def error_body(error: Exception, status: int | None) -> object:
         ):  # the HTTP clients' own, where the answer was not read
             return str(response.text) or None
     return getattr(error, "body", None)
-
-
-def _headers(error: Exception) -> Mapping[str, str]:
-    return getattr(getattr(error, "response", None), "headers", None) or {}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

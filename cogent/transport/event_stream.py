@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from cogent.errors import ModelError, ServerError
 from cogent.transport.error_body import ANSWER, is_error, read_report
-from cogent.transport.errors import provider_error
+from cogent.transport.reported import ReportedError
 
 BLANK_LINE = (b"\n\n", b"\r\n\r\n", b"\r\r")  # the end of an event
 EVENT_ENDS = (
@@ -39,13 +41,16 @@ JSON = "application/json"
 PAGE = "text/html"
 MAX_SHOWN_BYTES = 100  # of data that are no JSON, in an error
 
+Mender = Callable[[bytes], Iterable[bytes]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdkReader:
-    """What an SDK's reader of server-sent events takes.
+    """What an SDK's reader of a streamed body takes.
 
     What it does not take is not passed on to it. Each provider module has its own
-    value; these defaults are those of a reader that takes all that the format allows.
+    value; these defaults are those of a reader of server-sent events that takes all
+    that the format allows.
     """
 
     reads_event_names: bool = True  # else it fails at an event that has a name
@@ -53,6 +58,13 @@ class SdkReader:
     reads_done: bool = True  # else it fails at `data: [DONE]`
     reads_json_documents: bool = False  # JSON outside of events is an answer too
     closes_after_bad_data: bool = True  # else data that are no JSON leave it open
+    event_ends: tuple[bytes, ...] = BLANK_LINE  # the bytes of which one ends an event
+    # Makes a function that changes the bytes of a stream before the SDK sees them, or
+    # raises the error that they report.
+    make_mender: Callable[[], Mender] | None = None
+    # For an SDK whose stream can be left only where it waits for more bytes: about as
+    # many as it reads in some milliseconds.
+    max_bytes_per_read: int = sys.maxsize
 
 
 @lru_cache
@@ -231,13 +243,13 @@ class EventStream:
         )
         return True
 
-    def _error_of(self, document: bytes) -> ModelError:
+    def _error_of(self, document: bytes) -> ModelError | ReportedError:
         try:
             answer = json.loads(document)
         except (ValueError, RecursionError):
             return self._not_a_stream(document)
         if is_error(answer):
-            return provider_error(answer)
+            return ReportedError(answer)
         error = self._not_a_stream(document)
         if (
             isinstance(answer, dict) and answer.keys() & ANSWER

@@ -5,13 +5,12 @@ whatever it says.
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from traceback import clear_frames
 from typing import Any
 
 from cogent.errors import ConfigurationError, ModelError
 
-ATTRIBUTES = ("api_key", "auth_token")  # of a client, that hold a secret
 HEADER = re.compile("key|token|auth|secret", re.IGNORECASE)  # names of headers that do
 MIN_KEY_CHARS = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
 
@@ -28,25 +27,16 @@ def check_key(key: object) -> None:
         )
 
 
-def check_client(client: object) -> None:
-    """The same for a client's keys, which may come from the environment."""
-    for name in ATTRIBUTES:
-        check_key(getattr(client, name, None))
-
-
-def keep_secret(raised: ModelError, error: BaseException, client: object) -> None:
+def keep_secret(raised: ModelError, error: BaseException, keys: Sequence[str]) -> None:
     """Take keys out of an error that is raised, and drop its causes, `error` and those
     behind it, if they show one.
+
+    The keys are those given, and those in the headers of requests that failed.
     """
     chain = _chain(error)
-    keys = {getattr(client, name, None) for name in ATTRIBUTES}.union(
-        *map(_sent, chain)
-    )
+    secrets = set(keys).union(*map(_sent, chain))
     forms = {
-        form
-        for key in keys
-        if isinstance(key, str) and len(key) >= MIN_KEY_CHARS
-        for form in _forms(key)
+        form for key in secrets if len(key) >= MIN_KEY_CHARS for form in _forms(key)
     }
     for one in chain:
         _blank_headers(one)
@@ -106,11 +96,16 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _sent(error: BaseException) -> set[str]:
     """The secrets in the headers of the request that failed."""
-    return {
+    return set(secrets_in(_headers(error)))
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The secrets in the headers of a request."""
+    return [
         str(value).rpartition(" ")[2]
-        for name, value in _headers(error).items()
+        for name, value in headers.items()
         if HEADER.search(name)
-    }
+    ]
 
 
 def _blank_headers(error: BaseException) -> None:

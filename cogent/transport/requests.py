@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from cogent.errors import ServerError
 from cogent.transport.error_body import read_report
-from cogent.transport.errors import raise_reported
+from cogent.transport.reported import raise_reported
 
 
 def without_retries(client: Any) -> Any:

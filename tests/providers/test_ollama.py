@@ -33,8 +33,9 @@ from cogent import (
     tool,
 )
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.providers.ollama import decode_event, encode_schema, translate_error
+from cogent.providers.ollama import decode_response, encode_schema, read_error
 from cogent.run.outputs import FinishWord, ModelName, Output, TokenCounts
+from cogent.transport.errors import ErrorRules, translate
 
 OLLAMA = Wire("ollama", ollama_chat, "")
 CHAT = Wire("openai-chat", chat_completions)
@@ -472,7 +473,7 @@ SAID = ModelName("m")
 )
 def test_a_line_has_its_parts(event: ChatResponse, parts: list[Output]) -> None:
     """Reasoning, text and calls come in this order, and only `done` ends a turn, with or without a reason."""
-    assert list(decode_event(event)) == parts
+    assert list(decode_response(event)) == parts
 
 
 @both_ways
@@ -645,11 +646,15 @@ def test_every_part_of_a_line_is_known_as_one() -> None:
     message = {"role": "assistant", "content": 'a "q" \u2028 {}', "tool_calls": [CALL]}
     whole = json.dumps({"message": message, "n": [1.5e-3, True, None], "done": False})
     for size in range(1, len(whole)):
-        assert (
-            type(translate_error(decoding(whole[:size]), "m")) is StreamInterrupted
-        ), whole[:size]
+        assert type(translated(decoding(whole[:size]))) is StreamInterrupted, whole[
+            :size
+        ]
     for text in ("<html>", "", "oops", "{not json at all}", '{"a": 1} trailing words'):
-        assert type(translate_error(decoding(text), "m")) is ServerError, text
+        assert type(translated(decoding(text))) is ServerError, text
+
+
+def translated(error: Exception) -> ModelError:
+    return translate(error, began=True, rules=ErrorRules(read_error=read_error))
 
 
 def decoding(text: str) -> json.JSONDecodeError:

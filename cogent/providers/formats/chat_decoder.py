@@ -24,7 +24,7 @@ from cogent.providers.formats.counts import (
 )
 from cogent.providers.formats.updates import updates_of
 from cogent.run.outputs import Item, Output, Refusal, Update
-from cogent.transport.errors import provider_error, raise_reported
+from cogent.transport.reported import ReportedError, raise_reported
 
 # The names under which servers send reasoning text; the first that is set is shown, as
 # some send it twice.
@@ -61,6 +61,8 @@ class StreamDecoder:
     both, which must not give it twice.
     """
 
+    is_complete = False  # usage may follow the finish reason
+
     def __init__(self) -> None:
         self._has_deltas = False
 
@@ -84,6 +86,10 @@ class StreamDecoder:
                 return (StreamChunk(content),)
         return _decode_choice(event, choice, delta)
 
+    def close(self) -> Iterable[Output]:
+        """Nothing: each chunk was given as it came."""
+        return ()
+
     def _whole_message(self, choice: Json) -> Json:
         message: Json | None = None if self._has_deltas else choice.get("message")
         return message or {}
@@ -94,7 +100,7 @@ def decode_response(response: Json) -> Iterator[Output]:
     raise_reported(response)
     choices = response.get("choices")
     if not choices:
-        raise provider_error("the answer has no choices")
+        raise ReportedError("the answer has no choices")
     yield from _decode_choice(response, choices[0], choices[0].get("message") or {})
 
 
@@ -115,7 +121,7 @@ def _first_choice(event: Any) -> Json | None:
 
 def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Output]:
     if choice.get("error"):
-        raise provider_error(choice["error"])
+        raise ReportedError(choice["error"])
     yield from _decode_reasoning(delta)
     yield from _decode_content(delta.get("content"), whole="message" in choice)
     refusal = delta.get("refusal")

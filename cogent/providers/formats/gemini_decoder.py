@@ -28,6 +28,8 @@ class StreamDecoder:
     arguments still come in pieces.
     """
 
+    is_complete = False  # more may follow a finish reason
+
     def __init__(self) -> None:
         self._items: list[Json] = []  # a text in one is the list of its pieces
         self._calls = 0  # how many calls have begun

@@ -16,7 +16,7 @@ from cogent.providers.formats.counts import known, mapping
 from cogent.providers.formats.updates import updates_of
 from cogent.run.history import fit_arguments
 from cogent.run.outputs import FinishWord, Item, Output, Update, Working
-from cogent.transport.errors import provider_error, raise_reported
+from cogent.transport.reported import ReportedError, raise_reported
 
 # By the type of a delta, the type of block that it never belongs to: such a delta
 # begins a block of its own.
@@ -46,6 +46,7 @@ class StreamDecoder:
         self._next_position = 0
         self._counts: dict[str, int] = {}  # of the message itself, without compactions
         self._finish: str | None = None
+        self.is_complete = False
         self._message_content: list[
             Json
         ] = []  # came with the message itself, and no block has begun since
@@ -62,7 +63,7 @@ class StreamDecoder:
 
     def close(self) -> Iterator[Output]:
         """What is left after a stream that gave a stop reason, but no `message_stop`."""
-        if self._finish is not None:
+        if self._finish is not None and not self.is_complete:
             yield from self._stop_message()
 
     def decode_block(self, index: int, block: Json) -> Iterator[Output]:
@@ -98,6 +99,7 @@ class StreamDecoder:
                 self._finish = delta.get("stop_reason") or self._finish
                 return (*self.updates(event, self._finish), *decode_container(delta))
             case "message_stop":
+                self.is_complete = True
                 # A message that gave no reason ended all the same.
                 return (
                     *self._stop_message(),
@@ -196,7 +198,7 @@ def _block_type(delta_type: str) -> str:
             return "thinking"
         case "text_delta" | "citations_delta":
             return "text"
-    raise provider_error(
+    raise ReportedError(
         f"the server sent a {delta_type} without the start of its block"
     )
 

@@ -49,7 +49,7 @@ from cogent.providers.formats.responses_matching import match_items
 from cogent.providers.formats.updates import updates_of
 from cogent.run.outputs import Item, Output, PendingCall, Refusal, WholeCall, Working
 from cogent.run.surrogates import json_object
-from cogent.transport.errors import provider_error, raise_reported
+from cogent.transport.reported import ReportedError, raise_reported
 
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
 UNKNOWN = object()
@@ -66,7 +66,7 @@ class StreamDecoder:
         self._next_place = 0
         self._registry: dict[tuple[str, str | int], OutputItem] = {}
         self._kept: dict[int, Json] = {}  # what is sent back
-        self._ended = False
+        self.is_complete = False
         self._open_id: object = (
             UNKNOWN  # of the part that the last text delta belonged to
         )
@@ -104,7 +104,7 @@ class StreamDecoder:
         """What is to be sent back of a response whose stream ended without an end
         event.
         """
-        if not self._ended:
+        if not self.is_complete:
             yield from self._finish([])
 
     # One event
@@ -154,7 +154,7 @@ class StreamDecoder:
         response = event["response"]
         status = response.get("status")
         if status == "failed" or event["type"] == "response.failed":
-            raise provider_error(response.get("error"))
+            raise ReportedError(response.get("error"))
         finish = None
         if event["type"] in ENDS:
             reason = (response.get("incomplete_details") or {}).get("reason")
@@ -216,7 +216,7 @@ class StreamDecoder:
         """What only the output of the end event holds, and then all items as they are
         to be sent back.
         """
-        self._ended = True
+        self.is_complete = True
         items = self._match(output)
         yield from self._whole_output(items, output)
         for item in self._items:
@@ -450,7 +450,7 @@ def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[O
 
 
 def _error(_: StreamDecoder, event: Json) -> Iterable[Output]:
-    raise provider_error(event)
+    raise ReportedError(event)
 
 
 def decode_response(response: Json) -> Iterator[Output]:
