@@ -23,7 +23,7 @@ from ollama import Message as OllamaMessage
 from pydantic import ValidationError
 
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.errors import ConfigurationError, ModelError
+from cogent.errors import BadRequest, ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
@@ -133,7 +133,7 @@ def _with_scheme(host: str) -> str:
 async def open_stream(sdk: AsyncClient, request: Request, arguments: Json) -> Events:
     """Ask for a stream; the SDK sends the request only when the first event is read."""
     chat: Callable[..., Awaitable[Any]] = sdk.chat
-    with _hidden_reason():
+    with _explained():
         iterator = await chat(**arguments, stream=True)
         first = await read_first(iterator)
     return Events(iterator, partial(close_generator_chain, iterator), first=first)
@@ -143,7 +143,7 @@ async def ask(sdk: AsyncClient, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
     chat: Callable[..., Awaitable[Any]] = sdk.chat
     try:
-        with _hidden_reason():
+        with _explained():
             return await chat(**arguments), {}
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
@@ -157,10 +157,16 @@ async def ask(sdk: AsyncClient, request: Request, arguments: Json) -> Answer:
 
 
 @contextmanager
-def _hidden_reason() -> Iterator[None]:
-    """Raise the HTTP client's own error: that of the SDK has no reason, and hides it."""
+def _explained() -> Iterator[None]:
+    """Raise the HTTP client's own error, as that of the SDK has no reason, and BadRequest
+    if the SDK's types do not fit the request.
+    """
     try:
         yield
+    except ValidationError as error:
+        if error.title == ChatResponse.__name__:
+            raise
+        raise BadRequest(f"the request cannot be sent: {error}") from error
     except ConnectionError as error:
         if isinstance(error.__context__, httpx.ConnectError):
             raise error.__context__ from None
@@ -168,10 +174,17 @@ def _hidden_reason() -> Iterator[None]:
 
 
 def read_error(error: Exception) -> ErrorReport | None:
-    """What the server said, and what helps against it."""
+    """What the server said, and what helps against it.
+
+    The SDK's own error has neither headers nor the body of an answer; that of the HTTP
+    client, which it hides, has. Of an error amid a stream there are only words.
+    """
+    hidden = error.__context__
+    if isinstance(hidden, httpx.HTTPStatusError):
+        return _read_status_error(hidden.response)
     match error:
         case ResponseError():
-            return _read_response_error(error)
+            return ErrorReport(error.error)
         case ValidationError() if error.title == ChatResponse.__name__:
             return _read_format_error(error)
         case json.JSONDecodeError() if not broken_off(error):
@@ -183,14 +196,7 @@ def read_error(error: Exception) -> ErrorReport | None:
     return None
 
 
-def _read_response_error(error: ResponseError) -> ErrorReport:
-    """The SDK's own error has neither headers nor the body of an answer; that of the
-    HTTP client, which it hides, has. An error amid a stream has only words.
-    """
-    refused = error.__context__
-    if not isinstance(refused, httpx.HTTPStatusError):
-        return ErrorReport(error.error)
-    response = refused.response
+def _read_status_error(response: httpx.Response) -> ErrorReport:
     report = ErrorReport(
         response.text,
         response.status_code,
