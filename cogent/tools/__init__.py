@@ -1,6 +1,4 @@
-"""Functions that a model may call: the schema from the signature, the arguments checked
-by that same schema.
-"""
+"""Functions that a model may call: their schemas, and the checks of their arguments."""
 
 from cogent.tools.schema import ArgumentsError, RunContext
 from cogent.tools.tool import Tool, tool

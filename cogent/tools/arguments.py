@@ -1,7 +1,7 @@
-"""The model's arguments, checked; what models often write a little wrongly, and what is
-clear, costs no turn.
+"""The model's arguments, checked, and repaired where it is clear what was meant.
 
-Where a type refuses a value, and only there:
+A repair saves a turn of the model. It is tried only where a type refuses a value:
+
 - null for a field that has a default, or may be left out, is as if it were left out;
 - a JSON list or object in a string is read: `"[1, 2]"` for `list[int]`, `'{"city":
   "Bern"}'` for a model;
@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cogent.json_values import Json, copy_json
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
 MAX_ROUNDS = 8  # JSON in a string in JSON in a string
 NO_FIELD = "\0"  # no field's name begins so
-UNKNOWN_FIELD = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
 CHOICES = frozenset({"literal_error", "enum"})
 # The errors of a type that takes no such value; all others mean that a type took it and
 # found it wrong.
@@ -40,14 +40,15 @@ TYPE_ENDINGS = ("_type", "_parsing", "_from_float")
 
 Step = str | int
 Place = tuple[Step, ...]
+Kinds = set[str]  # of errors, in pydantic's words
+Errors = list["ErrorDetails"]
+ProbeAndFinal = tuple[object, object]
 Model = TypeVar("Model", bound="BaseModel")
 
 
 @dataclass(slots=True)
 class Replacement:
-    """Another value instead of one: the probe, then the final value if a type took the
-    probe.
-    """
+    """Another value: first the probe, then the final value if a type took the probe."""
 
     parent: Any
     key: Step
@@ -81,7 +82,7 @@ class Omission:
             self.parent[self.key] = null
 
 
-Repair = Replacement | Omission
+Repairs = dict[Place, Replacement | Omission]
 
 
 def validate(model: type[Model], arguments: Json) -> Model:
@@ -91,59 +92,52 @@ def validate(model: type[Model], arguments: Json) -> Model:
     """
     from pydantic import ValidationError
 
-    # A copy: the function may change what it is given, the conversation stays as it
+    # A copy: the function may change what it is given, and the conversation stays as it
     # was.
     values = copy_json(arguments)
-    try:
-        return model.model_validate(values)
-    except ValidationError:
-        _repair(model, values)
+    tried: set[Place] = set()
+    for _ in range(MAX_ROUNDS):
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            repairs = _find_repairs(values, _details(error), tried)
+        if not repairs:
+            break
+        _try(model, values, repairs)
+        tried.update(repairs)
     return model.model_validate(values)
 
 
-def _repair(model: type[BaseModel], values: Json) -> None:
-    """Change the values in place; each is tried once."""
-    tried: set[Place] = set()
-    for _ in range(MAX_ROUNDS):
-        repairs: dict[Place, Repair] = {}
-        for place, kinds in _wrong_places(values, _errors(model, values)).items():
-            repair = _repair_of(values, place, kinds)
-            if repair is not None and place not in tried:
-                repairs[place] = repair
-        if not repairs:
-            return
-        _try(model, values, repairs)
-        tried.update(repairs)
+def _try(model: type[BaseModel], values: Json, repairs: Repairs) -> None:
+    """Change the values in place, where a type takes the probe."""
+    from pydantic import ValidationError
 
-
-def _try(model: type[BaseModel], values: Json, repairs: dict[Place, Repair]) -> None:
     for repair in repairs.values():
         repair.begin()
-    refused = _refused_places(values, _errors(model, values))
+    refused: set[Place] = set()
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        refused = _refused_places(values, _details(error))
     for place, repair in repairs.items():
         repair.finish(place not in refused)
 
 
-def _errors(model: type[BaseModel], values: Json) -> list[ErrorDetails]:
-    from pydantic import ValidationError
-
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        return error.errors(include_url=False, include_context=False)
-    return []
+def _details(error: ValidationError) -> Errors:
+    return error.errors(include_url=False, include_context=False)
 
 
 # What is wrong
 
 
-def _wrong_places(values: Json, errors: list[ErrorDetails]) -> dict[Place, set[str]]:
+def _wrong_places(values: Json, errors: Errors) -> dict[Place, Kinds]:
     """The places of values that no type takes, each with the kinds of its errors."""
-    found: dict[Place, set[str]] = {}
+    found: dict[Place, Kinds] = {}
     for error in errors:
         place = _place(values, error["loc"])
         if place and _value_at(values, place) is error["input"]:
-            found.setdefault(place, set()).add(error["type"])
+            kinds = found.setdefault(place, set())
+            kinds.add(error["type"])
     return {
         place: kinds
         for place, kinds in found.items()
@@ -155,7 +149,7 @@ def _is_type_error(kind: str) -> bool:
     return kind in TYPE_ERRORS or kind.endswith(TYPE_ENDINGS)
 
 
-def _refused_places(values: Json, errors: list[ErrorDetails]) -> set[Place]:
+def _refused_places(values: Json, errors: Errors) -> set[Place]:
     """The places whose probes no type takes.
 
     One in which only a part is wrong was taken.
@@ -163,23 +157,28 @@ def _refused_places(values: Json, errors: list[ErrorDetails]) -> set[Place]:
     wrong: set[Place] = set()
     taken: set[Place] = set()
     for error in errors:
-        place = _place(values, error["loc"])
-        if error["type"] == "missing":
-            place = (*place, error["loc"][-1])
-        elif error["type"] in UNKNOWN_FIELD:
+        if error["type"] in UNKNOWN_FIELD:
             continue
+        location = error["loc"]
+        place = _place(values, location)
+        if error["type"] == "missing":
+            place = (*place, location[-1])
         wrong.add(tuple(map(_field_name, place)))
-        taken.update(place[:length] for length in range(1, len(place)))
+        for length in range(1, len(place)):
+            taken.add(place[:length])
     return wrong - taken
 
 
 def _field_name(step: Step) -> Step:
-    return step.removeprefix(NO_FIELD) if isinstance(step, str) else step
+    if isinstance(step, str):
+        return step.removeprefix(NO_FIELD)
+    return step
 
 
 def _place(values: object, location: Place) -> Place:
-    """Where pydantic's location is in the values: it also names the members of unions,
-    which are no place.
+    """Where pydantic's location is in the values.
+
+    A location also names the members of unions, which are no place.
     """
     place: list[Step] = []
     for step in location:
@@ -192,11 +191,9 @@ def _place(values: object, location: Place) -> Place:
 def _is_inside(values: object, step: Step) -> bool:
     if isinstance(values, Mapping):
         return step in values
-    return (
-        isinstance(values, list | tuple)
-        and isinstance(step, int)
-        and step < len(values)
-    )
+    if isinstance(values, list | tuple) and isinstance(step, int):
+        return step < len(values)
+    return False
 
 
 def _value_at(values: Any, place: Place) -> Any:
@@ -208,22 +205,34 @@ def _value_at(values: Any, place: Place) -> Any:
 # What is tried
 
 
-def _repair_of(values: Json, place: Place, kinds: set[str]) -> Repair | None:
+def _find_repairs(values: Json, errors: Errors, tried: set[Place]) -> Repairs:
+    repairs: Repairs = {}
+    for place, kinds in _wrong_places(values, errors).items():
+        repair = _find_repair(values, place, kinds)
+        if repair is not None and place not in tried:
+            repairs[place] = repair
+    return repairs
+
+
+def _find_repair(
+    values: Json, place: Place, kinds: Kinds
+) -> Replacement | Omission | None:
     parent = _value_at(values, place[:-1])
     key = place[-1]
     value = parent[key]
-    if value is None:
-        return Omission(parent, key) if isinstance(key, str) else None
+    found = None
+    if value is None and isinstance(key, str):
+        return Omission(parent, key)
     if isinstance(value, str):
         found = _read_json(value, kinds)
     elif isinstance(value, int | float):
         found = _write_json(value, kinds)
-    else:
-        found = None
-    return None if found is None else Replacement(parent, key, value, *found)
+    if found is None:
+        return None
+    return Replacement(parent, key, value, *found)
 
 
-def _read_json(text: str, kinds: set[str]) -> tuple[object, object] | None:
+def _read_json(text: str, kinds: Kinds) -> ProbeAndFinal | None:
     """The probe and the final value for a string."""
     try:
         value = json.loads(text)
@@ -233,13 +242,14 @@ def _read_json(text: str, kinds: set[str]) -> tuple[object, object] | None:
         return tuple(value), value
     if isinstance(value, dict):
         # A dataclass takes no other mapping, be it lax or strict.
-        return (value if "dataclass_type" in kinds else MappingProxyType(value)), value
+        is_dataclass = "dataclass_type" in kinds
+        return value if is_dataclass else MappingProxyType(value), value
     if isinstance(value, int | float) and kinds & CHOICES:
         return value, value
     return None
 
 
-def _write_json(value: float, kinds: set[str]) -> tuple[object, object] | None:
+def _write_json(value: float, kinds: Kinds) -> ProbeAndFinal | None:
     """The probe and the final value for a number, true or false."""
     try:
         text = json.dumps(value, allow_nan=False)
@@ -247,4 +257,6 @@ def _write_json(value: float, kinds: set[str]) -> tuple[object, object] | None:
         return None
     if "string_type" in kinds:
         return text.encode(), text
-    return (text, text) if kinds & CHOICES else None
+    if kinds & CHOICES:
+        return text, text
+    return None

@@ -1,8 +1,9 @@
-"""What a docstring tells a model: about the function, and about each of its parameters."""
+"""What a docstring tells a model: about the function and about its parameters."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ SECTION_STARTS = {
     "REST": FIELD,
     "EPYDOC": FIELD,
     "GOOGLE": re.compile(
-        r"(Args|Arguments|Attributes|Except|Exceptions|Parameters|Params|Raises|Returns|Yields):\s*",
+        r"(Args|Arguments|Attributes|Except|Exceptions|Parameters|Params"
+        r"|Raises|Returns|Yields):\s*"
     ),
     "NUMPYDOC": re.compile(
-        r"((Other )?(Args|Arguments|Parameters|Params)|Attributes?|Raises?|Receives?|Returns?|Warns?|Yields?)\s*",
+        r"((Other )?(Args|Arguments|Parameters|Params)|Attributes?"
+        r"|Raises?|Receives?|Returns?|Warns?|Yields?)\s*"
     ),
 }
 
@@ -37,9 +40,7 @@ class Documentation(NamedTuple):
 
 
 def read_docstring(docstring: str) -> Documentation:
-    """Read a docstring of any usual style, without the indentation that it has in the
-    source.
-    """
+    """Read a docstring of any usual style, from which the indentation was taken off."""
     from docstring_parser import parse
 
     parsed = parse(docstring)
@@ -52,8 +53,8 @@ def read_docstring(docstring: str) -> Documentation:
 
 def _names(entry: str) -> list[str]:
     """The parameters that an entry describes, like `- query`, `**query**` or `x, y`."""
-    found = [IDENTIFIER.search(part) for part in entry.split(",")]
-    return [match[0] for match in found if match is not None]
+    parts = entry.split(",")
+    return [match[0] for match in map(IDENTIFIER.search, parts) if match]
 
 
 def _description(docstring: str, style: DocstringStyle | None) -> str:
@@ -63,13 +64,15 @@ def _description(docstring: str, style: DocstringStyle | None) -> str:
     lines = docstring.split("\n")
     kept: list[str] = []
     is_kept = True
-    for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
-        if style_name == "NUMPYDOC":
-            begins_anew = UNDERLINE.fullmatch(next_line) is not None
-        else:
-            begins_anew = line != "" and not line[0].isspace()
-        if begins_anew:
+    for line, next_line in pairwise([*lines, ""]):
+        if _begins_section(line, next_line, style_name):
             is_kept = section_start.fullmatch(line) is None
         if is_kept:
             kept.append(line)
     return "\n".join(kept).strip()
+
+
+def _begins_section(line: str, next_line: str, style_name: str) -> bool:
+    if style_name == "NUMPYDOC":
+        return UNDERLINE.fullmatch(next_line) is not None
+    return line != "" and not line[0].isspace()

@@ -9,21 +9,16 @@ from collections.abc import Collection, ItemsView, KeysView, ValuesView
 from dataclasses import dataclass, field
 
 from cogent.content import ContentPart, File, Image, text_of
+from cogent.json_values import LONE_SURROGATE
 
-WRITTEN_AS_LISTS = (
-    KeysView,
-    ValuesView,
-    ItemsView,
-    UserList,
-)  # pydantic does not know them
+# Pydantic does not know these.
+WRITTEN_AS_LISTS = (KeysView, ValuesView, ItemsView, UserList)
 OTHER_SEQUENCES = (tuple, set, frozenset, deque, *WRITTEN_AS_LISTS)
 MAPPINGS = (dict, UserDict, ChainMap, types.MappingProxyType)
-STEPS = (
-    "__next__",
-    "__anext__",
-    "__aiter__",
-)  # what is read step by step has one of them
+# What is read step by step has one of these methods.
+STEPS = ("__next__", "__anext__", "__aiter__")
 SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+VOWELS = tuple("aeiouAEIOU")
 MAX_DEPTH = 300  # pydantic refuses what is nested more deeply
 MAX_RANGE_LENGTH = 10_000  # numbers of a range that are written one by one
 
@@ -59,49 +54,49 @@ def _content_parts(value: object) -> list[ContentPart]:
 
 
 def to_text(value: object) -> str:
-    """A string as it is, anything else as JSON. What has no JSON form is its `str`; NaN
-    and Infinity are null.
+    """A string as it is, anything else as JSON.
 
-    Raises TypeError for an iterator, wherever in the value it is; nothing of it is
-    read. Raises TypeError also for an Image or a File somewhere in it, and ValueError
-    for a value that contains itself or is nested too deeply.
+    What has no JSON form is its `str`; NaN and Infinity are null. Raises TypeError for
+    an iterator, wherever in the value it is; nothing of it is read. Raises TypeError
+    also for an Image or a File somewhere in it, and ValueError for a value that
+    contains itself or is nested too deeply.
     """
     if isinstance(value, str):
         return _encodable(value)
     if type(value) not in SCALARS:
         _refuse_unwritable(value)
-    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+    from pydantic_core import PydanticSerializationError, to_json
 
     try:
         written = to_json(
             value, bytes_mode="base64", inf_nan_mode="null", fallback=_replacement
         )
-    except (
-        PydanticSerializationError
-    ):  # it may have been a lone surrogate; anything else fails here as well
-        plain = to_jsonable_python(value, bytes_mode="base64", fallback=_replacement)
-        plain = json.loads(_encodable(json.dumps(plain, ensure_ascii=False)))
-        written = to_json(plain, inf_nan_mode="null")
+    except PydanticSerializationError:
+        # It may have been a lone surrogate; anything else fails here as well.
+        written = to_json(_without_surrogates(value), inf_nan_mode="null")
     return written.decode()
 
 
+def _without_surrogates(value: object) -> object:
+    from pydantic_core import to_jsonable_python
+
+    plain = to_jsonable_python(value, bytes_mode="base64", fallback=_replacement)
+    text = json.dumps(plain, ensure_ascii=False)
+    return json.loads(_encodable(text))
+
+
 def _encodable(text: str) -> str:
-    """The text with a question mark for each lone surrogate, which no request can
-    carry.
-    """
+    """The text with a question mark for each lone surrogate: no request carries one."""
     if text.isascii():
         return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
+    return LONE_SURROGATE.sub("?", text)
 
 
 def _refuse_unwritable(value: object, depth: int = 0) -> None:
     if _is_iterator(type(value)):
+        kind = _with_article(type(value))
         raise TypeError(
-            f"it returned {_with_article(type(value))}, which is read step by step; return a list instead"
+            f"it returned {kind}, which is read step by step; return a list instead"
         )
     if isinstance(value, Image | File):
         raise TypeError(
@@ -119,7 +114,9 @@ def _refuse_unwritable(value: object, depth: int = 0) -> None:
 
 
 def _is_iterator(kind: type) -> bool:
-    return kind not in (list, dict) and any(hasattr(kind, name) for name in STEPS)
+    if kind in (list, dict):
+        return False
+    return any(hasattr(kind, name) for name in STEPS)
 
 
 def _parts(value: object) -> Collection[object]:
@@ -135,13 +132,15 @@ def _parts(value: object) -> Collection[object]:
         return [getattr(value, name, None) for name in fields]
     if hasattr(type(value), "__pydantic_fields__"):
         extra = getattr(value, "__pydantic_extra__", None) or {}
-        return [*vars(value).values(), *extra.values()]
+        named = vars(value)
+        return [*named.values(), *extra.values()]
     return ()
 
 
 def _with_article(kind: type) -> str:
-    article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
-    return f"{article} {kind.__name__}"
+    name = kind.__name__
+    article = "an" if name.startswith(VOWELS) else "a"
+    return f"{article} {name}"
 
 
 def _replacement(value: object) -> object:
@@ -153,15 +152,20 @@ def _replacement(value: object) -> object:
     if isinstance(value, range) and len(value) <= MAX_RANGE_LENGTH:
         return list(value)
     number = _number(value)
-    return _str(value) if number is None else number
+    if number is None:
+        return _str(value)
+    return number
 
 
 def _number(value: object) -> object:
-    """The number in a number of numpy, or of what is like it; None for anything else."""
-    if getattr(value, "shape", None) != () or not hasattr(value, "item"):
+    """The number in a number of numpy, or what is like it; None for anything else."""
+    item = getattr(value, "item", None)
+    if item is None or getattr(value, "shape", None) != ():
         return None
-    number: object = value.item()
-    return number if type(number) in SCALARS else None
+    number: object = item()
+    if type(number) in SCALARS:
+        return number
+    return None
 
 
 def _str(value: object) -> str:

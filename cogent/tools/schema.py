@@ -1,6 +1,4 @@
-"""From a function's signature to a JSON schema, and from a model's arguments to those
-of the function.
-"""
+"""From a signature to a JSON schema, and from a model's arguments to a function's."""
 
 from __future__ import annotations
 
@@ -23,7 +21,10 @@ if typing.TYPE_CHECKING:
 AnyFunction = Callable[..., object]
 
 RunContext = NewType("RunContext", Json)
-"""The dict given as `context=` to a run; a tool's parameter of this type receives it and the model never sees it."""
+"""The dict given as `context=` to a run.
+
+A tool's parameter of this type receives it, and the model never sees it.
+"""
 
 
 class ArgumentsError(ValueError):
@@ -32,8 +33,9 @@ class ArgumentsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The parameters that the model fills in, with real types, and the names of those
-    that take the context.
+    """The parameters of a function: those that the model fills in, with real types.
+
+    `context_names` are those that take the context.
     """
 
     parameters: list[inspect.Parameter]
@@ -42,8 +44,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """What a model may give: `fields` are the parameters by the names that they have in
-    the pydantic model.
+    """What a model may give.
+
+    `fields` are the parameters by the names that they have in the pydantic model.
     """
 
     model: type[BaseModel]
@@ -62,9 +65,7 @@ class ToolSchema:
         try:
             values = validate(self.model, _require_object(arguments))
         except ValidationError as error:
-            details = error.errors(
-                include_url=False, include_context=False, include_input=False
-            )
+            details = error.errors(include_url=False)
             problems = "; ".join(map(_problem, details))
             raise ArgumentsError(f"The arguments do not fit: {problems}.") from None
         given: Json = {}
@@ -77,7 +78,10 @@ class ToolSchema:
 
 
 def read_signature(function: AnyFunction, tool_name: str) -> Signature:
-    """Raises ConfigurationError for a parameter that no model can fill in by its name."""
+    """The parameters of a function.
+
+    Raises ConfigurationError for one that no model can fill in by its name.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
         hints = _type_hints(function)
@@ -89,10 +93,8 @@ def read_signature(function: AnyFunction, tool_name: str) -> Signature:
     for parameter in parameters:
         _check_parameter(parameter, tool_name)
         annotation = hints.get(parameter.name, Any)
-        takes_context = annotation is RunContext or RunContext in typing.get_args(
-            annotation
-        )
-        if takes_context or parameter.name == "context":
+        is_context = annotation is RunContext or parameter.name == "context"
+        if is_context or RunContext in typing.get_args(annotation):  # `| None`
             signature.context_names.append(parameter.name)
         else:
             signature.parameters.append(parameter.replace(annotation=annotation))
@@ -102,8 +104,9 @@ def read_signature(function: AnyFunction, tool_name: str) -> Signature:
 def make_schema(
     tool_name: str, parameters: list[inspect.Parameter], descriptions: Mapping[str, str]
 ) -> ToolSchema:
-    """Raises ConfigurationError, which names the parameter that cannot become a JSON
-    schema.
+    """The schema of these parameters.
+
+    Raises ConfigurationError, which names the parameter that cannot become one.
     """
     try:
         return _make_schema(tool_name, parameters, descriptions)
@@ -118,12 +121,15 @@ def make_schema(
 def underlying(function: AnyFunction) -> AnyFunction:
     """The plain function behind a partial, a wrapper or an object with `__call__`."""
     target: AnyFunction = inspect.unwrap(getattr(function, "func", function))
-    return target if hasattr(target, "__name__") else type(target).__call__
+    if hasattr(target, "__name__"):
+        return target
+    return type(target).__call__
 
 
 def _type_hints(function: AnyFunction) -> dict[str, object]:
-    """The parameters' types; the return type is left alone, as it may be known to type
-    checkers only.
+    """The parameters' types.
+
+    The return type is left alone, as it may be known to type checkers only.
     """
     target = underlying(function)
     annotations = dict(inspect.get_annotations(target))
@@ -141,7 +147,8 @@ def _check_parameter(parameter: inspect.Parameter, tool_name: str) -> None:
         )
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
         raise ConfigurationError(
-            f"tool {tool_name!r}: a model gives arguments by name, so {parameter} cannot be a parameter"
+            f"tool {tool_name!r}: a model gives arguments by name, "
+            f"so {parameter} cannot be a parameter"
         )
 
 
@@ -149,9 +156,11 @@ def _check_schema(tool_name: str, parameter: inspect.Parameter) -> None:
     try:
         _make_schema(tool_name, [parameter], {})
     except Exception as error:  # as above
-        reason = str(error).partition(". Set `")[0].splitlines()[0]
+        reason, _, _ = str(error).partition(". Set `")
+        reason, *_ = reason.splitlines()
         raise ConfigurationError(
-            f"tool {tool_name!r}: the parameter {parameter.name!r} cannot become a JSON schema: {reason}"
+            f"tool {tool_name!r}: the parameter {parameter.name!r} "
+            f"cannot become a JSON schema: {reason}"
         ) from error
 
 
@@ -180,19 +189,22 @@ def _make_schema(
 def _field_definition(
     parameter: inspect.Parameter, description: str | None
 ) -> tuple[object, object]:
-    """The annotation and the default that `create_model` takes; a description of the
-    parameter's own wins.
-    """
+    """The annotation and the default that `create_model` takes."""
     from pydantic import Field
 
     annotation = parameter.annotation
-    declared = [*typing.get_args(annotation), parameter.default]
-    if description and not any(
-        _is_field(value) and value.description for value in declared
-    ):
+    if description and not _has_description(parameter):
         annotation = Annotated[annotation, Field(description=description)]
-    default = ... if parameter.default is parameter.empty else parameter.default
-    return Annotated[annotation, Field(alias=parameter.name)], default
+    annotation = Annotated[annotation, Field(alias=parameter.name)]
+    if parameter.default is parameter.empty:
+        return annotation, ...
+    return annotation, parameter.default
+
+
+def _has_description(parameter: inspect.Parameter) -> bool:
+    """Whether a `Field` describes the parameter, which wins over the docstring."""
+    declared = [*typing.get_args(parameter.annotation), parameter.default]
+    return any(_is_field(value) and value.description for value in declared)
 
 
 @functools.cache
@@ -200,7 +212,10 @@ def _untitled_generator() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Untitled(GenerateJsonSchema):
-        ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012  # pydantic's own name
+        ignored_warning_kinds = {  # noqa: RUF012  # pydantic's own name
+            "skipped-choice",
+            "non-serializable-default",
+        }
 
         def field_title_should_be_set(self, schema: object) -> bool:
             return False
@@ -228,5 +243,6 @@ def _require_object(arguments: Json | str) -> Json:
 
 
 def _problem(error: ErrorDetails) -> str:
-    place = ".".join(map(str, error["loc"])) or "arguments"
+    steps = map(str, error["loc"])
+    place = ".".join(steps) or "arguments"
     return f"{place}: {error['msg']}"

@@ -51,8 +51,9 @@ class ToolOptions(TypedDict, total=False):
 
 
 class Tool(Generic[P, R]):
-    """A function with its description and schema for a model; calling it calls the
-    function. Made by `tool`.
+    """A function with its description and schema for a model; made by `tool`.
+
+    Calling it calls the function.
     """
 
     def __init__(
@@ -98,9 +99,9 @@ class Tool(Generic[P, R]):
         path: str = getattr(self.function, "__qualname__", "")
         for name in path.split("."):
             found = getattr(found, name, None)
-        # By reference where the name means this tool; otherwise from the function,
-        # which pickles as it can.
-        return path if found is self else (_rebuild, (self.function, self._options))
+        if found is self:
+            return path  # by reference, as the name means this tool
+        return _rebuild, (self.function, self._options)
 
     @property
     def description(self) -> str:
@@ -170,29 +171,28 @@ def tool(
 def _rebuild(
     function: Tool[..., Any] | AnyFunction, options: ToolOptions
 ) -> Tool[..., Any]:
-    """Unpickle a tool; a function that pickled by its name may be found as the tool
-    that has this name now.
+    """Unpickle a tool.
+
+    A function that pickled by its name may be found as the tool that has this name now.
     """
     return function if isinstance(function, Tool) else Tool(function, **options)
 
 
 def _name_of(function: AnyFunction) -> str:
     named = getattr(function, "func", function)  # the function in a partial
-    return str(getattr(named, "__name__", type(function).__name__))
+    kind = type(function).__name__
+    return str(getattr(named, "__name__", kind))
 
 
 def _check_function(function: object) -> None:
-    if (
-        isinstance(function, Tool)
-        or inspect.isclass(function)
-        or not callable(function)
-    ):
+    is_other = isinstance(function, Tool) or inspect.isclass(function)
+    if is_other or not callable(function):
         raise ConfigurationError(
-            f"a tool is made from a function or method; {_what_instead(function)}"
+            f"a tool is made from a function or method; {_describe_other(function)}"
         )
 
 
-def _what_instead(given: object) -> str:
+def _describe_other(given: object) -> str:
     """What was given instead of a function, and what to give."""
     if inspect.isclass(given):
         return f"got {shown(given)}: give a method of an object of it"
@@ -205,7 +205,8 @@ def _what_instead(given: object) -> str:
 def _check_tool(tool: Tool[..., Any]) -> None:
     if not NAME.fullmatch(tool.name):
         raise ConfigurationError(
-            f"a tool's name has 1 to 64 letters, digits, _ and -; got {tool.name!r}: give it one by tool(name=...)"
+            f"a tool's name has 1 to 64 letters, digits, _ and -; "
+            f"got {tool.name!r}: give it one by tool(name=...)"
         )
     if tool.on_error not in ("return", "raise"):
         raise ConfigurationError(
@@ -213,11 +214,11 @@ def _check_tool(tool: Tool[..., Any]) -> None:
         )
     if tool.timeout is not None:
         _check_timeout(tool.timeout)
-    if inspect.isasyncgenfunction(tool.function) or inspect.isgeneratorfunction(
-        tool.function
-    ):
+    function = tool.function
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise ConfigurationError(
-            f"the tool {tool.name!r} yields, and a model can only read a value that is returned"
+            f"the tool {tool.name!r} yields, "
+            "and a model can only read a value that is returned"
         )
 
 
