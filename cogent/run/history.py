@@ -31,23 +31,22 @@ from cogent.run.surrogates import is_json_object, json_object
 NOT_RUN = "Not executed: the run was stopped before this tool had ended."
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME_CHARS = 64
-MAX_ID_CHARS = (
-    40  # OpenAI's Chat Completions have refused longer ones; elsewhere 64 are allowed
-)
+# OpenAI's Chat Completions have refused longer ones; elsewhere 64 are allowed.
+MAX_ID_CHARS = 40
 NO_NAME = "unnamed_tool"
 NO_ID = "call"
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
-CallKey = tuple[
-    int, int
-]  # the place of a message in its conversation, and of a call in that message
+# The place of a message in its conversation, and of a call in that message.
+CallKey = tuple[int, int]
+IsReasoning = Callable[[Json], bool]
 
 
 def fit_history(
     messages: Sequence[Message],
     provider: str,
     address: str | None,
-    is_reasoning: Callable[[Json], bool] = lambda item: True,
+    is_reasoning: IsReasoning = lambda item: True,
 ) -> list[Message]:
     """The conversation as it may be sent to this provider at this address.
 
@@ -56,7 +55,7 @@ def fit_history(
     items and reasoning. `is_reasoning` tells the items that a message cannot consist
     of.
     """
-    results = pair_results(messages)
+    results, _ = pair_results(messages)
     used: set[str] = set()
     fitted: list[Message] = []
     for place, message in enumerate(messages):
@@ -66,15 +65,18 @@ def fit_history(
         sent = message if own else _without_items(message)
         if message.role != "assistant":
             fitted.append(sent)
-        elif not _is_empty(sent, is_reasoning):
-            calls = [_fit_call(call, own, used) for call in message.tool_calls]
-            fitted.append(_with_calls(sent, calls))
-            for number, call in enumerate(calls):
-                fitted.append(_fit_result(call, results.get((place, number))))
+            continue
+        if _is_empty(sent, is_reasoning):
+            continue
+        calls = [_fit_call(call, own, used) for call in message.tool_calls]
+        fitted.append(_with_calls(sent, calls))
+        for number, call in enumerate(calls):
+            result = results.get((place, number))
+            fitted.append(_fit_result(call, result))
     return fitted
 
 
-def _is_empty(message: Message, is_reasoning: Callable[[Json], bool]) -> bool:
+def _is_empty(message: Message, is_reasoning: IsReasoning) -> bool:
     """Whether an answer of the model has nothing but reasoning."""
     if message.content or message.tool_calls:
         return False
@@ -82,12 +84,15 @@ def _is_empty(message: Message, is_reasoning: Callable[[Json], bool]) -> bool:
 
 
 def made_by(message: Message, provider: str, address: str | None) -> bool:
-    """Whether this server made the message; where an address is not known, the provider
-    alone counts.
+    """Whether this server made the message.
+
+    Where an address is not known, the provider alone counts.
     """
     if message.provider != provider:
         return False
-    return not message.address or address is None or message.address == address
+    if not message.address or address is None:
+        return True
+    return message.address == address
 
 
 def mend_items(
@@ -96,54 +101,54 @@ def mend_items(
     read_id: Callable[[Json], object],
     mend: Callable[[Json, ToolCall], Json],
 ) -> list[Json] | None:
-    """A provider's own items, with each call in them as `mend` makes it of the
-    message's own.
+    """A provider's own items, with each call mended: `mend(item, call)`.
 
     `read_id` gives the id in an item that is a call, "" where it has none, and None for
     any other item. Returns None if items and message do not hold as many calls: then
     only the message itself can be right.
     """
     ids = [read_id(item) for item in items]
-    matched = _match([id for id in ids if id is not None], calls)
-    if matched is None:
+    ids_of_calls = [id for id in ids if id is not None]
+    if len(ids_of_calls) != len(calls):
         return None
-    following = iter(matched)
+    matched = iter(_match(ids_of_calls, calls))
     return [
-        item if id is None else mend(item, next(following))
+        item if id is None else mend(item, next(matched))
         for item, id in zip(items, ids, strict=True)
     ]
 
 
 def fit_name(name: str) -> str:
-    """The name with no more than any API takes: 1 to 64 letters, digits, `_` and `-`."""
+    """The name as every API takes it: 1 to 64 letters, digits, `_` and `-`."""
     return _safe(name, MAX_NAME_CHARS) or NO_NAME
 
 
 def fit_arguments(arguments: object) -> Json:
-    """The arguments of a call as a JSON object; text that is none stays readable in it."""
+    """The arguments of a call as a JSON object, in which other text stays readable."""
     if isinstance(arguments, dict):
         return arguments
-    text = (
-        arguments if isinstance(arguments, str) else json.dumps(arguments, default=str)
-    )
+    text = arguments
+    if not isinstance(text, str):
+        text = json.dumps(arguments, default=str)
     if text.strip() in ("", "null"):
         return {}
     value = json_object(text)
-    return {"INVALID_JSON": text} if value is None else value
+    if value is None:
+        return {"INVALID_JSON": text}
+    return value
 
 
 def fit_arguments_text(text: object, arguments: Json) -> str:
-    """The JSON text of arguments as the model wrote it, or of the given object where
-    that is no JSON object.
-    """
+    """The JSON text of arguments: the given one if it is an object, else a new one."""
     if isinstance(text, str) and is_json_object(text):
         return text
     return json.dumps(arguments)
 
 
 def unused_id(id: str, used: set[str]) -> str:
-    """The id, or where it is in use a new one that begins like it; it is entered into
-    `used`.
+    """The id, or where it is in use a new one that begins like it.
+
+    It is entered into `used`.
     """
     unused = id
     number = 2
@@ -164,13 +169,12 @@ def server_address(url: object) -> str | None:
     if url is None:
         return None
     parts = urlsplit(str(url))
-    host = (
-        parts.netloc.rpartition("@")[2]
-        .lower()
-        .removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
-    )
+    _, _, host = parts.netloc.rpartition("@")
+    host = host.lower()
+    host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+    path = parts.path.rstrip("/")
     scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{scheme}{host}{parts.path.rstrip('/')}" or None
+    return f"{scheme}{host}{path}" or None
 
 
 def _without_items(message: Message) -> Message:
@@ -179,68 +183,74 @@ def _without_items(message: Message) -> Message:
     return message
 
 
-def pair_results(messages: Sequence[Message]) -> dict[CallKey, Message]:
-    """The result of each call that has one."""
-    answers: dict[CallKey, Message] = {}
+# Calls and their results
+
+
+def pair_results(
+    messages: Sequence[Message],
+) -> tuple[dict[CallKey, Message], dict[CallKey, ToolCall]]:
+    """The result of each call that has one, and the calls that have none."""
+    results: dict[CallKey, Message] = {}
     waiting: dict[CallKey, ToolCall] = {}
     for place, message in enumerate(messages):
         if message.role == "assistant":
-            waiting |= {
-                (place, number): call for number, call in enumerate(message.tool_calls)
-            }
+            for number, call in enumerate(message.tool_calls):
+                waiting[place, number] = call
         elif message.role == "tool":
-            key = _call_of(message, waiting)
+            key = _find_call(message, waiting)
             if key is not None:
-                answers[key] = message
+                results[key] = message
                 del waiting[key]
-    return answers
+    return results, waiting
 
 
-def _call_of(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | None:
-    """The call that a result answers: of those with its id, the first of the last
-    message.
+def _find_call(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | None:
+    """The call that a result answers.
+
+    Of the calls with its id that is the first one of the last message that has any.
     """
-    fitting = [key for key, call in waiting.items() if _answers(result, call)]
-    if not fitting:
-        return None
-    last = fitting[-1][0]
-    return next(key for key in fitting if key[0] == last)
+    found = None
+    for key, call in waiting.items():
+        is_later = found is None or key[0] > found[0]
+        if is_later and _answers(result, call):
+            found = key
+    return found
 
 
 def _answers(result: Message, call: ToolCall) -> bool:
     if result.tool_call_id:
         return result.tool_call_id == call.id
-    return (
-        not result.name or result.name == call.name
-    )  # as histories of servers without ids have it
+    # Histories of servers without ids have a name, or nothing.
+    return not result.name or result.name == call.name
 
 
 def _fit_call(call: ToolCall, own: bool, used: set[str]) -> ToolCall:
     id = call.id
     if not own or not id:
-        id = _safe(str(id or ""), MAX_ID_CHARS) or NO_ID
+        id = _safe(id, MAX_ID_CHARS) or NO_ID
     id = unused_id(id, used)
     name = fit_name(call.name)
     arguments = _fit_arguments_of(call)
-    if id == call.id and name == call.name and arguments is call.arguments:
+    is_same = id == call.id and name == call.name
+    if is_same and arguments is call.arguments:
         return call
     return ToolCall(id, name, arguments, type=call.type)
 
 
 def _fit_arguments_of(call: ToolCall) -> Json:
-    if call.type != "function" and isinstance(call.arguments, str):
-        return {
-            "input": call.arguments
-        }  # text is what such a call takes, and no broken JSON
-    return fit_arguments(call.arguments)
+    arguments = call.arguments
+    if call.type != "function" and isinstance(arguments, str):
+        return {"input": arguments}  # what such a call takes, and no broken JSON
+    return fit_arguments(arguments)
 
 
 # Most messages need no mending, and a copy costs more than all checks of a message.
 
 
 def _with_calls(message: Message, calls: list[ToolCall]) -> Message:
-    unchanged = all(map(is_, calls, message.tool_calls))
-    return message if unchanged else replace(message, tool_calls=calls)
+    if all(map(is_, calls, message.tool_calls)):
+        return message
+    return replace(message, tool_calls=calls)
 
 
 def _fit_result(call: ToolCall, result: Message | None) -> Message:
@@ -248,40 +258,41 @@ def _fit_result(call: ToolCall, result: Message | None) -> Message:
         return Message(
             "tool", NOT_RUN, tool_call_id=call.id, name=call.name, is_error=True
         )
-    unchanged = result.tool_call_id == call.id and result.name == call.name
-    return (
-        result if unchanged else replace(result, tool_call_id=call.id, name=call.name)
-    )
+    if result.tool_call_id == call.id and result.name == call.name:
+        return result
+    return replace(result, tool_call_id=call.id, name=call.name)
 
 
-def _may_be_from(id: str, given: object) -> bool:
-    """Whether a call that came with the given id, or with none, may have this one."""
-    if id == given or not given:
-        return True
-    stem, _, number = id.rpartition("_")
-    return number.isdigit() and stem == _new_stem(str(given), f"_{number}")
+# The calls in a provider's own items
 
 
-def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall] | None:
-    """For each id in a provider's items the call that it is: in their order, or else by
-    id and the rest in order.
+def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> Sequence[ToolCall]:
+    """For each id in the items the call that it is of; there are as many of both.
+
+    They match in their order if they can: a new id of one call may be the id that
+    another one came with. Else they match by id, and the rest in order.
     """
-    if len(ids) != len(calls):
-        return None
-    if all(_may_be_from(call.id, id) for call, id in zip(calls, ids, strict=True)):
-        return list(calls)  # a new id of one may be the id that another came with
-    return _match_by_id(ids, calls)
-
-
-def _match_by_id(ids: Sequence[object], calls: Sequence[ToolCall]) -> list[ToolCall]:
-    unmatched = {call.id: call for call in calls}
-    found = [unmatched.pop(id, None) if isinstance(id, str) else None for id in ids]
-    rest = iter(unmatched.values())
+    if all(map(_may_be_from, calls, ids)):
+        return calls
+    by_id = {call.id: call for call in calls}
+    found = [by_id.pop(str(id), None) for id in ids]
+    rest = iter(by_id.values())
     return [call or next(rest) for call in found]
 
 
-def _safe(text: str, most: int) -> str:
-    """The text with a code for each character that some API refuses, and no longer than
-    `most`.
-    """
-    return UNSAFE.sub(lambda found: f"_{ord(found[0]):x}", text[:most])[:most]
+def _may_be_from(call: ToolCall, id: object) -> bool:
+    """Whether the call may be the one that came with this id, or with none."""
+    if call.id == id or not id:
+        return True
+    stem, _, number = call.id.rpartition("_")
+    return number.isdigit() and stem == _new_stem(str(id), f"_{number}")
+
+
+def _safe(text: str, max_chars: int) -> str:
+    """The text with a code for each character that some API refuses, shortened."""
+    safe = UNSAFE.sub(_code, text[:max_chars])
+    return safe[:max_chars]
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"_{ord(found[0]):x}"

@@ -76,13 +76,8 @@ def _check_ids(
 
 def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCall]]:
     """The calls without a result by their ids, each with the message that holds it."""
-    answered = pair_results(messages)
-    waiting = {}
-    for place, message in enumerate(messages):
-        for number, call in enumerate(message.tool_calls):
-            if (place, number) not in answered:
-                waiting[call.id] = (message, call)
-    return waiting
+    _, waiting = pair_results(messages)
+    return {call.id: (messages[place], call) for (place, _), call in waiting.items()}
 
 
 def _how_to_answer(calls: Sequence[ToolCall]) -> str:
