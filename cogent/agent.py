@@ -21,7 +21,7 @@ from cogent.run.user_message import UserMessage, user_message
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
-from cogent.validation import is_number, is_whole, shown
+from cogent.validation import check_whole, is_number, shown
 
 AnyTool = Tool[..., Any]
 History = Sequence[Message | Mapping[str, Any]]
@@ -39,10 +39,10 @@ CONFIGURATION = (
 
 
 class Agent:
-    """A model with instructions and tools. Configuration only: share it between tasks,
-    threads, loops and processes.
+    """A model with instructions and tools.
 
-    Its attributes are read-only: what is to differ is another agent.
+    It is configuration only: share it between tasks, threads, loops and processes. Its
+    attributes are read-only: what is to differ is another agent.
 
     `stream=True` makes `run()` use the streaming transport too; otherwise it makes one
     plain request for each turn. `max_steps` limits the turns of the model. `timeout` is
@@ -69,10 +69,7 @@ class Agent:
             _check_text(instructions, "instructions")
         if not isinstance(stream, bool):
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
-        if not is_whole(max_steps) or max_steps < 1:
-            raise ConfigurationError(
-                f"max_steps is a whole number of at least 1; got {shown(max_steps)}"
-            )
+        check_whole(max_steps, "max_steps", at_least=1)
         self.name: Final = name
         self.model: Final = model if isinstance(model, Model) else Model(model)
         self.instructions: Final = instructions
@@ -80,7 +77,7 @@ class Agent:
         self.stream: Final = stream
         self.max_steps: Final = max_steps
         self.timeout: Final = _make_timeout(timeout)
-        self._plan = self._make_plan()
+        self._plan: Plan = self._make_plan()
 
     def run_stream(
         self,
@@ -119,10 +116,10 @@ class Agent:
         approvals: Approvals | None = None,
         results: Results | None = None,
     ) -> Response:
-        """Run to the end and return the response; takes and raises what `run_stream`
-        does.
+        """Run to the end and return the response.
 
-        Nobody sees the pieces of an answer here. So an answer that is cut after it has
+        Takes and raises what `run_stream` does. Nobody sees the pieces of an answer
+        here. So an answer that is cut after it has
         begun is asked for again too, up to `max_retries` times, as long as no tool has
         run for it; what the cut attempt is known to have cost counts in
         `response.metadata["tokens"]`.
@@ -137,8 +134,9 @@ class Agent:
         return run.hand_over()
 
     async def aclose(self) -> None:
-        """Close the connections that the agent keeps for later runs; the next run opens
-        new ones.
+        """Close the connections that the agent keeps for later runs.
+
+        The next run opens new ones.
         """
         await self._plan.clients.aclose()
 
@@ -165,13 +163,15 @@ class Agent:
         super().__delattr__(name)
 
     def _check_writable(self, name: str) -> None:
-        """Once the agent is made only a subclass may set attributes, and none of those
-        that the runs use.
+        """Once the agent is made its attributes are read-only.
+
+        A subclass may set others than those that the runs use.
         """
         is_made = "_plan" in self.__dict__
         if is_made and (name in CONFIGURATION or type(self) is Agent):
             raise AttributeError(
-                f"an agent's attributes are read-only: make a new Agent to give it another {name!r}"
+                "an agent's attributes are read-only: "
+                f"make a new Agent to give it another {name!r}"
             )
 
     def __getstate__(self) -> Json:
@@ -210,7 +210,8 @@ class Agent:
             messages.append(user_message(message))
         elif not messages or messages[-1].role not in ("user", "tool"):
             raise ConfigurationError(
-                "the message must be a string; it may be left out only when the history has something to answer"
+                "the message must be a string; "
+                "it may be left out only when the history has something to answer"
             )
         return Run(self.model.provider, self.model.name, messages)
 
@@ -238,11 +239,11 @@ def _read_history(history: History | None) -> list[Message]:
         raise ConfigurationError(
             "history is a list of messages: pass response.messages"
         )
-    if isinstance(history, str | bytes | Message | Mapping) or not isinstance(
-        history, Iterable
-    ):
+    is_other = isinstance(history, str | bytes | Message | Mapping)
+    if is_other or not isinstance(history, Iterable):
         raise ConfigurationError(
-            f"history is a list of messages, as in response.messages; got {shown(history)}"
+            "history is a list of messages, as in response.messages; "
+            f"got {shown(history)}"
         )
     messages: list[Message] = []
     for place, entry in enumerate(history):
@@ -274,7 +275,8 @@ def _tools_by_name(
         tool = _make_tool(entry)
         if tool.name in tools:
             raise ConfigurationError(
-                f"two tools are named {tool.name!r}: give one another name by tool(name=...)"
+                f"two tools are named {tool.name!r}: "
+                "give one another name by tool(name=...)"
             )
         _check_schema(tool)
         tools[tool.name] = tool
@@ -298,14 +300,16 @@ def _make_tool(given: AnyTool | Callable[..., object]) -> AnyTool:
         return given
     if isinstance(given, Mapping):
         raise ConfigurationError(
-            'a tool is a function; one that the provider runs itself goes into Model(..., extra={"tools": [...]})'
+            "a tool is a function; one that the provider runs itself goes into "
+            'Model(..., extra={"tools": [...]})'
         )
     return Tool(given)
 
 
 def _check_schema(tool: AnyTool) -> None:
-    """Build the schema now, where a bad signature is easy to see; a default, say, may
-    be no value of JSON's.
+    """Build the schema now, where a bad signature is easy to see.
+
+    A default, say, may be no value of JSON's.
     """
     try:
         check_json({"description": tool.description, "parameters": tool.parameters})
@@ -321,10 +325,13 @@ def _check_schema(tool: AnyTool) -> None:
 def _make_timeout(given: object) -> Timeout:
     if isinstance(given, Timeout):
         return given
-    if given is None or is_number(given):
-        return Timeout(total=given)  # type: ignore[arg-type]  # a number, which mypy does not see
+    if given is None:
+        return Timeout()
+    if isinstance(given, int | float) and is_number(given):
+        return Timeout(total=given)
     raise ConfigurationError(
-        f"timeout is a number of seconds for the whole run (the total time-out), or a Timeout; got {shown(given)}"
+        "timeout is a number of seconds for the whole run (the total time-out), "
+        f"or a Timeout; got {shown(given)}"
     )
 
 

@@ -1,21 +1,22 @@
 """Everything that cogent raises, one family whichever provider answers.
 
     CogentError
-    ├── ConfigurationError        what the caller wrote is wrong; raised before a request where it can be known
+    ├── ConfigurationError        what the caller wrote is wrong; before a request
+    │                             where it can be known
     ├── ModelError                the provider, the network or the model failed
     │   ├── AuthenticationError   401: the key is missing, wrong or expired
     │   ├── PermissionDenied      403
-    │   ├── ModelNotFound         404: no such model, or no such path under `base_url`
+    │   ├── ModelNotFound         404: no such model, or no such path in `base_url`
     │   ├── BadRequest            400 and other refusals of the request itself
-    │   │   └── ContextTooLong    the conversation does not fit the model's context
+    │   │   └── ContextTooLong    the conversation does not fit into the context
     │   ├── RateLimited           429; not retryable when a quota is used up
     │   ├── Overloaded            the provider has no room just now
     │   ├── ServerError           5xx, or an answer that makes no sense
-    │   ├── ConnectionFailed      no connection, or none that lasted to the first byte of the answer
+    │   ├── ConnectionFailed      no connection, or none that lasted to the first byte
     │   ├── ModelTimeout          too slow; `kind` says which limit
-    │   └── StreamInterrupted     the answer ended before the provider said that it was complete
-    ├── ToolError                 a tool failed that was declared with `on_error="raise"`
-    └── MaxStepsExceeded          the model still asked for tools after `max_steps` turns
+    │   └── StreamInterrupted     the answer ended before it was complete
+    ├── ToolError                 a tool failed that has `on_error="raise"`
+    └── MaxStepsExceeded          the model still asked for tools after `max_steps`
 
 An error that ends a run carries in `partial` the `Response` as far as it came. The
 SDK's own error is `__cause__`.
@@ -107,8 +108,9 @@ class ContextTooLong(BadRequest):
 
 
 class RateLimited(ModelError):
-    """Too many requests or tokens in a while, or a quota that is used up (then not
-    retryable).
+    """Too many requests or tokens in a while, or a quota that is used up.
+
+    With a used-up quota it is not retryable.
     """
 
     retryable = True
@@ -145,7 +147,8 @@ class ModelTimeout(ModelError):
     def __init__(
         self, message: str, *, kind: str = "request", **details: object
     ) -> None:
-        super().__init__(message, **details)  # type: ignore[arg-type]  # the fields of ModelError, passed on
+        # The fields of ModelError are passed on.
+        super().__init__(message, **details)  # type: ignore[arg-type]
         self.kind = kind
 
 
@@ -156,10 +159,14 @@ class StreamInterrupted(ModelError):
 
 
 class ToolError(CogentError):
-    """A tool declared with `on_error="raise"` failed; its own exception is `__cause__`."""
+    """A tool failed that was declared with `on_error="raise"`.
+
+    The tool's own exception is `__cause__`.
+    """
 
 
 class MaxStepsExceeded(CogentError):
-    """The model asked for tools in each of `max_steps` turns; they ran, and `partial`
-    holds their results.
+    """The model asked for tools in each of `max_steps` turns.
+
+    They ran, and `partial` holds their results.
     """

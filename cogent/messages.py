@@ -37,11 +37,11 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of a turn or a run; `estimated` when the provider gave no figures and they
-    were counted here.
+    """Tokens of a turn or a run.
 
     `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning,
-    as in the OpenTelemetry GenAI conventions.
+    as in the OpenTelemetry GenAI conventions. They are `estimated` when the provider
+    gave no figures and they were counted here.
     """
 
     input_tokens: int = 0
@@ -159,14 +159,14 @@ class Message:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Message:
-        """Read what `to_dict` wrote, also before there was an `address`; `{"role",
-        "content"}` is enough.
+        """Read what `to_dict` wrote; `{"role", "content"}` is enough.
 
         Raises ConfigurationError.
         """
         if not isinstance(data, Mapping):
             raise ConfigurationError(
-                f'a message is a dict like {{"role": "user", "content": "..."}}; got {shown(data)}'
+                'a message is a dict like {"role": "user", "content": "..."}; '
+                f"got {shown(data)}"
             )
         check_version(data)
         unknown = data.keys() - FIELDS_OF_MESSAGE - {"version"}
@@ -194,8 +194,9 @@ class Message:
         return message
 
     def check(self) -> None:
-        """Raise ConfigurationError if a field has another type than it says, or holds
-        what JSON cannot.
+        """Raise ConfigurationError for a field that cannot be sent.
+
+        Either it has another type than it says, or it holds what JSON cannot.
         """
         try:
             _check_role(self.role)

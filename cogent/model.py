@@ -1,6 +1,4 @@
-"""Which model answers: `"provider:model"` strings and the settings that belong to a
-model.
-"""
+"""Which model answers, and the settings that belong to it."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from urllib.parse import urlsplit
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json, UnsendableError, check_json
 from cogent.model_names import parse, prefixes
-from cogent.validation import is_number, is_whole, shown
+from cogent.validation import check_whole, is_number, shown
 
 __all__ = ["Model", "prefixes"]
 
@@ -84,14 +82,14 @@ class Model:
             value = getattr(self, f.name)
             if f.name not in HIDDEN_FROM_REPR and value != f.default:
                 parts.append(f"{f.name}={value!r}")
-        return re.sub(
-            r"//[^/'\"]*@", "//…@", f"Model({', '.join(parts)})"
-        )  # a password in the address
+        text = f"Model({', '.join(parts)})"
+        return re.sub(r"//[^/'\"]*@", "//…@", text)  # a password in the address
 
     def __getstate__(self) -> Json:
         if self.client is not None:
             raise TypeError(
-                "a Model with a client of its own cannot be pickled: an open connection has one process"
+                "a Model with a client of its own cannot be pickled: "
+                "an open connection has one process"
             )
         state = self.__dict__.copy()
         if isinstance(self.api_key, str):
@@ -108,8 +106,10 @@ class Model:
 
 
 def _check_address(address: object) -> None:
-    """An address without `http://` fails only in the HTTP client, and looks like a
-    server that is not there.
+    """Raise ConfigurationError for an address that is not whole.
+
+    One without `http://` fails only in the HTTP client, and looks like a server that is
+    not there.
     """
     if address is None:
         return
@@ -118,9 +118,8 @@ def _check_address(address: object) -> None:
     if not _is_whole_address(address):
         hint = "https://HOST/PATH" if "://" in address else f"http://{address.strip()}"
         text = f'base_url is a whole address like "{hint}"; got {shown(address)}'
-        raise ConfigurationError(
-            re.sub(r"[^/'\"]*@", "…@", text)
-        )  # a password, also where `//` is missing
+        # A password is left out, also where `//` is missing.
+        raise ConfigurationError(re.sub(r"[^/'\"]*@", "…@", text))
 
 
 def _is_whole_address(address: str) -> bool:
@@ -137,7 +136,8 @@ def _is_whole_address(address: str) -> bool:
 def _check_key(key: object) -> None:
     if key is not None and not isinstance(key, str) and not callable(key):
         raise ConfigurationError(
-            f"api_key is a string or a function that returns one; got {type(key).__name__}"
+            "api_key is a string or a function that returns one; "
+            f"got {type(key).__name__}"
         )
 
 
@@ -146,16 +146,9 @@ def _check_numbers(model: Model) -> None:
         raise ConfigurationError(
             f"temperature is a finite number; got {shown(model.temperature)}"
         )
-    if model.max_tokens is not None and (
-        not is_whole(model.max_tokens) or model.max_tokens < 1
-    ):
-        raise ConfigurationError(
-            f"max_tokens is a whole number of at least 1; got {shown(model.max_tokens)}"
-        )
-    if not is_whole(model.max_retries) or model.max_retries < 0:
-        raise ConfigurationError(
-            f"max_retries is a whole number of at least 0; got {shown(model.max_retries)}"
-        )
+    if model.max_tokens is not None:
+        check_whole(model.max_tokens, "max_tokens", at_least=1)
+    check_whole(model.max_retries, "max_retries", at_least=0)
 
 
 def _check_others(model: Model) -> None:
@@ -170,8 +163,10 @@ def _check_others(model: Model) -> None:
 
 
 def _check_extra(model: Model) -> None:
-    """`extra` holds settings; what a run fills in itself would be replaced by it, and
-    the run would not know.
+    """Raise ConfigurationError for what `extra` cannot hold.
+
+    It holds settings. What a run fills in itself it would replace, and the run would
+    not know.
     """
     _check_settings(model.extra, "extra", model.provider)
     try:
@@ -192,7 +187,8 @@ def _check_provider_tools(tools: object) -> None:
     for tool in tools:
         if tool is None or isinstance(tool, str | int | float):
             raise ConfigurationError(
-                f'extra["tools"] are dicts, as the provider documents them; got {shown(tool)}'
+                'extra["tools"] are dicts, as the provider documents them; '
+                f"got {shown(tool)}"
             )
 
 

@@ -1,6 +1,4 @@
-"""Model strings: `"provider:name"` and bare names, and what was probably meant by one
-that cannot be used.
-"""
+"""Model strings: `"provider:name"`, bare names, and what others probably mean."""
 
 from __future__ import annotations
 
@@ -81,7 +79,8 @@ COMPATIBLE = {
 # Models with open weights, which Ollama serves under these names; and its tags, which
 # stand after a colon too.
 OPEN_WEIGHTS = re.compile(
-    r"(code)?(llama|qwen|qwq|gemma|llava|smollm|mixtral|mistral|codestral|phi|deepseek|gpt-oss|granite|command-r)"
+    r"(code)?(llama|qwen|qwq|gemma|llava|smollm|mixtral|mistral|codestral|phi"
+    r"|deepseek|gpt-oss|granite|command-r)"
 )
 TAG = re.compile(
     r"(latest|cloud|instruct|chat|text|e?\d+(\.\d+)?[bm]|\d+x\d+b|q\d)([-_].*)?",
@@ -90,9 +89,7 @@ TAG = re.compile(
 
 
 def prefixes() -> list[str]:
-    """The prefixes of model strings: one for each module in `cogent/providers`, found
-    by its name.
-    """
+    """The prefixes of model strings: the names of the modules in `cogent/providers`."""
     files = (Path(__file__).parent / "providers").glob("[!_]*.py")
     return sorted(file.stem.replace("_", "-") for file in files)
 
@@ -118,16 +115,18 @@ def parse(text: object) -> tuple[str, str]:
         return text, ""
     known_provider = _provider_of_bare(text)
     if known_provider is None:
+        hint = _did_you_mean(_suggest_for_bare(text))
         raise ConfigurationError(
-            f'cannot tell who serves {text!r}; write it as "PROVIDER:{text}" with one of {", ".join(prefixes())}'
-            f"{_did_you_mean(_suggest_for_bare(text))}"
+            f'cannot tell who serves {text!r}; write it as "PROVIDER:{text}" '
+            f"with one of {', '.join(prefixes())}{hint}"
         )
     return known_provider, text
 
 
 def check_prefix(prefix: object) -> None:
-    """Raise ConfigurationError, with the nearest that there is, unless a provider has
-    this prefix.
+    """Raise ConfigurationError unless a provider has this prefix.
+
+    The error names the nearest one.
     """
     known = prefixes()
     if prefix in known:
@@ -136,19 +135,21 @@ def check_prefix(prefix: object) -> None:
         raise ConfigurationError(
             f'a provider is named by its prefix, like "openai"; got {shown(prefix)}'
         )
-    near = _nearest(_normalized(prefix.partition(":")[0]), _known_words())
-    meant = None if near is None else f'"{_provider_of(near)}"'
+    word, _, _ = prefix.partition(":")
+    near = _nearest(_normalized(word), _known_words())
+    hint = _did_you_mean(None if near is None else f'"{_provider_of(near)}"')
     raise ConfigurationError(
-        f"unknown provider {prefix!r}; the known prefixes are {', '.join(known)}{_did_you_mean(meant)}"
+        f"unknown provider {prefix!r}; the known prefixes are {', '.join(known)}{hint}"
     )
 
 
 def _check_prefixed(text: str, provider: str, name: str) -> None:
     known = prefixes()
     if provider not in known:
+        hint = _did_you_mean(_suggest_for_prefixed(text, provider, name))
         raise ConfigurationError(
-            f"unknown provider {provider!r} in {text!r}; the known prefixes are {', '.join(known)}"
-            f"{_did_you_mean(_suggest_for_prefixed(text, provider, name))}"
+            f"unknown provider {provider!r} in {text!r}; "
+            f"the known prefixes are {', '.join(known)}{hint}"
         )
     if not name.strip() and provider != "local":
         raise ConfigurationError(
@@ -204,9 +205,7 @@ def _correct_family(word: str) -> str | None:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
-    """The word itself if it is one of these, else the one that is spelt most like it,
-    if there is one.
-    """
+    """The one of the words that is spelt most like this one, if any is."""
     return next(iter(get_close_matches(word, words, n=1)), None)
 
 
@@ -215,10 +214,10 @@ def _known_words() -> list[str]:
 
 
 def _provider_of_bare(name: str) -> str | None:
-    return next(
-        (provider for provider, pattern in BARE_NAMES.items() if pattern.match(name)),
-        None,
-    )
+    for provider, pattern in BARE_NAMES.items():
+        if pattern.match(name):
+            return provider
+    return None
 
 
 def _provider_of(word: str) -> str:
@@ -245,10 +244,6 @@ def _did_you_mean(suggestion: str | None) -> str:
 
 
 def _normalized(word: str) -> str:
-    return (
-        word.strip()
-        .lower()
-        .replace("_", "-")
-        .replace(" ", "-")
-        .replace("llama.cpp", "llama-cpp")
-    )
+    word = word.strip().lower()
+    word = re.sub("[_ ]", "-", word)
+    return word.replace("llama.cpp", "llama-cpp")

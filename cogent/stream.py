@@ -19,17 +19,23 @@ from cogent.run.plan import Job, Plan
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
 
-OTHER_LOOP = "this stream was begun in another event loop, which alone can read or close it; `cancel()` works anywhere"
-SECOND_READER = "another task waits for the next chunk of this stream: a stream has one reader at a time"
+OTHER_LOOP = (
+    "this stream was begun in another event loop, which alone can read or close it; "
+    "`cancel()` works anywhere"
+)
+SECOND_READER = (
+    "another task waits for the next chunk of this stream: "
+    "a stream has one reader at a time"
+)
 
 
 class _Reader:
-    """Whoever reads the chunks of a run: one loop, or all that use the stream by hand."""
+    """Whoever reads the chunks of a run: one loop, or all who use the stream by hand."""
 
     def __init__(self, closer: StreamCloser, chunks: Chunks) -> None:
-        self._closer = closer
-        self._chunks = chunks
-        self.has_read = False
+        self._closer: StreamCloser = closer
+        self._chunks: Chunks = chunks
+        self.has_read: bool = False
 
     def _handle(self) -> AgentStream:
         """The stream that is read."""
@@ -78,27 +84,23 @@ class AgentStream(_Reader):
         streaming: bool = True,
         shown: bool = True,
     ) -> None:
-        self._run = run
+        self._run: Run = run
         closer = StreamCloser(plan.timeout)
-        super().__init__(
-            closer, run_steps(Job(plan, run, closer, context, streaming, shown))
-        )
-        self._failure: CogentError | None = (
-            None  # a copy: the error that was raised holds the frames of its reader
-        )
-        self._was_cancelled = False
+        job = Job(plan, run, closer, context, streaming, shown)
+        super().__init__(closer, run_steps(job))
+        # A copy: the error that was raised holds the frames of its reader.
+        self._failure: CogentError | None = None
+        self._was_cancelled: bool = False
 
     @property
     def response(self) -> Response:
-        """The response: complete after the end; before it, and after a break or an
-        error, as far as it came.
-        """
+        """The response, complete after the end, else as far as it came."""
         return self._run.response()
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
-        """An iterator for one loop. Dropping it stops the run, which is how the stream
-        learns that a loop was left.
+        """An iterator for one loop.
 
+        Dropping it stops the run, which is how the stream learns that a loop was left.
         One that never gave a chunk stops nothing.
         """
         return _LoopIterator(self)
@@ -115,10 +117,10 @@ class AgentStream(_Reader):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop the run and wait until it has stopped; may be called twice, and from
-        another task of the loop.
+        """Stop the run and wait until it has stopped.
 
-        Raises ConfigurationError in another loop than that of the run.
+        It may be called twice, and from another task of the loop. Raises
+        ConfigurationError in another loop than that of the run.
         """
         closing = self._closer.closing
         if closing is None:
@@ -129,8 +131,9 @@ class AgentStream(_Reader):
             await asyncio.shield(closing)
 
     def cancel(self) -> None:
-        """Stop the run from any task or thread; the iteration then just ends, and no
-        final chunk comes.
+        """Stop the run from any task or thread.
+
+        The iteration then just ends, and no final chunk comes.
         """
         self._closer.request_stop_threadsafe()
 
@@ -181,12 +184,11 @@ class AgentStream(_Reader):
         return failure
 
     def _find_failure(self) -> CogentError | None:
-        """The error of a run that ended while nobody waited for a chunk, or by a
-        cancellation.
-        """
+        """The error of a run that ended by a cancellation, or while nobody waited."""
         if self._was_cancelled or self._closer.reason is Stop.CANCELLED:
             return StreamInterrupted(
-                "the task that read the stream was cancelled before the end; `partial` has what came",
+                "the task that read the stream was cancelled before the end; "
+                "`partial` has what came",
                 provider=self._run.provider,
                 model=self._run.model,
             )

@@ -35,14 +35,12 @@ class Timeout:
             limit = getattr(self, f.name)
             if limit is not None and (not is_number(limit) or limit <= 0):
                 raise ConfigurationError(
-                    f"the {f.name} time-out is a number of seconds above 0, or None for no limit; got {shown(limit)}"
+                    f"the {f.name} time-out is a number of seconds above 0, "
+                    f"or None for no limit; got {shown(limit)}"
                 )
 
     @property
     def read(self) -> float:
-        """Seconds that a connection may be without a byte, which also counts what is no
-        content.
-        """
-        return max(
-            READ_TIMEOUT_SECONDS, self.first or 0, self.stall or 0, self.total or 0
-        )
+        """Seconds that a connection may be without a byte, of content or not."""
+        limits = (self.first, self.stall, self.total)
+        return max(READ_TIMEOUT_SECONDS, *(limit or 0 for limit in limits))

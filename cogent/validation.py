@@ -1,4 +1,4 @@
-"""Whether values that a caller wrote can be used: all that is asked before a request."""
+"""Whether values that a caller wrote can be used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from math import isfinite
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cogent.errors import ConfigurationError
 
 MAX_SHOWN_CHARS = 80
 
@@ -38,26 +40,33 @@ def is_number(value: object) -> bool:
         return False
 
 
-def is_whole(value: object) -> bool:
-    """Whether the value is a whole number that every server can read.
+def check_whole(value: object, name: str, at_least: int) -> None:
+    """Raise ConfigurationError unless this is a whole number that all servers can read.
 
     True and False are none.
     """
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    is_good = False
+    if isinstance(value, int) and not isinstance(value, bool):
+        is_good = at_least <= value < 2**63
+    if not is_good:
+        raise ConfigurationError(
+            f"{name} is a whole number of at least {at_least}; got {shown(value)}"
+        )
 
 
 def shown(value: object) -> str:
-    """A value for an error message: its repr, shortened, or its type if that says more."""
+    """A value for an error message: its repr, shortened, or its type."""
     if callable(value):
         kind = "class" if isinstance(value, type) else "function"
         return f"the {kind} {getattr(value, '__name__', value)}"
+    name = type(value).__name__
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  # the user's own __repr__, or a number of more than 4,300 digits
-        return type(value).__name__
+    except Exception:  # noqa: BLE001  # the user's own, or of more than 4,300 digits
+        return name
     if len(text) <= MAX_SHOWN_CHARS:
         return text
-    return f"{text[:MAX_SHOWN_CHARS]}… ({type(value).__name__})"
+    return f"{text[:MAX_SHOWN_CHARS]}… ({name})"
 
 
 # The types of a dataclass's fields

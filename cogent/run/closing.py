@@ -1,15 +1,16 @@
-"""Stopping a run from outside: a request, a limit of time, another thread, a loop that
-was left, the end of the loop.
+"""Stopping a run from outside.
+
+What stops it: a request, also from another thread; a limit of time; a loop that was
+left; the end of the event loop.
 
 The order of calls:
 
 1. `attach` once, when the first chunk is asked for: it starts the closing task and the
-one timer of the run.
+   one timer of the run.
 2. For each chunk `waiting`, then `yielding`. In between the run calls `expect` when it
-goes on to another phase.
+   goes on to another phase.
 3. At any time a stop: `request_stop` on the run's event loop, `request_stop_threadsafe`
-and `consumer_dropped` from
-   anywhere. Only the first one counts.
+   and `consumer_dropped` from anywhere. Only the first one counts.
    - While a task waits inside the run, that task is cancelled, and the run, on
      CancelledError, asks `take_back_cancellation`.
    - While nobody waits inside, the closing task closes the run.
@@ -29,9 +30,19 @@ from contextlib import suppress
 from enum import Enum
 
 from cogent.run.deadlines import Deadlines, Limit, Phase
+from cogent.run.event_loop import running_loop_if_any
 from cogent.timeout import Timeout
 
+Chunks = AsyncGenerator[object, None]
+Loop = asyncio.AbstractEventLoop
+Task = asyncio.Task[object]
+
 CANCEL_RETRY_SECONDS = 0.01
+HELD = (
+    "a stream that nobody read on was closed: "
+    "leave its loop and drop it, or use `async with`; "
+    "Timeout(idle=...) sets how long it is kept"
+)
 
 
 class Stop(Enum):
@@ -46,33 +57,35 @@ class StreamCloser:
 
     def __init__(self, limits: Timeout) -> None:
         self._deadlines = Deadlines(limits)
-        self._task: asyncio.Task[object] | None = None  # that waits inside
+        self._task: Task | None = None  # that waits inside
         self._timer: asyncio.TimerHandle | None = None
         self._yielded_at = 0.0
-        self._time: Callable[[], float] = float  # of the event loop, once there is one
+        self._time: Callable[[], float] = float  # later the event loop's clock
         self._outer_cancellations = 0  # of the task inside when it came in
         self._has_cancelled = False
         self._may_close = asyncio.Event()
-        self.open = False  # whether the run has begun, and may go on
-        self.at_rest = False  # whether it is open and nobody waits inside
-        self.reader: asyncio.Task[object] | None = (
-            None  # the task that asked for the last chunk
-        )
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.open: bool = False  # whether the run has begun, and may go on
+        self.at_rest: bool = False  # whether it is open and nobody waits inside
+        # The task that asked for the last chunk.
+        self.reader: Task | None = None
+        self.loop: Loop | None = None
         self.closing: asyncio.Task[None] | None = None
         self.reason: Stop | Limit | None = None
 
-    def attach(self, chunks: AsyncGenerator[object, None]) -> None:
-        """The first chunk is asked for, on this loop: from now on the chunks are closed
-        whatever happens.
+    def attach(self, chunks: Chunks) -> None:
+        """The first chunk is asked for, on this loop.
+
+        From now on the chunks are closed whatever happens.
         """
         self.loop = asyncio.get_running_loop()
         self._time = self.loop.time
-        self.open = self.at_rest = True
+        self.open = True
+        self.at_rest = True
         now = self._time()
         self._deadlines.start(now)
         self._arm(self._deadlines.next_check(now, held_since=None))
-        self.closing = self.loop.create_task(self._close_when_done(chunks))
+        closing = self._close_when_done(chunks)
+        self.closing = self.loop.create_task(closing)
 
     def expect(self, phase: Phase) -> None:
         """The run goes on to this phase, whose limit counts from now."""
@@ -83,7 +96,7 @@ class StreamCloser:
         """Seconds until the limit of the whole run."""
         return self._deadlines.remaining(self._time())
 
-    def waiting(self, task: asyncio.Task[object] | None) -> None:
+    def waiting(self, task: Task | None) -> None:
         """This task, which is the current one, waits inside for the next chunk."""
         self.at_rest = False
         self._task = task
@@ -122,15 +135,16 @@ class StreamCloser:
             self._on_loop(self._stop_dropped)
 
     def take_back_cancellation(self) -> bool:
-        """On CancelledError: whether it was ours alone. If so it is taken back."""
+        """On CancelledError: take the cancellation back if this closer sent it.
+
+        Returns False if somebody else cancelled the task too.
+        """
         if not self._has_cancelled or self._task is None:
             return False
         return self._task.uncancel() <= self._outer_cancellations
 
     def overrun(self) -> tuple[Limit, str] | None:
-        """The limit of time that ended the run, and what to say of it; None if it was
-        none.
-        """
+        """The limit of time that ended the run, and what to say of it, if one did."""
         if not isinstance(self.reason, Limit):
             return None
         return self.reason, self._deadlines.message(self.reason)
@@ -143,23 +157,17 @@ class StreamCloser:
             self._timer.cancel()
         self._release()
 
-    async def _close_when_done(self, chunks: AsyncGenerator[object, None]) -> None:
+    async def _close_when_done(self, chunks: Chunks) -> None:
         try:
             await self._may_close.wait()
-        except (
-            asyncio.CancelledError
-        ):  # the loop ends, and with it the task inside, if there is one
+        except asyncio.CancelledError:
+            # The loop ends, and with it the task inside, if there is one.
             self.request_stop(Stop.CANCELLED)
             await self._may_close.wait()
-        was_held = self.reason is Limit.IDLE and self._deadlines.phase is not Phase.END
+        has_ended = self._deadlines.phase is Phase.END
         await chunks.aclose()
-        if was_held:
-            warnings.warn(
-                "a stream that nobody read on was closed: leave its loop and drop it, or use `async with`; "
-                "Timeout(idle=...) sets how long it is kept",
-                RuntimeWarning,
-                stacklevel=1,
-            )
+        if self.reason is Limit.IDLE and not has_ended:
+            warnings.warn(HELD, RuntimeWarning, stacklevel=1)
 
     def _cancel_or_release(self) -> None:
         """Have the run end.
@@ -181,11 +189,12 @@ class StreamCloser:
 
     def _release(self) -> None:
         """Leave the rest to the closing task."""
-        self.open = self.at_rest = False
+        self.open = False
+        self.at_rest = False
         self._may_close.set()
 
     def _on_loop(self, do: Callable[[], None]) -> None:
-        if self.loop is None or self.loop is _running():
+        if self.loop is None or self.loop is running_loop_if_any():
             do()
         else:
             with suppress(RuntimeError):  # that loop is closed
@@ -198,14 +207,15 @@ class StreamCloser:
         # A cancellation that arrives in the body of a loop leaves the loop too, and is
         # no wish to end there.
         reader = self.reader
-        is_cancelled = (
-            reader is not None and reader.cancelling() > self._outer_cancellations
-        )
-        self.request_stop(Stop.CANCELLED if is_cancelled else Stop.REQUESTED)
+        if reader is not None and reader.cancelling() > self._outer_cancellations:
+            self.request_stop(Stop.CANCELLED)
+        else:
+            self.request_stop(Stop.REQUESTED)
 
-    def _follow(self, reader: asyncio.Task[object] | None) -> None:
-        """Stop with the task that reads, if that is cancelled while it does something
-        else with a chunk.
+    def _follow(self, reader: Task | None) -> None:
+        """Stop with the task that reads.
+
+        It may be cancelled while it does something else, with a chunk in its hands.
         """
         if self.reader is not None:
             self.reader.remove_done_callback(self._reader_ended)
@@ -213,7 +223,7 @@ class StreamCloser:
         if reader is not None:
             reader.add_done_callback(self._reader_ended)
 
-    def _reader_ended(self, reader: asyncio.Task[object]) -> None:
+    def _reader_ended(self, reader: Task) -> None:
         self.reader = None  # it may hold an exception, whose frames hold the stream
         if reader.cancelled():
             self.request_stop(Stop.CANCELLED)
@@ -238,10 +248,3 @@ class StreamCloser:
             self._arm(self._deadlines.next_check(now, held_since))
         else:
             self.request_stop(limit)
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from cogent.json_values import Json, copy_json
@@ -10,149 +11,144 @@ from cogent.messages import (
     Message,
     Response,
     ToolCall,
-    ToolResult,
     TurnSummary,
     Usage,
 )
 from cogent.run.copies import copy_response
 from cogent.run.finish import NO_WORDS, FinishWords
-from cogent.run.history import NOT_RUN
+from cogent.run.history import NOT_RUN, result_message
 from cogent.run.turn import Turn
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Run:
-    """One run as it goes: the conversation, the turns, the calls, the figures."""
+    """One run as it goes: the conversation, the turns, the calls, the figures.
 
-    def __init__(self, provider: str, model: str, messages: list[Message]) -> None:
-        self.provider = provider
-        self.address: str | None = None  # of the server that answers
-        self.model = model
-        self.messages = messages
-        self.turns: list[TurnSummary] = []
-        self.calls: list[ToolCall] = []
-        self.open_calls: list[ToolCall] = []
-        self.pending: list[
-            ToolCall
-        ] = []  # of the last turn: calls that are left to the caller
-        self.turn: Turn | None = None
-        self.first_at: float | None = None
-        self.started = perf_counter()
-        self.ended: float | None = None
-        self.finished: Response | None = None
-        self.abandoned = (
-            Usage()
-        )  # of attempts that were cut after they had begun, and repeated
+    `open_calls` are those of the last turn that get their results here, `pending` those
+    that are left to the caller. `abandoned` is what attempts have cost that were cut
+    after they had begun, and repeated. Times are seconds of `perf_counter`.
+    """
+
+    provider: str
+    model: str
+    messages: list[Message]
+    address: str | None = None  # of the server that answers
+    turns: list[TurnSummary] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    open_calls: list[ToolCall] = field(default_factory=list)
+    pending: list[ToolCall] = field(default_factory=list)
+    turn: Turn | None = None
+    started: float = field(default_factory=perf_counter)
+    first_at: float | None = None
+    ended: float | None = None
+    finished: Response | None = None
+    abandoned: Usage = field(default_factory=Usage)
 
     def begin_turn(self, words: FinishWords = NO_WORDS) -> Turn:
-        """Start the next answer of the model, or the same once more after an attempt
-        that failed unseen.
-        """
-        if self.turn is not None and self.turn.visible and self.turn.usage:
-            self.abandoned += self.turn.tokens(self.messages)
+        """Start the next answer of the model, or repeat one that failed unseen."""
+        failed = self.turn
+        if failed is not None and failed.visible and failed.usage:
+            self.abandoned += failed.tokens(self.messages)
         used = (call.id for message in self.messages for call in message.tool_calls)
-        self.turn = Turn(str(len(self.messages)), used, words)
+        id = str(len(self.messages))
+        self.turn = Turn(id, used, words)
         return self.turn
 
     def end_turn(self, reason: FinishReason | None) -> None:
-        """Enter the current turn into the conversation; `reason` is None if it was
-        broken off.
+        """Enter the current turn into the conversation.
+
+        `reason` is None if it was broken off.
         """
-        turn, self.turn = self.turn, None
+        turn = self.turn
         assert turn is not None
+        self.turn = None
         self.turns.append(self._summary(turn, reason))
         calls = turn.calls()
-        self.open_calls, self.pending = [], []
-        if reason == "tool_calls":
-            self.open_calls, self.pending = calls, turn.pending
+        asks_for_tools = reason == "tool_calls"
+        self.open_calls = calls if asks_for_tools else []
+        self.pending = turn.pending if asks_for_tools else []
         self.calls += [*calls, *self.pending]
-        ended_normally = reason == "tool_calls" or (reason == "stop" and not calls)
-        message = self._whole_message(turn) if ended_normally else self._message(turn)
+        message = self._message(turn)
+        if asks_for_tools or (reason == "stop" and not calls):
+            self._complete(message, turn)
         if message.content or message.tool_calls or message.items:
             self.messages.append(message)
 
     def _message(self, turn: Turn) -> Message:
-        """The message of a turn that did not end normally.
+        """The message of a turn that did not end normally: its text alone.
 
-        It has the text alone: a call that was cut off, or reasoning without what it led
-        to, makes the next request invalid.
+        A call that was cut off, or reasoning without what it led to, would make the
+        next request invalid.
         """
-        return Message(
-            "assistant", turn.content, provider=self.provider, address=self.address
-        )
+        message = Message("assistant", turn.content)
+        message.provider = self.provider
+        message.address = self.address
+        return message
 
-    def _whole_message(self, turn: Turn) -> Message:
-        """The message of a turn that ended normally."""
-        message = self._message(turn)
+    def _complete(self, message: Message, turn: Turn) -> None:
+        """Add to the message what a turn that ended normally has beside its text."""
         message.tool_calls = [*self.open_calls, *self.pending]
         message.reasoning = turn.reasoning
         message.items = turn.items()
-        return message
 
     def close_calls(self) -> None:
-        """Enter a result for every open call, in call order: providers refuse a call
-        without one.
+        """Enter a result for every open call, in call order.
+
+        Providers refuse a call without one.
         """
         for call in self.open_calls:
-            result = call.result or ToolResult(
-                call.id, call.name, NOT_RUN, is_error=True
-            )
-            self.messages.append(
-                Message(
-                    "tool",
-                    result.content,
-                    tool_call_id=call.id,
-                    name=call.name,
-                    is_error=result.is_error,
-                    parts=list(result.parts),
-                )
-            )
+            result = call.result
+            if result is None:
+                message = result_message(call, NOT_RUN, is_error=True)
+            else:
+                message = result_message(call, result.content, result.is_error)
+                message.parts = list(result.parts)
+            self.messages.append(message)
         self.open_calls = []
 
     def tool_calls_metadata(self) -> Json:
-        """The metadata of the chunk that ends a turn with tool calls: that turn's
-        model, tokens and calls.
+        """The metadata of the chunk that ends a turn with tool calls.
+
+        That turn's model, tokens and calls.
         """
         turn = self.turns[-1]
-        calls = [call.to_dict() for call in [*self.open_calls, *self.pending]]
+        calls = [*self.open_calls, *self.pending]
         return {
             "model": turn.model,
             "tokens": turn.usage.to_dict(),
-            "tool_calls": copy_json(calls),
+            "tool_calls": copy_json([call.to_dict() for call in calls]),
         }
 
     def metadata(self) -> Json:
         """The final chunk's metadata, as things stand."""
-        turns, calls = self.turns, self.calls
+        turns = self.turns
+        calls = self.calls
         open_turn = self._open_turn()
         if open_turn is not None:
             turns = [*turns, self._summary(open_turn, None)]
             calls = [*calls, *open_turn.calls()]
         usage = sum((turn.usage for turn in turns), self.abandoned)
-        return {
-            "model": turns[-1].model if turns else self.model,
+        last = turns[-1] if turns else None
+        metadata: Json = {
+            "model": self.model if last is None else last.model,
             "provider": self.provider,
             "tokens": usage.to_dict(),
-            "raw_finish_reason": turns[-1].raw_finish_reason if turns else None,
+            "raw_finish_reason": None if last is None else last.raw_finish_reason,
             "steps": len(turns),
-            "tool_calls": [_described(call) for call in calls],
+            "tool_calls": list(map(_described, calls)),
             **self._times(),
             "request_ids": [turn.request_id for turn in turns if turn.request_id],
-            **self._pending_metadata(),
         }
-
-    def _pending_metadata(self) -> Json:
-        if not self.pending:
-            return {}
-        return {
-            "pending": copy_json(
-                [{**call.to_dict(), "type": call.type} for call in self.pending]
-            )
-        }
+        if self.pending:
+            metadata["pending"] = list(map(_described_pending, self.pending))
+        return metadata
 
     def _times(self) -> dict[str, float | None]:
-        ended = self.ended or perf_counter()
-        to_first = None if self.first_at is None else self.first_at - self.started
-        return {"duration": ended - self.started, "time_to_first_token": to_first}
+        duration = (self.ended or perf_counter()) - self.started
+        to_first = None
+        if self.first_at is not None:
+            to_first = self.first_at - self.started
+        return {"duration": duration, "time_to_first_token": to_first}
 
     def finish(self, reason: FinishReason) -> Json:
         """End the run; returns the final chunk's metadata."""
@@ -160,9 +156,7 @@ class Run:
         return copy_json(self.finished.metadata)
 
     def response(self) -> Response:
-        """The whole response once the run has finished, before that as far as it came;
-        a copy each time.
-        """
+        """A copy of the whole response, or before the end of what there is of it."""
         if self.finished is not None:
             return copy_response(self.finished)
         so_far = self._ended_here()
@@ -170,17 +164,19 @@ class Run:
 
     def hand_over(self) -> Response:
         """The response for a caller who alone holds this run: no copy once finished."""
-        return self.response() if self.finished is None else self.finished
+        if self.finished is None:
+            return self.response()
+        return self.finished
 
     def _ended_here(self) -> Run:
         """The run as it would be if it ended now; this one goes on."""
-        ended = Run(self.provider, self.model, list(self.messages))
-        ended.address = self.address
-        ended.turns = list(self.turns)
-        ended.calls = list(self.calls)
-        ended.open_calls = self.open_calls
-        ended.pending = self.pending
-        ended.turn = self._open_turn()
+        ended = replace(
+            self,
+            messages=list(self.messages),
+            turns=list(self.turns),
+            calls=list(self.calls),
+            turn=self._open_turn(),
+        )
         if ended.turn is not None:
             ended.end_turn(None)
         ended.close_calls()
@@ -188,38 +184,45 @@ class Run:
 
     def _open_turn(self) -> Turn | None:
         """The turn that is coming in, if it costs something."""
-        if self.turn is None or not (self.turn.billable or self.turn.began):
-            return None
-        return self.turn
+        turn = self.turn
+        if turn is not None and (turn.billable or turn.began):
+            return turn
+        return None
 
     def _response(self, metadata: Json, reason: FinishReason | None) -> Response:
-        content = "".join(turn.content for turn in self.turns)
         return Response(
-            content,
-            reason,
-            metadata,
-            self.messages,
-            self.calls,
-            self.turns,
-            self.pending,
+            content="".join(turn.content for turn in self.turns),
+            finish_reason=reason,
+            metadata=metadata,
+            messages=self.messages,
+            tool_calls=self.calls,
+            turns=self.turns,
+            pending=self.pending,
         )
 
     def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:
-        usage = turn.tokens(self.messages)
         return TurnSummary(
-            turn.content,
-            reason,
-            turn.finish,
-            turn.model or self.model,
-            usage,
-            turn.request_id,
+            content=turn.content,
+            finish_reason=reason,
+            raw_finish_reason=turn.finish,
+            model=turn.model or self.model,
+            usage=turn.tokens(self.messages),
+            request_id=turn.request_id,
         )
 
 
 def _described(call: ToolCall) -> Json:
-    described = {**call.to_dict(), "executed": call.result is not None}
-    if call.result is not None:
-        described["result"] = call.result.content
-        described["is_error"] = call.result.is_error
-        described["duration"] = call.result.duration
+    described = call.to_dict()
+    result = call.result
+    described["executed"] = result is not None
+    if result is not None:
+        described["result"] = result.content
+        described["is_error"] = result.is_error
+        described["duration"] = result.duration
     return described
+
+
+def _described_pending(call: ToolCall) -> Json:
+    described = call.to_dict()
+    described["type"] = call.type
+    return copy_json(described)

@@ -6,7 +6,10 @@ import asyncio
 
 from cogent.errors import ConfigurationError
 
-NEEDS_ASYNCIO = "cogent needs a running asyncio event loop: use asyncio.run(...), or anyio.run(...) with asyncio"
+NEEDS_ASYNCIO = (
+    "cogent needs a running asyncio event loop: "
+    "use asyncio.run(...), or anyio.run(...) with asyncio"
+)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -14,7 +17,15 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
     Raises ConfigurationError where there is none, as under trio.
     """
+    loop = running_loop_if_any()
+    if loop is None:
+        raise ConfigurationError(NEEDS_ASYNCIO)
+    return loop
+
+
+def running_loop_if_any() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        raise ConfigurationError(NEEDS_ASYNCIO) from None
+        return None

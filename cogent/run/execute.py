@@ -1,5 +1,6 @@
-"""Tool calls: all of a turn at once, each timed; what goes wrong is a result for the
-model.
+"""Tool calls: all of a turn at once, each with a limit of time.
+
+What goes wrong in a tool is a result for the model.
 """
 
 from __future__ import annotations
@@ -15,43 +16,48 @@ from typing import Any
 
 from cogent.content import read_all
 from cogent.errors import ToolError
+from cogent.json_values import Json
 from cogent.messages import ToolCall, ToolResult
 from cogent.run.files import read_parts
 from cogent.run.history import fit_name
 from cogent.run.threads import ToolThreads
 from cogent.tools import ArgumentsError, Tool
-from cogent.tools.results import ToolOutput, to_output
+from cogent.tools.results import ToolOutput, to_output, to_text
 
-Tools = Mapping[str, Tool[..., Any]]
+AnyTool = Tool[..., Any]
+Calls = Sequence[ToolCall]
+Tools = Mapping[str, AnyTool]
+Task = asyncio.Task[ToolResult]
 
 MAX_CLEANUP_SECONDS = 5.0  # that a tool which was cancelled is waited for
 MAX_ERROR_CHARS = 500  # of an exception's text that the model gets
+# An absolute path, but no URL; the group is its last part.
 PATH = re.compile(
     r"(?<![\w:/\\])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:'\"]+)+[/\\]([^\s/\\:'\"]+)"
-)  # absolute ones; no URL
+)
 
 
 async def dispatch(
-    calls: Sequence[ToolCall],
+    calls: Calls,
     tools: Tools,
-    context: dict[str, Any],
+    context: Json,
     limit: float | None,
 ) -> AsyncGenerator[ToolResult, None]:
-    """Run the calls and yield each result as its tool ends, set on its call too;
-    `limit` is for tools without one.
+    """Run the calls, and yield each result as its tool ends; it is set on its call too.
 
     Calls run concurrently, but one of a `sequential` tool waits for those before it and
-    runs alone. Raises ToolError for a tool with `on_error="raise"`. What still runs
-    when the generator is closed is cancelled.
+    runs alone. `limit` is for tools without a time-out of their own. Raises ToolError
+    for a tool with `on_error="raise"`. What still runs when the generator is closed is
+    cancelled.
     """
     caller = _Caller(tools, context, limit, ToolThreads())
     for group in _groups(calls, tools):
-        ended: asyncio.Queue[asyncio.Task[ToolResult]] = asyncio.Queue()
-        tasks = [
-            asyncio.create_task(caller.answer(call), name=call.name) for call in group
-        ]
-        for task in tasks:
+        ended: asyncio.Queue[Task] = asyncio.Queue()
+        tasks: list[Task] = []
+        for call in group:
+            task = asyncio.create_task(caller.answer(call), name=call.name)
             task.add_done_callback(ended.put_nowait)
+            tasks.append(task)
         try:
             for _ in tasks:
                 yield _result(await ended.get())
@@ -59,25 +65,24 @@ async def dispatch(
             await _cancel(tasks)
 
 
-def _groups(calls: Sequence[ToolCall], tools: Tools) -> list[list[ToolCall]]:
-    """The calls in groups that run one after the other, each with calls that run at the
-    same time.
-    """
+def _groups(calls: Calls, tools: Tools) -> list[list[ToolCall]]:
+    """The calls in groups: one group after the other, its calls at the same time."""
     groups: list[list[ToolCall]] = []
-    alone = True
+    was_sequential = True
     for call in calls:
-        sequential = call.name in tools and tools[call.name].sequential
-        if sequential or alone:
+        tool = tools.get(call.name)
+        is_sequential = tool is not None and tool.sequential
+        if is_sequential or was_sequential:
             groups.append([])
         groups[-1].append(call)
-        alone = sequential
+        was_sequential = is_sequential
     return groups
 
 
-def _result(task: asyncio.Task[ToolResult]) -> ToolResult:
+def _result(task: Task) -> ToolResult:
     """The result of a task that has ended.
 
-    Raises ToolError for what, passed on, would end the caller's task.
+    Raises ToolError for an exception that would end the task of the caller.
     """
     try:
         return task.result()
@@ -87,19 +92,20 @@ def _result(task: asyncio.Task[ToolResult]) -> ToolResult:
         ) from error
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
+async def _cancel(tasks: list[Task]) -> None:
     """End those tasks that still run."""
     for task in tasks:
         task.cancel()
     ended, _ = await asyncio.wait(tasks, timeout=MAX_CLEANUP_SECONDS)
     for task in ended:
         if not task.cancelled():
-            task.exception()  # an error that nobody asked for would be logged by the event loop
+            task.exception()  # or the event loop would log that nobody asked for it
 
 
 class _Clock:
-    """When a tool began, and the time-out that counts from then; a tool that waits for
-    a thread has not begun.
+    """When a tool began, and the time-out that counts from then.
+
+    A tool that waits for a thread has not begun.
     """
 
     def __init__(self, seconds: float | None) -> None:
@@ -111,11 +117,18 @@ class _Clock:
         """The tool begins."""
         self.began = perf_counter()
         if self.seconds is not None:
-            self.limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
+            now = asyncio.get_running_loop().time()
+            self.limit.reschedule(now + self.seconds)
 
-    def has_ended(self, error: BaseException) -> bool:
-        """Whether the error is that of the time-out."""
-        return isinstance(error, TimeoutError) and self.limit.expired()
+    def elapsed(self) -> float:
+        """Seconds since the tool began."""
+        return perf_counter() - self.began
+
+    def describe(self, error: BaseException) -> str:
+        """What the tool did that ended by this error."""
+        if isinstance(error, TimeoutError) and self.limit.expired():
+            return f"did not end within {self.seconds:g} seconds"
+        return f"failed: {_error_text(error)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,58 +136,46 @@ class _Caller:
     """What the calls of one turn have in common."""
 
     tools: Tools
-    context: dict[str, Any]
+    context: Json
     limit: float | None  # for tools without one
     threads: ToolThreads
 
     async def answer(self, call: ToolCall) -> ToolResult:
         """Run the tool of the call, and set the result on the call."""
         tool = self.tools.get(call.name)
+        result = ToolResult(call.id, call.name, "", is_error=True)
         if tool is None:
-            clock = _Clock(None)
             names = ", ".join(self.tools) or "none"
-            output = to_output(
-                f"There is no tool {fit_name(call.name)!r}. The tools are: {names}."
+            name = fit_name(call.name)
+            result.content = to_text(
+                f"There is no tool {name!r}. The tools are: {names}."
             )
-            is_error = True
         else:
-            clock = _Clock(self.limit if tool.timeout is None else tool.timeout)
-            output, is_error = await self._run(tool, call, clock)
-        call.result = ToolResult(
-            call.id,
-            call.name,
-            output.text,
-            is_error,
-            perf_counter() - clock.began,
-            output.parts,
-        )
-        return call.result
+            await self._run(tool, call, result)
+        call.result = result
+        return result
 
-    async def _run(
-        self, tool: Tool[..., Any], call: ToolCall, clock: _Clock
-    ) -> tuple[ToolOutput, bool]:
-        """What the model reads, and whether it is an error."""
+    async def _run(self, tool: AnyTool, call: ToolCall, result: ToolResult) -> None:
+        """Run the tool, and complete the result of its call."""
+        clock = _Clock(self.limit if tool.timeout is None else tool.timeout)
         try:
             arguments = tool.bind(call.arguments, self.context)
             async with clock.limit:
-                return await self._call(tool, arguments, clock), False
+                output = await self._call(tool, arguments, clock)
+            result.content = output.text
+            result.parts = output.parts
+            result.is_error = False
         except ArgumentsError as error:
-            return to_output(str(error)), True
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever a tool raises is for the model, or by on_error the caller
-            if clock.has_ended(error):
-                text = f"did not end within {clock.seconds:g} seconds"
-            else:
-                text = f"failed: {_error_text(error)}"
+            result.content = to_text(str(error))
+        except (Exception, SystemExit) as error:
+            # Whatever a tool raises is for the model, or by on_error for the caller.
+            failure = f"tool {call.name!r} {clock.describe(error)}"
             if tool.on_error == "raise":
-                raise ToolError(f"the tool {call.name!r} {text}") from error
-            return to_output(f"The tool {call.name!r} {text}."), True
+                raise ToolError(f"the {failure}") from error
+            result.content = to_text(f"The {failure}.")
+        result.duration = clock.elapsed()
 
-    async def _call(
-        self, tool: Tool[..., Any], arguments: dict[str, Any], clock: _Clock
-    ) -> ToolOutput:
+    async def _call(self, tool: AnyTool, arguments: Json, clock: _Clock) -> ToolOutput:
         """Run the tool, and return what the model reads of its result."""
         function = partial(tool.function, **arguments)
         output: ToolOutput | None
@@ -204,8 +205,9 @@ def _is_async(function: Callable[..., object]) -> bool:
 def _call_in_thread(
     function: Callable[[], object],
 ) -> tuple[object, ToolOutput | None]:
-    """In a tool's thread: what the function returned, and what the model reads of it,
-    unless it is to be awaited in the loop.
+    """In a tool's thread: what the function returned, and what the model reads of it.
+
+    The latter is None if the value is to be awaited in the loop.
     """
     try:
         value = function()
@@ -213,21 +215,20 @@ def _call_in_thread(
             return value, None
         output = to_output(value)
         return value, replace(output, parts=read_all(output.parts))
-    except (
-        StopIteration,
-        GeneratorExit,
-        KeyboardInterrupt,
-    ) as error:  # these mean something else to a loop
+    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
+        # These mean something else to an event loop.
         raise RuntimeError(_error_text(error)) from None
 
 
 def _error_text(error: BaseException) -> str:
-    """An exception as the model reads it: no traceback, no notes, and of a file's path
-    only its last part.
+    """An exception as the model reads it.
+
+    That is without traceback and notes, and of a file's path only its last part.
     """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  # the user's own __str__
         text = ""
     text = PATH.sub(r"\1", text[:MAX_ERROR_CHARS])
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind = type(error).__name__
+    return f"{kind}: {text}" if text else kind

@@ -39,11 +39,14 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # The place of a message in its conversation, and of a call in that message.
 CallKey = tuple[int, int]
+OpenCalls = dict[CallKey, ToolCall]
+Messages = Sequence[Message]
+Calls = Sequence[ToolCall]
 IsReasoning = Callable[[Json], bool]
 
 
 def fit_history(
-    messages: Sequence[Message],
+    messages: Messages,
     provider: str,
     address: str | None,
     is_reasoning: IsReasoning = lambda item: True,
@@ -97,7 +100,7 @@ def made_by(message: Message, provider: str, address: str | None) -> bool:
 
 def mend_items(
     items: Sequence[Json],
-    calls: Sequence[ToolCall],
+    calls: Calls,
     read_id: Callable[[Json], object],
     mend: Callable[[Json, ToolCall], Json],
 ) -> list[Json] | None:
@@ -171,7 +174,8 @@ def server_address(url: object) -> str | None:
     parts = urlsplit(str(url))
     _, _, host = parts.netloc.rpartition("@")
     host = host.lower()
-    host = host.removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
+    default_port = DEFAULT_PORTS.get(parts.scheme, ":")
+    host = host.removesuffix(default_port)
     path = parts.path.rstrip("/")
     scheme = f"{parts.scheme}://" if parts.scheme else ""
     return f"{scheme}{host}{path}" or None
@@ -186,12 +190,10 @@ def _without_items(message: Message) -> Message:
 # Calls and their results
 
 
-def pair_results(
-    messages: Sequence[Message],
-) -> tuple[dict[CallKey, Message], dict[CallKey, ToolCall]]:
+def pair_results(messages: Messages) -> tuple[dict[CallKey, Message], OpenCalls]:
     """The result of each call that has one, and the calls that have none."""
     results: dict[CallKey, Message] = {}
-    waiting: dict[CallKey, ToolCall] = {}
+    waiting: OpenCalls = {}
     for place, message in enumerate(messages):
         if message.role == "assistant":
             for number, call in enumerate(message.tool_calls):
@@ -204,7 +206,16 @@ def pair_results(
     return results, waiting
 
 
-def _find_call(result: Message, waiting: dict[CallKey, ToolCall]) -> CallKey | None:
+def result_message(call: ToolCall, content: str, is_error: bool) -> Message:
+    """The message that answers a call."""
+    message = Message("tool", content)
+    message.tool_call_id = call.id
+    message.name = call.name
+    message.is_error = is_error
+    return message
+
+
+def _find_call(result: Message, waiting: OpenCalls) -> CallKey | None:
     """The call that a result answers.
 
     Of the calls with its id that is the first one of the last message that has any.
@@ -255,10 +266,9 @@ def _with_calls(message: Message, calls: list[ToolCall]) -> Message:
 
 def _fit_result(call: ToolCall, result: Message | None) -> Message:
     if result is None:
-        return Message(
-            "tool", NOT_RUN, tool_call_id=call.id, name=call.name, is_error=True
-        )
-    if result.tool_call_id == call.id and result.name == call.name:
+        return result_message(call, NOT_RUN, is_error=True)
+    is_same = result.tool_call_id == call.id and result.name == call.name
+    if is_same:
         return result
     return replace(result, tool_call_id=call.id, name=call.name)
 
@@ -266,7 +276,7 @@ def _fit_result(call: ToolCall, result: Message | None) -> Message:
 # The calls in a provider's own items
 
 
-def _match(ids: Sequence[object], calls: Sequence[ToolCall]) -> Sequence[ToolCall]:
+def _match(ids: list[object], calls: Calls) -> Calls:
     """For each id in the items the call that it is of; there are as many of both.
 
     They match in their order if they can: a new id of one call may be the id that
@@ -285,7 +295,9 @@ def _may_be_from(call: ToolCall, id: object) -> bool:
     if call.id == id or not id:
         return True
     stem, _, number = call.id.rpartition("_")
-    return number.isdigit() and stem == _new_stem(str(id), f"_{number}")
+    if not number.isdigit():
+        return False
+    return stem == _new_stem(str(id), f"_{number}")
 
 
 def _safe(text: str, max_chars: int) -> str:

@@ -1,5 +1,6 @@
-"""Ask, run the tools that were asked for, ask again: the one place that decides what
-happens next.
+"""Ask, run the tools that were asked for, ask again.
+
+This is the one place that decides what happens next.
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ async def run_steps(job: Job) -> Chunks:
 
     A run that was stopped just ends.
     """
-    plan, run, closer = job.plan, job.run, job.closer
+    plan = job.plan
+    run = job.run
+    closer = job.closer
     with _ending(run, closer):
         if closer.reason is not None:  # stopped before it began
             return
         with _stopping(closer):
             await read_files(run.messages)
             for _ in range(plan.max_steps):
-                answer = Answer(
-                    job, await plan.clients.get()
-                )  # a new look-up, as a tool may have closed the agent
+                # A new look-up, as a tool may have closed the agent.
+                client = await plan.clients.get()
+                answer = Answer(job, client)
                 while not answer.is_complete:
                     async with answer.attempt() as pieces:
                         async for piece in pieces:
@@ -59,13 +62,14 @@ async def run_steps(job: Job) -> Chunks:
                     )
                     return
             raise MaxStepsExceeded(
-                f"the model still asked for tools after max_steps={plan.max_steps} turns"
+                "the model still asked for tools "
+                f"after max_steps={plan.max_steps} turns"
             )
         _check_time(run, closer)
 
 
 async def _call_tools(job: Job, reason: FinishReason) -> Chunks:
-    """The chunks of a turn that asks for tools: its end, then each result as it comes."""
+    """The chunks of a turn that asks for tools: its end, then each result."""
     if reason != "tool_calls":
         return
     plan, run = job.plan, job.run
@@ -79,8 +83,9 @@ async def _call_tools(job: Job, reason: FinishReason) -> Chunks:
 
 
 def _end_turn(run: Run) -> tuple[FinishReason, bool]:
-    """Enter the turn into the conversation; returns why it ended, and whether the model
-    is to be asked again.
+    """Enter the turn into the conversation.
+
+    Returns why it ended, and whether the model is to be asked again.
     """
     assert run.turn is not None
     turn = run.turn
@@ -100,9 +105,8 @@ def _ending(run: Run, closer: StreamCloser) -> Iterator[None]:
         yield
     except CogentError as error:
         error.partial = run.response()
-        if not isinstance(
-            error, ToolError
-        ):  # its frames are of the user's own tool, for the user to look at
+        # The frames of a ToolError are of the user's own tool, for the user to see.
+        if not isinstance(error, ToolError):
             forget_locals(error)
         raise
     finally:

@@ -1,5 +1,4 @@
-"""Calls that wait for an answer from outside the run: which they are, and how a caller
-answers them.
+"""Calls that wait for an answer from outside the run, and what a caller answers.
 
 A call is pending as long as no message holds its result. The next run gets `results`
 (what the call gave) and `approvals` (whether what the provider itself wants to run may
@@ -14,7 +13,7 @@ from typing import TypeVar
 
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
-from cogent.run.history import pair_results
+from cogent.run.history import pair_results, result_message
 from cogent.tools.results import ToolOutput, to_output
 from cogent.validation import shown
 
@@ -31,8 +30,7 @@ Results = Mapping[str, object]
 def answer_calls(
     messages: Sequence[Message], approvals: Approvals | None, results: Results | None
 ) -> list[Message]:
-    """The messages that answer pending calls of the conversation, in the order of the
-    calls.
+    """The messages that answer pending calls, in the order of the calls.
 
     Raises ConfigurationError for an answer to no pending call, and for a call that
     stays without one.
@@ -60,8 +58,9 @@ def answer_calls(
 def _check_ids(
     waiting: Mapping[str, object], approvals: Approvals, results: Results
 ) -> None:
-    """Raise ConfigurationError for an answer to no call that waits, and for two answers
-    to one call.
+    """Raise ConfigurationError for an answer too many.
+
+    That is one to no call that waits, or a second one to the same call.
     """
     for id in [*approvals, *results]:
         if id not in waiting:
@@ -77,7 +76,10 @@ def _check_ids(
 def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCall]]:
     """The calls without a result by their ids, each with the message that holds it."""
     _, waiting = pair_results(messages)
-    return {call.id: (messages[place], call) for (place, _), call in waiting.items()}
+    unanswered = {}
+    for (place, _), call in waiting.items():
+        unanswered[call.id] = (messages[place], call)
+    return unanswered
 
 
 def _how_to_answer(calls: Sequence[ToolCall]) -> str:
@@ -114,13 +116,15 @@ def _checked(given: Mapping[str, T] | None, name: str) -> Mapping[str, T]:
 def _decision(message: Message, call: ToolCall, approved: object) -> Message:
     if not isinstance(approved, bool | str):
         raise ConfigurationError(
-            f"approvals[{call.id!r}] is True, False or the reason for a no; got {shown(approved)}"
+            f"approvals[{call.id!r}] is True, False or the reason for a no; "
+            f"got {shown(approved)}"
         )
     if approved is not True:
         return _message(message, call, approved or NOT_APPROVED, is_error=True)
     if call.type != APPROVAL_REQUEST:
         raise ConfigurationError(
-            f"{call.id!r} is a {call.type}, which runs where you are: give what it gave in results={{{call.id!r}: ...}}"
+            f"{call.id!r} is a {call.type}, which runs where you are: "
+            f"give what it gave in results={{{call.id!r}: ...}}"
         )
     return _message(message, call, APPROVED)
 
@@ -134,7 +138,8 @@ def _result(message: Message, call: ToolCall, value: object) -> Message:
         return answer
     if call.type == APPROVAL_REQUEST:
         raise ConfigurationError(
-            f"{call.id!r} asks whether {call.name!r} may run: approvals={{{call.id!r}: True}}, or False, or a reason"
+            f"{call.id!r} asks whether {call.name!r} may run: "
+            f"approvals={{{call.id!r}: True}}, or False, or a reason"
         )
     output = _output(call, value)
     answer = _message(message, call, output.text)
@@ -155,9 +160,7 @@ def _message(
     message: Message, call: ToolCall, content: str, is_error: bool = False
 ) -> Message:
     """The answer to a call, for the server that made the call."""
-    answer = Message(
-        "tool", content, tool_call_id=call.id, name=call.name, is_error=is_error
-    )
+    answer = result_message(call, content, is_error)
     answer.provider = message.provider
     answer.address = message.address
     return answer

@@ -13,19 +13,19 @@ from cogent.errors import ModelError
 
 FIRST_WAIT_SECONDS = 0.5
 MAX_WAIT_SECONDS = 8.0
-MAX_RETRY_AFTER_SECONDS = 60.0  # a provider that asks for more is not waited for: the error says `retry_after`
+# A provider that asks for more is not waited for: the error says `retry_after`.
+MAX_RETRY_AFTER_SECONDS = 60.0
 
 
 def wait_before(
     attempt: int, error: ModelError, remaining: float = math.inf
 ) -> float | None:
-    """Seconds to wait before the given further attempt (from 0), or None if it is not
-    worth it.
+    """Seconds to wait before a further attempt, or None if it is not worth it.
 
-    A wait that the run's time, of which `remaining` seconds are left, has no room for
-    is not begun. What the provider asks for is honoured; otherwise the wait doubles
-    with each attempt, and up to a quarter is taken off at random so that clients that
-    failed together do not come back together.
+    `attempt` counts the further attempts from 0; `remaining` seconds are left of the
+    run's time, and a longer wait is not begun. What the provider asks for is honoured;
+    otherwise the wait doubles with each attempt, and up to a quarter is taken off at
+    random so that clients that failed together do not come back together.
     """
     import random  # not at the top, as it is slow to import
 

@@ -1,8 +1,8 @@
 """What a server sends as text, made fit to be printed, stored and sent on.
 
 JSON may escape a character beyond U+FFFF as two surrogates, and some servers cut their
-answers between the two. Half a character cannot be printed, sent or written to a file:
-none leaves this module, nor does a number that JSON has not.
+answers between the two. Half a character cannot be printed, sent or written to a file,
+nor can JSON hold NaN. The functions here replace both.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ def require_str(value: object) -> str:
 
 
 def fix_surrogates(text: str) -> str:
-    """The text with halves that belong together joined, and U+FFFD for each that is
-    alone.
-    """
+    """The text with halves of a character joined, and U+FFFD for each half alone."""
     if text.isascii() or LONE_SURROGATE.search(text) is None:
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    data = text.encode("utf-16-le", "surrogatepass")
+    return data.decode("utf-16-le", "replace")
 
 
 def fix_json(value: Json) -> Json:
-    """The object with the same done to every string in it, and null for numbers that
-    only Python has.
+    """The object with every string in it fixed, and null for NaN and Infinity.
 
     An object that is nested too deeply stays as it is.
     """
@@ -42,17 +40,19 @@ def fix_json(value: Json) -> Json:
     except RecursionError:
         return value
     if "NaN" in text or "Infinity" in text or LONE_SURROGATE.search(text):
-        value = json.loads(fix_surrogates(text), parse_constant=lambda _: None)
+        value = _decode_lenient(fix_surrogates(text))
     return value
 
 
 def join_surrogates(carry: dict[object, str], key: object, piece: object) -> str:
-    """The next piece of the text `key`, fixed; half a character at its end stays in
-    `carry` for the piece after it.
+    """The next piece of the text `key`, fixed.
+
+    Half a character at its end stays in `carry` for the piece after it.
     """
     text = carry.pop(key, "") + require_str(piece)
-    if "\ud800" <= text[-1] <= "\udbff":
-        carry[key] = text[-1]
+    last = text[-1]
+    if "\ud800" <= last <= "\udbff":
+        carry[key] = last
         text = text[:-1]
     return fix_surrogates(text)
 
@@ -60,7 +60,9 @@ def join_surrogates(carry: dict[object, str], key: object, piece: object) -> str
 def json_object(text: str) -> Json | None:
     """The JSON object that the text is, fixed; None if it is no such."""
     value = _parsed(text)
-    return fix_json(value) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return fix_json(value)
+    return None
 
 
 def is_json_object(text: str) -> bool:
@@ -80,7 +82,11 @@ def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no number in JSON")
 
 
-_decode = json.JSONDecoder(
-    parse_constant=_refuse
-).decode  # json.loads would make a decoder for each text
+def _null(word: str) -> None:
+    """NaN and Infinity are no numbers in JSON."""
+
+
+# Made once: json.loads and json.dumps would make one for each text.
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
+_decode_lenient = json.JSONDecoder(parse_constant=_null).decode
 _encode = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,9 +1,9 @@
-"""The threads in which sync tools run: some for each turn, so that many computing tools
-leave the event loop time.
+"""The threads in which sync tools run.
 
-Each turn has its own. One pool for the process would be full of tools that wait for the
-tools of an agent inside them, and the loop's own pool is small, looks up names, and is
-waited for at the loop's end: a tool that hangs would stop it.
+Each turn has its own, and few at first, so that tools that compute leave the event loop
+time. One pool for the process would be full of tools that wait for the tools of an
+agent inside them. The loop's own pool is small, looks up names, and is waited for at
+the loop's end, which a tool that hangs would stop.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 # Only one thread computes at a time, so each thread that computes adds a switch
@@ -25,7 +26,11 @@ FIRST_THREADS = 4
 MAX_THREADS = 128
 LOOK_SECONDS = 0.002  # between two looks at the loop
 LATE_LOOK_SECONDS = 0.02  # after one that came late
-PROMPT_LOOKS = 3  # so many in a row: while tools compute, the loop is prompt now and then by chance
+# So many in a row: while tools compute, the loop is prompt now and then by chance.
+PROMPT_LOOKS = 3
+
+Loop = asyncio.AbstractEventLoop
+Act = Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +39,7 @@ class Job:
 
     function: Callable[[], object]
     name: str
-    on_start: Callable[[], None]
+    on_start: Act
     answer: asyncio.Future[object]
     context: Context = field(default_factory=copy_context)
     abandoned: bool = False
@@ -45,7 +50,7 @@ class Job:
         threading.current_thread().name = f"tool {self.name}"
         try:
             return self.context.run(self.function), None
-        except BaseException as error:  # noqa: BLE001  # handed over to the task that waits
+        except BaseException as error:  # noqa: BLE001  # for the task that waits
             return None, error
 
     def settle(self, value: object, error: BaseException | None) -> None:
@@ -74,91 +79,94 @@ class ToolThreads:
     """
 
     def __init__(self) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # guards what follows and the flags of jobs; never held while a tool runs
+        # Guards what follows and the flags of jobs; never held while a tool runs.
+        self._lock = threading.Lock()
         self._waiting: deque[Job] = deque()
         self._threads = 0  # those that take further jobs
         self._growth: asyncio.Handle | None = None
-        self._prompt = 0  # how many times in a row the loop was prompt
+        self._prompt_looks = 0  # how many times in a row the loop was prompt
 
-    async def call(
-        self, function: Callable[[], Any], name: str, on_start: Callable[[], None]
-    ) -> Any:
-        """Call the function in a thread, with the caller's context variables;
+    async def call(self, function: Callable[[], Any], name: str, on_start: Act) -> Any:
+        """Call the function in a thread, with the caller's context variables.
+
         `on_start` is called when it begins.
         """
         loop = asyncio.get_running_loop()
         job = Job(function, name, on_start, loop.create_future())
         with self._lock:
             self._waiting.append(job)
-        if self._growth is None:
-            # Not at once: further calls of the turn come before it, and their threads
-            # start together.
-            self._growth = loop.call_soon(self._grow, loop, None)
+        self._grow_soon(loop)
         try:
             return await job.answer
         finally:
             self._leave(job, loop)
 
-    def _leave(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    def _grow_soon(self, loop: Loop) -> None:
+        """Start threads for the calls that wait, if they do.
+
+        Not at once: further calls of the turn come before it, and their threads start
+        together.
+        """
+        if self._waiting and self._growth is None:
+            self._growth = loop.call_soon(self._grow, loop, None)
+
+    def _leave(self, job: Job, loop: Loop) -> None:
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
             elif not job.ended:
                 job.abandoned = True
                 self._threads -= 1
-        if self._waiting and self._growth is None:
-            self._growth = loop.call_soon(self._grow, loop, None)
+        self._grow_soon(loop)
 
-    def _grow(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
-        """Start threads: the first ones, or, by a timer that was due at that time,
-        more.
-        """
-        prompt = due is None or loop.time() - due < sys.getswitchinterval() / 2
-        self._prompt = self._prompt + 1 if prompt else 0
+    def _grow(self, loop: Loop, due: float | None) -> None:
+        """Start threads: the first ones, or more by a timer, which was due then."""
+        is_prompt = due is None or _is_prompt(loop.time() - due)
+        self._prompt_looks = self._prompt_looks + 1 if is_prompt else 0
         self._growth = None
-        self._start(loop, min(self._limit() - self._threads, len(self._waiting)))
+        free = self._limit() - self._threads
+        self._start(loop, min(free, len(self._waiting)))
         if self._waiting:
-            due = loop.time() + (LOOK_SECONDS if prompt else LATE_LOOK_SECONDS)
+            seconds = LOOK_SECONDS if is_prompt else LATE_LOOK_SECONDS
+            due = loop.time() + seconds
             self._growth = loop.call_at(due, self._grow, loop, due)
 
     def _limit(self) -> int:
         """How many threads there may be now."""
-        if self._prompt <= PROMPT_LOOKS:
+        if self._prompt_looks <= PROMPT_LOOKS:
             return FIRST_THREADS
-        self._prompt = 0
-        return max(FIRST_THREADS, min(2 * self._threads, MAX_THREADS))
+        self._prompt_looks = 0
+        doubled = min(2 * self._threads, MAX_THREADS)
+        return max(FIRST_THREADS, doubled)
 
-    def _start(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
-        # They take their jobs when the lock is free. Starting a thread waits until it
+    def _start(self, loop: Loop, number: int) -> None:
+        # The threads take their jobs when the lock is free. Starting one waits until it
         # runs, which takes long while others compute.
         with self._lock:
             try:
                 for _ in range(number):
-                    threading.Thread(
-                        target=self._work, args=(loop,), daemon=True
-                    ).start()
+                    work = partial(self._work, loop)
+                    threading.Thread(target=work, daemon=True).start()
                     self._threads += 1
-            except (
-                RuntimeError,
-                MemoryError,
-            ) as error:  # the system gives no more threads
-                if self._threads:
-                    return
-                while self._waiting:
-                    job = self._waiting.popleft()
-                    job.ended = True
-                    job.settle(None, error)
+            except (RuntimeError, MemoryError) as error:  # the system gives no more
+                if not self._threads:
+                    self._fail_all(error)
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _fail_all(self, error: Exception) -> None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            job.ended = True
+            job.settle(None, error)
+
+    def _work(self, loop: Loop) -> None:
         """Run jobs as long as there are any."""
         job = self._next(None)
         with suppress(RuntimeError):  # the loop has ended
             while job is not None:
                 loop.call_soon_threadsafe(job.announce)
                 value, error = job.run()
-                done, job = job, self._next(job)
+                done = job
+                job = self._next(done)
                 loop.call_soon_threadsafe(done.settle, value, error)
 
     def _next(self, done: Job | None) -> Job | None:
@@ -171,3 +179,7 @@ class ToolThreads:
                 return self._waiting.popleft()
             self._threads -= 1
             return None
+
+
+def _is_prompt(late_seconds: float) -> bool:
+    return late_seconds < sys.getswitchinterval() / 2
