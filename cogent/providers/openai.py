@@ -27,9 +27,9 @@ from cogent.providers.formats.responses_decoder import (
     StreamDecoder,
     decode_response,
 )
-from cogent.providers.formats.responses_items import pending_items
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.providers.formats.responses_parts import encode_parts
+from cogent.providers.formats.responses_pending import pending_items
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 

@@ -14,12 +14,10 @@ def match_items(items: list[OutputItem], output: list[Json]) -> dict[int, Output
     Found by id, else by place, else it is the next one of its type.
     """
     matches = _Matches(items)
-    for place, body in enumerate(output):
-        matches.claim_by_id(place, body)
-    for place, body in enumerate(output):
-        matches.claim_by_place(place, body)
-    for place, body in enumerate(output):
-        matches.claim_by_type(place, body)
+    for find in (matches.by_id, matches.by_place, matches.by_type):
+        for place, body in enumerate(output):
+            if place not in matches.found:
+                find(place, body)
     return matches.found
 
 
@@ -29,34 +27,30 @@ class _Matches:
     def __init__(self, items: list[OutputItem]) -> None:
         self.found: dict[int, OutputItem] = {}
         self._free = {item.place: item for item in items}
-        self._by_place = {(item.type, item.place): item for item in items}
-        self._by_id: dict[tuple[str, object], OutputItem] = {}
+        self._by_id: dict[tuple[str, str], OutputItem] = {}
         for item in items:
             for id in (item.id, item.call_id):
-                if id:
-                    self._by_id.setdefault((item.type, id), item)
+                self._by_id.setdefault((item.type, id or ""), item)
 
-    def claim_by_id(self, place: int, body: Json) -> None:
-        type = type_of(body)
-        self._claim(place, self._by_id.get((type, body.get("id"))))
-        self._claim(place, self._by_id.get((type, body.get("call_id"))))
-
-    def claim_by_place(self, place: int, body: Json) -> None:
-        self._claim(place, self._by_place.get((type_of(body), place)))
-
-    def claim_by_type(self, place: int, body: Json) -> None:
-        if place in self.found:
-            return
-        for item in self._free.values():
-            if _may_be(item, body):
+    def by_id(self, place: int, body: Json) -> None:
+        for name in ("id", "call_id"):
+            id = body.get(name)
+            item = self._by_id.get((type_of(body), id)) if id else None
+            if item is not None and item.place in self._free:
                 self._claim(place, item)
                 return
 
-    def _claim(self, place: int, item: OutputItem | None) -> None:
-        if item is not None and place not in self.found and item.place in self._free:
-            self.found[place] = self._free.pop(item.place)
+    def by_place(self, place: int, body: Json) -> None:
+        item = self._free.get(place)
+        if item is not None and item.type == type_of(body):
+            self._claim(place, item)
 
+    def by_type(self, place: int, body: Json) -> None:
+        for item in self._free.values():
+            has_other_id = item.call_id and body.get("call_id")
+            if item.type == type_of(body) and not has_other_id:
+                self._claim(place, item)
+                return
 
-def _may_be(item: OutputItem, body: Json) -> bool:
-    """Whether the item is of this type, and no call with another id."""
-    return item.type == type_of(body) and not (item.call_id and body.get("call_id"))
+    def _claim(self, place: int, item: OutputItem) -> None:
+        self.found[place] = self._free.pop(item.place)

@@ -1,0 +1,69 @@
+"""The items of a response that wait for the client, beside the calls of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cogent.json_values import Json
+from cogent.messages import ToolCall
+from cogent.providers.formats.responses_items import type_of
+from cogent.run.surrogates import json_object
+
+# Their types, and the fields that say what they ask for.
+WAITING = {
+    "custom_tool_call": ("input",),
+    "computer_call": ("action", "actions", "pending_safety_checks"),
+    "local_shell_call": ("action",),
+    "shell_call": ("action",),
+    "apply_patch_call": ("operation",),
+    "tool_search_call": ("arguments",),
+    "mcp_approval_request": ("arguments",),
+}
+# How the types end of items that answer such an item, and the fields that name it.
+ANSWERS = ("_output", "_response", "mcp_call")
+ANSWERED = ("call_id", "approval_request_id", "id")
+
+
+def pending_items(items: Iterable[Json]) -> list[Json]:
+    """The items that wait: those whose output is not in the same response."""
+    items = list(items)
+    answered: set[object] = set()
+    for item in items:
+        if type_of(item).endswith(ANSWERS):
+            answered.update(item.get(name) for name in ANSWERED)
+    waiting = filter(_may_wait, items)
+    return [item for item in waiting if answered.isdisjoint(_own_ids(item))]
+
+
+def _may_wait(item: Json) -> bool:
+    if type_of(item) not in WAITING or not _own_ids(item):
+        return False
+    return bool(item.get("execution", "client") == "client")
+
+
+def _own_ids(item: Json) -> list[str]:
+    return [item[name] for name in ("call_id", "id") if item.get(name)]
+
+
+def pending_call(item: Json) -> ToolCall:
+    """What an item that waits asks of the client."""
+    type = type_of(item)
+    name = item.get("name") or type
+    return ToolCall(_own_ids(item)[0], name, _arguments(item), type=type)
+
+
+def _arguments(body: Json) -> Json | str:
+    """What the client is asked to do: the fields of the item that say it, or the value
+    of its only one.
+    """
+    names = WAITING[type_of(body)]
+    asked = {name: body[name] for name in names if body.get(name) is not None}
+    if len(names) > 1 or not asked:
+        return asked
+    value = asked[names[0]]
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        return asked
+    parsed = json_object(value) if "arguments" in asked else None
+    return value if parsed is None else parsed
