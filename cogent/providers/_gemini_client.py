@@ -19,6 +19,7 @@ from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
 from cogent.transport.error_events import SSE_BOUNDARY, ErrorEvents
 from cogent.transport.event_stream import SdkReader
+from cogent.transport.tls import shared_context
 
 KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 ADDRESS = "https://generativelanguage.googleapis.com"
@@ -56,6 +57,12 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         base_url=model.base_url, api_version=model.api_version or _default_version()
     )
     options.httpx_async_client = http
+    if not _uses_vertex():  # that may need the certificate of a client
+        # The SDK makes an HTTP client and a context for websockets that nothing here
+        # uses; it is not to load the certificates for them.
+        context = shared_context(httpx2)
+        options.client_args = {"verify": context}
+        options.async_client_args = {"ssl": context}
     try:
         sdk = genai.Client(api_key=model.api_key, http_options=options)
     except (ValueError, GoogleAuthError) as error:

@@ -22,6 +22,7 @@ from cogent.transport.event_stream import SdkReader
 from cogent.transport.exchange import present_exchange
 from cogent.transport.reported import raise_reported
 from cogent.transport.requests import require_json_object
+from cogent.transport.tls import shared_context
 
 # Names of this machine in the form of the HTTP clients' patterns.
 THIS_MACHINE = (
@@ -50,6 +51,7 @@ def client_settings(
     one of them changes.
     """
     return {
+        "verify": shared_context(httpx),
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {

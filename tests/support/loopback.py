@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -12,9 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import responses as reason_phrases
 from itertools import accumulate, chain, count, pairwise, repeat
+from pathlib import Path
 from typing import Any, Literal, Self
 
 _GRACE = 0.02  # Seconds from the last byte to a reset, which may overtake bytes that the client has not read.
+# The certificate of the server, for localhost and 127.0.0.1, with its key; and who signed it.
+_CERTIFICATE = Path(__file__).with_name("loopback_server.pem")
+AUTHORITY = Path(__file__).with_name("loopback_authority.pem")
 _GATE_POLL = 0.005  # Seconds between two looks at a gate.
 _FOREVER_PAUSE = (
     0.01  # Seconds between the pieces of an endless body whose reply names no pause.
@@ -130,10 +135,14 @@ class Recorded:
 
 
 class Loopback:
-    """A server in a thread with an event loop of its own, so that sync and async tests can use it alike."""
+    """A server in a thread with an event loop of its own, so that sync and async tests can use it alike.
 
-    def __init__(self) -> None:
+    With `tls` it speaks HTTPS; whoever is to trust it needs the certificate in AUTHORITY.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
         self.url = ""
+        self._tls = _server_context() if tls else None
         self.requests: list[Recorded] = []
         self._replies: deque[Reply] = deque()
         self._connections: set[asyncio.Task[None]] = set()
@@ -183,7 +192,8 @@ class Loopback:
             async with asyncio.TaskGroup() as group:
                 # Unlike asyncio.start_server, a plain accept loses no socket that arrives during the stop.
                 self._loop.add_reader(listener, self._accept, listener, group)
-                self.url = "http://{}:{}".format(*listener.getsockname())
+                scheme = "http" if self._tls is None else "https"
+                self.url = "{}://{}:{}".format(scheme, *listener.getsockname())
                 self._started.set()
                 await self._stop.wait()
                 self._loop.remove_reader(listener)
@@ -202,7 +212,10 @@ class Loopback:
 
     async def _serve(self, client: socket.socket) -> None:
         """Read all the time while another task answers, so that a client that leaves is seen at once."""
-        reader, writer = await asyncio.open_connection(sock=client)
+        try:
+            reader, writer = await _open(client, self._tls)
+        except OSError:  # The client does not trust the certificate, or has left.
+            return
         number = next(self._numbers)
         requests: list[Recorded] = []
         inbox: asyncio.Queue[tuple[Recorded, Reply]] = asyncio.Queue()
@@ -248,6 +261,24 @@ class Loopback:
         return Reply(body, 500, "application/json", {"x-should-retry": "false"})
 
 
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_CERTIFICATE)
+    return context
+
+
+async def _open(
+    client: socket.socket, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The streams of a socket that was accepted, after the handshake of TLS if there is one."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, protocol = await loop.connect_accepted_socket(
+        lambda: asyncio.StreamReaderProtocol(reader), client, ssl=tls
+    )
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 async def _read(reader: asyncio.StreamReader, connection: int) -> Recorded:
     """The next request of a connection."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -267,9 +298,9 @@ async def _answer(
     inbox: asyncio.Queue[tuple[Recorded, Reply]], writer: asyncio.StreamWriter
 ) -> None:
     """Answer the requests of a connection in turn, until a reply or the client asks to close it."""
-    writer.transport.set_write_buffer_limits(
-        0
-    )  # So that drain() returns once the system has all bytes.
+    # So that drain() returns once the system has all bytes; with TLS it would never return.
+    if writer.get_extra_info("sslcontext") is None:
+        writer.transport.set_write_buffer_limits(0)
     try:
         while True:
             request, reply = await inbox.get()
