@@ -126,9 +126,11 @@ class Decoder(Protocol):
 
     def decode(self, event: Any) -> Iterable[Output]:
         """What an event stands for. Raises ReportedError if it reports an error."""
+        ...
 
     def close(self) -> Iterable[Output]:
         """What is known only after the last event."""
+        ...
 
 
 class Provider(Protocol):
@@ -149,26 +151,32 @@ class Provider(Protocol):
 
         Raises ConfigurationError, naming the variable of a missing key.
         """
+        ...
 
     def encode_request(self, request: Request) -> Json:
         """The arguments of the SDK's call.
 
         Raises ConfigurationError for what cannot be sent.
         """
+        ...
 
     async def open_stream(self, sdk: Any, request: Request, arguments: Json) -> Events:
         """Ask for a stream; the request has been sent when this returns."""
+        ...
 
     async def ask(self, sdk: Any, request: Request, arguments: Json) -> Answer:
         """Ask for the whole answer: its body and the headers, or the events of a server
         that streams whatever it is asked for.
         """
+        ...
 
     def make_decoder(self) -> Decoder:
         """A decoder for the events of one answer."""
+        ...
 
     def decode_response(self, body: Any) -> Iterable[Output]:
         """What a whole answer stands for. Raises ReportedError if it is an error."""
+        ...
 
 
 P = ParamSpec("P")

@@ -62,7 +62,7 @@ class Key:
 
     def __init__(self, given: Any, from_environment: str | None) -> None:
         key = from_environment if given is None else given
-        self._read = given
+        self._read: Any = given
         self.setting = self._provide if callable(key) else key
         self.known: list[str] = [key] if isinstance(key, str) else []
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from openai import AsyncOpenAI
-from xllamacpp import CommonParams, Server
+from xllamacpp import (
+    CommonParams,  # pyright: ignore[reportAttributeAccessIssue]  # compiled
+    Server,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json

@@ -373,7 +373,7 @@ def _known_fields(schema: Json) -> list[str]:
 class LineDecoder:
     """Decodes the lines of one answer, each of which stands for itself."""
 
-    is_complete = False
+    is_complete: bool = False
 
     def decode(self, event: ChatResponse) -> Iterable[Output]:
         """The parts that a line of the stream stands for."""

@@ -25,8 +25,8 @@ __all__ = ["SDK_READER", "decode_response", "make_client"]
 
 FINISH_WORDS = ANY_SERVER
 ERROR_CODES: Mapping[str, type[ModelError]] = {}
-STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
-WHOLE = {"stream": False}
+STREAMED: Json = {"stream": True, "stream_options": {"include_usage": True}}
+WHOLE: Json = {"stream": False}
 # OpenAI's own servers refuse `max_tokens` for their newer models; the compatible ones
 # know only that.
 OFFICIAL = ("api.openai.com", ".openai.azure.com")

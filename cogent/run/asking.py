@@ -47,7 +47,7 @@ class Answer:
             None  # of the last attempt
         )
         self._turn = Turn("")
-        self.is_complete = False
+        self.is_complete: bool = False
         plan, run = job.plan, job.run
         run.address = server_address(client.address)
         self._request = Request(

@@ -43,7 +43,9 @@ def ending(word: str, words: FinishWords) -> Ending:
     """
     if word in words:
         return words[word]
-    by_spelling = {_without_spelling(known): words[known] for known in words}
+    by_spelling: dict[str, Ending] = {
+        _without_spelling(known): words[known] for known in words
+    }
     known = by_spelling.get(_without_spelling(word))
     if known is None:
         before_colon = word.partition(":")[0].rstrip()

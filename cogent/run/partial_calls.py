@@ -52,11 +52,11 @@ class PartialCall:
     )
 
     def __init__(self, place: int, index: int | None, id: str) -> None:
-        self.place = place
-        self.index = index  # the provider's
+        self.place: int = place
+        self.index: int | None = index  # the provider's
         self.provider_id: str | None = None  # which another call may have too
-        self.id = id
-        self.name = ""
+        self.id: str = id
+        self.name: str = ""
         self.arguments: list[str] = []
         self._parsed: Json | None = None
         self._parsed_from = ""  # the text that `_parsed` was read from
@@ -73,8 +73,9 @@ class PartialCall:
         self._restart()
 
     def arguments_object(self) -> Json | None:
-        """The arguments so far if they are a JSON object; asking after each piece costs
-        no more than the pieces.
+        """The arguments so far if they are a JSON object.
+
+        Asking after each piece costs no more than the pieces.
         """
         text = whole_text(self.arguments)
         if self._is_unfinished(text):
@@ -148,9 +149,7 @@ class PartialCalls:
         self.last: PartialCall | None = None  # that a piece came for
 
     def call_of(self, delta: ToolCallDelta, is_whole: bool = False) -> PartialCall:
-        """The call that a piece belongs to, or that is given whole: a known one or a
-        new one.
-        """
+        """The known or new call that a piece belongs to, or that is given whole."""
         call = self._find(delta, is_whole)
         if call is None:
             call = self._open(delta)

@@ -56,8 +56,8 @@ class Turn:
         self.id = id
         self._used = set(used)
         self._words = words
-        self.billable = False  # whether the provider may have taken the request
-        self.began = False  # whether anything at all came of the answer
+        self.billable: bool = False  # whether the provider may have taken the request
+        self.began: bool = False  # whether anything at all came of the answer
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls = PartialCalls(id, self._used)
@@ -66,8 +66,8 @@ class Turn:
         self._carry: dict[object, str] = {}
         self.pending: list[ToolCall] = []  # calls that are no functions
         self.finish: str | None = None  # the provider's word for the end
-        self.model = ""
-        self.refused = False
+        self.model: str = ""
+        self.refused: bool = False
         self.request_id: str | None = None
         self.usage: dict[str, int] = {}
 

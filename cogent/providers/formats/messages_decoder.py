@@ -46,7 +46,7 @@ class StreamDecoder:
         self._next_position = 0
         self._counts: dict[str, int] = {}  # of the message itself, without compactions
         self._finish: str | None = None
-        self.is_complete = False
+        self.is_complete: bool = False
         self._message_content: list[
             Json
         ] = []  # came with the message itself, and no block has begun since

@@ -60,7 +60,7 @@ class StreamDecoder:
     """
 
     def __init__(self) -> None:
-        self.is_complete = False
+        self.is_complete: bool = False
         self._known = KnownItems()
         self._end_events = EndEvents(self._known)
         self._sent_back: list[Json] = []

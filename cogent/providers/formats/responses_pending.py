@@ -10,7 +10,7 @@ from cogent.providers.formats.responses_items import type_of
 from cogent.run.surrogates import json_object
 
 # Their types, and the fields that say what they ask for.
-WAITING = {
+WAITING: dict[str, tuple[str, ...]] = {
     "custom_tool_call": ("input",),
     "computer_call": ("action", "actions", "pending_safety_checks"),
     "local_shell_call": ("action",),
