@@ -60,7 +60,7 @@ def _arguments(body: Json) -> Json | str:
     asked = {name: body[name] for name in names if body.get(name) is not None}
     if len(names) > 1 or not asked:
         return asked
-    value = asked[names[0]]
+    [value] = asked.values()
     if isinstance(value, dict):
         return value
     if not isinstance(value, str):
