@@ -22,7 +22,6 @@ from cogent import (
     CogentError,
     ConnectionFailed,
     Model,
-    ModelError,
     Overloaded,
     RateLimited,
     Response,
@@ -519,33 +518,6 @@ async def test_an_error_after_text_is_raised(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("shown", "end"),
-    [("text", "clean"), ("text", "reset"), ("reasoning", "close"), ("", "clean")],
-)
-async def test_a_cut_after_visible_output_is_raised(
-    server: Loopback, wire: Wire, shown: str, end: Any
-) -> None:
-    """Once text, reasoning or a call was seen a cut is raised, because a second answer would be another one."""
-    events = wire.send.tool_calls(
-        ("c1", "ping", '{"x": 1}'), pieces=1, **({shown: "Hm."} if shown else {})
-    )
-    mark = b'"Hm."' if shown else b'"name":"ping"'
-    place = next(n for n, event in enumerate(events) if mark in event)
-    size = len(b"".join(events[: place + 1]))
-    outcome = await ask(
-        server,
-        wire,
-        Reply(events, truncate=size, end=end, content_type=wire.mime),
-        answer(wire, True),
-    )
-    assert (type(outcome.error), outcome.error.retryable) == (StreamInterrupted, True)
-    assert [chunk.content or chunk.reasoning for chunk in outcome.chunks] == [
-        "Hm." if shown else ""
-    ]
-    assert len(server.requests) == 1 and not outcome.context
-
-
 # Tools
 
 
@@ -600,15 +572,6 @@ async def test_tools_are_not_run_again_for_a_failure_that_stays(
         "assistant",
         "tool",
     ]
-
-
-async def test_a_call_that_was_cut_off_is_not_run(server: Loopback, wire: Wire) -> None:
-    """A tool whose call came before its stream was cut is neither run nor asked for again."""
-    events = wire.send.tool_calls(CALL, text="Well.")
-    end = Reply(events, truncate=len(b"".join(events[:-1])) - 5, content_type=wire.mime)
-    outcome = await ask(server, wire, end, call(wire, True), answer(wire, True))
-    assert isinstance(outcome.error, ModelError) and len(server.requests) == 1
-    assert outcome.context == {} and outcome.text == "Well."
 
 
 @both_ways

@@ -171,45 +171,6 @@ async def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
     assert "estimated" not in tokens
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_calls_of_a_turn_that_was_cut_are_listed_but_not_run(
-    server: Loopback, wire: Wire, reason: str
-) -> None:
-    """A turn that ended by its limit or a filter runs nothing, however complete its calls look."""
-    outcome = await tell(server, wire, wire.send.tool_calls(SUM, finish=reason))
-    assert outcome.ends == [reason] and len(server.requests) == 1
-    assert [call["executed"] for call in outcome.response.metadata["tool_calls"]] == [
-        False
-    ]
-
-
-@pytest.mark.parametrize("end", ["clean", "close", "reset"])
-@pytest.mark.parametrize("calls", [False, True], ids=["text", "calls"])
-async def test_a_cut_is_never_a_success(
-    server: Loopback, wire: Wire, end: Any, calls: bool
-) -> None:
-    """An answer that breaks off before the provider's last word is an error with the partial, and runs no tool."""
-    events = (
-        wire.send.tool_calls(SUM, text="Well")
-        if calls
-        else wire.send.text("Well", " then", " so")
-    )
-    body = b"".join(events)
-    for part in (0.1, 0.25, 0.4, 0.5):
-        cut = int(len(body) * part)
-        outcome = await tell(
-            server, wire, Reply(body, truncate=cut, end=end, content_type=wire.mime)
-        )
-        assert isinstance(outcome.error, ModelError) and not outcome.final, cut
-        assert (
-            outcome.error.partial is not None and outcome.response.finish_reason is None
-        )
-        assert outcome.error.partial.content == "".join(
-            chunk.content for chunk in outcome.chunks
-        )
-        assert not any(chunk.tool_result for chunk in outcome.chunks)
-
-
 async def test_an_empty_answer_is_no_answer(server: Loopback, wire: Wire) -> None:
     """A 200 without a body is an interrupted stream."""
     outcome = await tell(server, wire, Reply(b"", content_type=wire.mime))
@@ -343,37 +304,3 @@ async def test_stopping_twice_is_stopping_once(server: Loopback, wire: Wire) -> 
         stream.cancel()
         await stream.aclose()
         assert (await task).startswith("Hello")
-
-
-@pytest.mark.parametrize("how", ["break", "block", "aclose", "cancel"])
-async def test_leaving_reaches_the_server(
-    server: Loopback, wire: Wire, how: str
-) -> None:
-    """However a run is left, the model's server sees the connection close at once and the partial is kept."""
-    server.reply(
-        Reply(
-            wire.send.text("Hello", " again")[:-2] or b" ",
-            end="stall",
-            content_type=wire.mime,
-        )
-    )
-    server.reply(Reply(wire.send.text("Hello")))
-    agent = wire.agent(server)
-    stream = agent.run_stream("Go")
-    async for chunk in stream:
-        if chunk.content:
-            if how == "cancel":
-                stream.cancel()
-            break
-    if how == "block":
-        async with stream:
-            pass
-    elif how == "aclose":
-        await stream.aclose()
-    response = stream.response
-    del stream
-    left = await asyncio.to_thread(server.requests[0].wait_disconnected, PROMPT)
-    assert left, "the server was not told"
-    await agent.aclose()
-    assert response.content.startswith("Hello") and response.finish_reason is None
-    assert response.metadata["tokens"]["estimated"]

@@ -1,23 +1,22 @@
 """Whatever form an error comes in, its words, status and code are kept, and the status says what it is."""
 
-import asyncio
 import json
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import JSON, Shared, outcome_of, shared_agents
 
 from cogent import (
     Agent,
     AuthenticationError,
     BadRequest,
-    CogentError,
     ConnectionFailed,
     ContextTooLong,
     Model,
@@ -30,55 +29,16 @@ from cogent import (
     StreamInterrupted,
 )
 
-JSON = "application/json"
 both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 
 
-@dataclass
-class Bed:
-    """A server, a loop and agents for all tests here, because making a client takes long."""
-
-    server: Loopback
-    runner: asyncio.Runner
-    agents: dict[str, Agent]
-    loop_errors: list[dict[str, Any]]
-
-    def fail(self, wire: Wire, reply: Reply, streaming: bool = True) -> Any:
-        """The error of one request that must fail."""
-        self.server.reply(reply)
-        error = self.runner.run(_error_of(self.agents[wire.name], streaming))
-        assert error is not None, "the run did not fail"
-        assert self.loop_errors == []
-        return error
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    """One for all."""
-    with Loopback() as loopback, asyncio.Runner() as runner:
-        errors: list[dict[str, Any]] = []
-        runner.get_loop().set_exception_handler(
-            lambda _, context: errors.append(context)
-        )
-        agents = {
-            wire.name: wire.agent(loopback, model={"api_key": "sk-canary-0123456789"})
-            for wire in WIRES
-        }
-        yield Bed(loopback, runner, agents, errors)
-        for agent in agents.values():
-            runner.run(agent.aclose())
-
-
-async def _error_of(agent: Agent, streaming: bool) -> CogentError | None:
-    try:
-        if streaming:
-            async for _ in agent.run_stream("Hi"):
-                pass
-        else:
-            await agent.run("Hi")
-    except CogentError as error:
-        return error
-    return None
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Shared]:
+    async with shared_agents(model={"api_key": "sk-canary-0123456789"}) as shared:
+        yield shared
 
 
 # Bodies with an error status
@@ -145,12 +105,14 @@ BODIES: dict[str, tuple[Any, str]] = {
 
 @both_ways
 @pytest.mark.parametrize(("body", "words"), BODIES.values(), ids=BODIES)
-def test_the_words_of_a_body_are_kept(
-    bed: Bed, wire: Wire, streaming: bool, body: Any, words: str
+async def test_the_words_of_a_body_are_kept(
+    shared: Shared, wire: Wire, streaming: bool, body: Any, words: str
 ) -> None:
     """The words of an error are found wherever a server puts them, with status, request id and waiting time."""
     head = {"retry-after": "7", "x-request-id": "req_1"}
-    error = bed.fail(wire, Reply(json.dumps(body), 429, JSON, head), streaming)
+    error = await shared.error_of(
+        wire, Reply(json.dumps(body), 429, JSON, head), streaming
+    )
     assert (type(error), error.status, error.retryable, error.retry_after) == (
         RateLimited,
         429,
@@ -170,11 +132,11 @@ PAGE = "<!doctype html><html><head><title>502 Bad&nbsp;Gateway</title></head><bo
     [("upstream is busy", "upstream is busy"), (PAGE, "502 Bad Gateway")],
     ids=["text", "page"],
 )
-def test_the_words_of_what_is_no_json_are_kept(
-    bed: Bed, wire: Wire, streaming: bool, text: str, words: str
+async def test_the_words_of_what_is_no_json_are_kept(
+    shared: Shared, wire: Wire, streaming: bool, text: str, words: str
 ) -> None:
     """Plain text is the message as it is; of a web page it is the title."""
-    error = bed.fail(wire, Reply(text, 502, "text/plain"), streaming)
+    error = await shared.error_of(wire, Reply(text, 502, "text/plain"), streaming)
     assert (type(error), error.args) == (ServerError, (words,))
 
 
@@ -197,8 +159,8 @@ STATUSES: list[tuple[int, type[ModelError], bool]] = [
 @both_ways
 @pytest.mark.parametrize(("status", "kind", "retryable"), STATUSES)
 @pytest.mark.parametrize("generic", GENERIC_TYPES)
-def test_a_generic_type_does_not_beat_the_status(
-    bed: Bed,
+async def test_a_generic_type_does_not_beat_the_status(
+    shared: Shared,
     wire: Wire,
     streaming: bool,
     status: int,
@@ -208,7 +170,9 @@ def test_a_generic_type_does_not_beat_the_status(
 ) -> None:
     """A type that says only that a request failed leaves it to the status what the error is."""
     body = {"error": {"message": "No.", "type": generic, "param": None, "code": None}}
-    error = bed.fail(wire, Reply(json.dumps(body), status, JSON), streaming)
+    error = await shared.error_of(
+        wire, Reply(json.dumps(body), status, JSON), streaming
+    )
     assert (type(error), error.status, error.retryable) == (kind, status, retryable)
 
 
@@ -227,23 +191,25 @@ TOO_LONG = [
 
 
 @pytest.mark.parametrize("words", TOO_LONG)
-def test_the_words_tell_a_context_that_is_too_long(
-    bed: Bed, wire: Wire, words: str
+async def test_the_words_tell_a_context_that_is_too_long(
+    shared: Shared, wire: Wire, words: str
 ) -> None:
     """A conversation that does not fit is told by the words, whatever the generic type."""
     body = {"error": {"message": words, "type": "api_error", "code": 400}}
-    error = bed.fail(wire, Reply(json.dumps(body), 400, JSON), streaming=False)
+    error = await shared.error_of(
+        wire, Reply(json.dumps(body), 400, JSON), streaming=False
+    )
     assert (type(error), error.retryable) == (ContextTooLong, False)
 
 
 @both_ways
-def test_the_words_of_a_fastapi_server_tell_it_too(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_the_words_of_a_fastapi_server_tell_it_too(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """The same where they stand under `detail`."""
     body = {"detail": "This model's maximum context length is 4096 tokens."}
     assert (
-        type(bed.fail(wire, Reply(json.dumps(body), 400, JSON), streaming))
+        type(await shared.error_of(wire, Reply(json.dumps(body), 400, JSON), streaming))
         is ContextTooLong
     )
 
@@ -307,12 +273,14 @@ def _event(wire: Wire, body: Any) -> bytes:
 
 @pytest.mark.parametrize("begun", [False, True], ids=["at once", "after text"])
 @pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
-def test_the_words_of_an_event_are_kept(
-    bed: Bed, wire: Wire, begun: bool, body: Any, kind: type[ModelError]
+async def test_the_words_of_an_event_are_kept(
+    shared: Shared, wire: Wire, begun: bool, body: Any, kind: type[ModelError]
 ) -> None:
     """An error among the events keeps its words and its meaning in any form, and leaves nothing open behind it."""
     start = _begun(wire) if begun else b""
-    error = bed.fail(wire, Reply(start + _event(wire, body), content_type=wire.mime))
+    error = await shared.error_of(
+        wire, Reply(start + _event(wire, body), content_type=wire.mime)
+    )
     assert (type(error), error.status) == (kind, 200)
     assert "Slow down." in str(error)
     assert error.partial.content == ("Hello" if begun else "")
@@ -324,11 +292,11 @@ FOUND_IN_BYTES = [wire for wire in WIRES if wire.provider in ("gemini", "ollama"
 @pytest.mark.parametrize("wire", FOUND_IN_BYTES, ids=lambda wire: wire.name)
 @pytest.mark.parametrize("split", [1, 7])
 @pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
-def test_an_error_event_in_pieces_is_found(
-    bed: Bed, wire: Wire, split: int, body: Any, kind: type[ModelError]
+async def test_an_error_event_in_pieces_is_found(
+    shared: Shared, wire: Wire, split: int, body: Any, kind: type[ModelError]
 ) -> None:
     """An error event is found also where it comes in small pieces, after text in small pieces."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire,
         Reply(_begun(wire) + _event(wire, body), content_type=wire.mime, split=split),
     )
@@ -338,11 +306,13 @@ def test_an_error_event_in_pieces_is_found(
 
 @both_ways
 @pytest.mark.parametrize(("body", "kind"), EVENTS.values(), ids=EVENTS)
-def test_the_words_of_an_error_with_status_200_are_kept(
-    bed: Bed, wire: Wire, streaming: bool, body: Any, kind: type[ModelError]
+async def test_the_words_of_an_error_with_status_200_are_kept(
+    shared: Shared, wire: Wire, streaming: bool, body: Any, kind: type[ModelError]
 ) -> None:
     """An error that comes as JSON with status 200, in the place of the answer, is one in all forms."""
-    error = bed.fail(wire, Reply(json.dumps(body), content_type=JSON), streaming)
+    error = await shared.error_of(
+        wire, Reply(json.dumps(body), content_type=JSON), streaming
+    )
     assert (type(error), error.status) == (kind, 200)
     assert "Slow down." in str(error)
 
@@ -351,22 +321,26 @@ def test_the_words_of_an_error_with_status_200_are_kept(
 
 
 @both_ways
-def test_a_wrong_base_url_is_named(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_a_wrong_base_url_is_named(
+    shared: Shared, wire: Wire, streaming: bool
+) -> None:
     """Where the server has no such path, the error names the address that was asked."""
-    error = bed.fail(wire, Reply('{"detail": "Not Found"}', 404, JSON), streaming)
-    path = bed.server.requests[-1].path.partition("?")[0]
+    error = await shared.error_of(
+        wire, Reply('{"detail": "Not Found"}', 404, JSON), streaming
+    )
+    path = shared.server.requests[-1].path.partition("?")[0]
     assert type(error) is ModelNotFound
-    assert f"Not Found (asked: {bed.server.url}{path}; is base_url right?)" in str(
+    assert f"Not Found (asked: {shared.server.url}{path}; is base_url right?)" in str(
         error
     )
 
 
 @both_ways
-def test_a_model_that_is_not_there_is_no_wrong_address(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_a_model_that_is_not_there_is_no_wrong_address(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """A model that the server does not have says nothing against the address."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire,
         Reply('{"error": {"message": "The model x was not found"}}', 404, JSON),
         streaming,
@@ -376,18 +350,18 @@ def test_a_model_that_is_not_there_is_no_wrong_address(
 
 
 @both_ways
-def test_a_server_that_hangs_up_was_reached(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_a_server_that_hangs_up_was_reached(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """A server that took the request and closed the connection without an answer gets its own words."""
-    error = bed.fail(wire, Reply(raw=b"", end="close"), streaming)
+    error = await shared.error_of(wire, Reply(raw=b"", end="close"), streaming)
     assert type(error) is ConnectionFailed
     assert "closed the connection without an answer" in str(error)
     assert "cannot reach" not in str(error)
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_sentence_is_said_once(bed: Bed, wire: Wire, end: Any) -> None:
+async def test_a_sentence_is_said_once(shared: Shared, wire: Wire, end: Any) -> None:
     """The error of a lost connection does not repeat itself."""
     reply = Reply(
         [_begun(wire), b"x" * 10],
@@ -395,16 +369,16 @@ def test_a_sentence_is_said_once(bed: Bed, wire: Wire, end: Any) -> None:
         end=end,
         content_type=wire.mime,
     )
-    error = bed.fail(wire, reply)
+    error = await shared.error_of(wire, reply)
     assert type(error) is StreamInterrupted
     assert str(error).count("lost") == 1
 
 
-def test_a_broken_event_is_no_lost_connection(bed: Bed, wire: Wire) -> None:
+async def test_a_broken_event_is_no_lost_connection(shared: Shared, wire: Wire) -> None:
     """An event that is no JSON, on a connection that holds, says nothing of the connection."""
     broken = b'{"a": "b\n' if wire.bare else b'data: {"a": "b\n\n'
     name = b"event: content_block_delta\n" if wire.provider == "anthropic" else b""
-    error = bed.fail(
+    error = await shared.error_of(
         wire,
         Reply(_begun(wire) + name + broken + _event(wire, {}), content_type=wire.mime),
     )
@@ -413,11 +387,11 @@ def test_a_broken_event_is_no_lost_connection(bed: Bed, wire: Wire) -> None:
 
 
 @both_ways
-def test_a_code_that_repeats_the_status_is_said_once(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_a_code_that_repeats_the_status_is_said_once(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """A code that is the status again is not shown beside it."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire, Reply('{"error": {"code": 500, "message": "No."}}', 500, JSON), streaming
     )
     assert str(error) == f"{wire.provider}:gpt-test: No. (500)"
@@ -437,11 +411,11 @@ NO_BODY: dict[int, type[ModelError]] = {
 
 @both_ways
 @pytest.mark.parametrize("status", NO_BODY)
-def test_an_error_without_a_body(
-    bed: Bed, wire: Wire, status: int, streaming: bool
+async def test_an_error_without_a_body(
+    shared: Shared, wire: Wire, status: int, streaming: bool
 ) -> None:
     """It says that there was no reason, and neither the status twice nor the SDK's name for it."""
-    error = bed.fail(wire, Reply("", status, JSON), streaming)
+    error = await shared.error_of(wire, Reply("", status, JSON), streaming)
     assert (type(error), error.status) == (NO_BODY[status], status)
     assert (
         "the provider gave no reason" in str(error)
@@ -450,12 +424,12 @@ def test_an_error_without_a_body(
 
 
 @both_ways
-def test_a_path_for_other_methods_names_the_address(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_a_path_for_other_methods_names_the_address(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """A web server that does not take a POST there is the wrong server."""
-    error = bed.fail(wire, Reply(PAGE, 405, "text/html"), streaming)
-    assert isinstance(error, BadRequest) and f"asked: {bed.server.url}" in str(error)
+    error = await shared.error_of(wire, Reply(PAGE, 405, "text/html"), streaming)
+    assert isinstance(error, BadRequest) and f"asked: {shared.server.url}" in str(error)
 
 
 @both_ways
@@ -464,28 +438,30 @@ def test_a_path_for_other_methods_names_the_address(
     [b"\xff no such thing", b"\x1f\x8b\x08\x00 not packed at all"],
     ids=["gzip", "a head"],
 )
-def test_an_error_that_cannot_be_unpacked(
-    bed: Bed, wire: Wire, body: bytes, streaming: bool
+async def test_an_error_that_cannot_be_unpacked(
+    shared: Shared, wire: Wire, body: bytes, streaming: bool
 ) -> None:
     """Its words are lost, and not its status: nothing is asked again for a request that is wrong."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire, Reply(body, 400, JSON, {"content-encoding": "gzip"}), streaming
     )
     assert (type(error), error.status, error.retryable) == (BadRequest, 400, False)
 
 
 @both_ways
-def test_an_error_that_is_no_utf_8(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_an_error_that_is_no_utf_8(
+    shared: Shared, wire: Wire, streaming: bool
+) -> None:
     """What can be read is told, under the status that came."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire, Reply(b'{"error": {"message": "caf\xe9 closed"}}', 400, JSON), streaming
     )
     assert (type(error), error.status) == (BadRequest, 400) and "closed" in str(error)
 
 
 @both_ways
-def test_an_error_status_with_a_body_of_events(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_an_error_status_with_a_body_of_events(
+    shared: Shared, wire: Wire, streaming: bool
 ) -> None:
     """A gateway that meant to stream says its error as an event: that is read like any other."""
     event = {
@@ -496,7 +472,9 @@ def test_an_error_status_with_a_body_of_events(
         }
     }
     body = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
-    error = bed.fail(wire, Reply(body, 500, "text/event-stream"), streaming)
+    error = await shared.error_of(
+        wire, Reply(body, 500, "text/event-stream"), streaming
+    )
     assert (type(error), error.status) == (ServerError, 500)
     assert (
         "Cannot start." in str(error)
@@ -506,17 +484,23 @@ def test_an_error_status_with_a_body_of_events(
 
 
 @pytest.mark.parametrize("mime", ["text/plain", "application/octet-stream", JSON])
-def test_text_instead_of_a_stream_is_told(bed: Bed, wire: Wire, mime: str) -> None:
+async def test_text_instead_of_a_stream_is_told(
+    shared: Shared, wire: Wire, mime: str
+) -> None:
     """What a proxy says under status 200 stands in the error, as it does for a plain request."""
-    error = bed.fail(wire, Reply("Temporarily out of service.", content_type=mime))
+    error = await shared.error_of(
+        wire, Reply("Temporarily out of service.", content_type=mime)
+    )
     assert isinstance(error, ServerError) and "Temporarily out of service." in str(
         error
     )
 
 
-def test_a_page_instead_of_a_stream_tells_its_title(bed: Bed, wire: Wire) -> None:
+async def test_a_page_instead_of_a_stream_tells_its_title(
+    shared: Shared, wire: Wire
+) -> None:
     """A captive portal or a login page is known by its title."""
-    error = bed.fail(
+    error = await shared.error_of(
         wire, Reply("<html><title>Log in</title></html>", content_type="text/html")
     )
     assert isinstance(error, ServerError) and "Log in" in str(error)
@@ -524,8 +508,8 @@ def test_a_page_instead_of_a_stream_tells_its_title(bed: Bed, wire: Wire) -> Non
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 @pytest.mark.parametrize("value", ["null", "42", '"text"', "[]", "true"])
-def test_json_that_is_no_object(
-    bed: Bed, wire: Wire, value: str, streaming: bool
+async def test_json_that_is_no_object(
+    shared: Shared, wire: Wire, value: str, streaming: bool
 ) -> None:
     """No words of Python's stand in an error about what a server sent, whether as an event or as an answer."""
     event = value if wire.mime != "text/event-stream" else f"data: {value}"
@@ -534,7 +518,7 @@ def test_json_that_is_no_object(
         if streaming
         else Reply(value, content_type=JSON)
     )
-    error = bed.fail(wire, reply, streaming)
+    error = await shared.error_of(wire, reply, streaming)
     assert isinstance(error, ServerError | StreamInterrupted)
     assert not any(
         words in str(error)
@@ -551,11 +535,13 @@ NOT_HTTP = {
 
 @both_ways
 @pytest.mark.parametrize("head", NOT_HTTP)
-def test_a_server_that_does_not_speak_http(
-    bed: Bed, wire: Wire, head: str, streaming: bool
+async def test_a_server_that_does_not_speak_http(
+    shared: Shared, wire: Wire, head: str, streaming: bool
 ) -> None:
     """It answered, so that nobody says it closed the connection without an answer."""
-    error = bed.fail(wire, Reply(b"", raw=NOT_HTTP[head], end="close"), streaming)
+    error = await shared.error_of(
+        wire, Reply(b"", raw=NOT_HTTP[head], end="close"), streaming
+    )
     assert isinstance(error, ConnectionFailed)
     assert "not HTTP" in str(error) and "without an answer" not in str(error)
 
@@ -565,9 +551,9 @@ async def connection_error(wire: Wire, url: str, streaming: bool) -> str:
     settings = {"base_url": url, "api_key": "key", "max_retries": 0, **wire.settings}
     agent = Agent("tester", Model(f"{wire.provider}:gpt-test", **settings))
     async with agent:
-        error = await _error_of(agent, streaming)
-    assert isinstance(error, ConnectionFailed)
-    return str(error)
+        outcome = await outcome_of(agent, streaming=streaming)
+    assert isinstance(outcome.error, ConnectionFailed)
+    return str(outcome.error)
 
 
 @both_ways
@@ -635,9 +621,11 @@ def reset(listener: socket.socket) -> None:
     ['{"error": {"message": "Not Found", "code": "not_found"}}', ""],
     ids=["code", "empty"],
 )
-def test_a_path_that_is_not_there_is_named(
-    bed: Bed, wire: Wire, body: str, streaming: bool
+async def test_a_path_that_is_not_there_is_named(
+    shared: Shared, wire: Wire, body: str, streaming: bool
 ) -> None:
     """Also where the server adds a code, or says nothing at all, to what is no more than a 404."""
-    error = bed.fail(wire, Reply(body, 404, JSON), streaming)
-    assert isinstance(error, ModelNotFound) and f"asked: {bed.server.url}" in str(error)
+    error = await shared.error_of(wire, Reply(body, 404, JSON), streaming)
+    assert isinstance(error, ModelNotFound) and f"asked: {shared.server.url}" in str(
+        error
+    )

@@ -676,3 +676,17 @@ def answer(wire: Wire, streaming: bool) -> Reply:
     if streaming:
         return Reply(wire.send.text("Done"), content_type=wire.mime)
     return Reply(wire.send.plain_text("Done"), content_type=JSON)
+
+
+def test_a_key_is_in_nothing_that_is_configured(server: Loopback, wire: Wire) -> None:
+    """Neither a model nor an agent shows its key or takes it into a pickle."""
+    agent = wire.agent(server, model={"api_key": KEY})
+    shown = [
+        repr(agent.model),
+        str(agent.model),
+        repr(agent),
+        str(agent),
+        repr(agent.run_stream("Hi")),
+    ]
+    assert KEY not in "\n".join(shown)
+    assert KEY.encode() not in pickle.dumps(agent.model) + pickle.dumps(agent)

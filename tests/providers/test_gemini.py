@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated, Any
 
@@ -28,7 +28,6 @@ from cogent import (
     Response,
     ServerError,
     StreamChunk,
-    StreamInterrupted,
     tool,
 )
 from cogent.chunks import ToolCallDelta
@@ -846,36 +845,3 @@ async def test_an_answer_that_is_none(server: Loopback, streaming: bool) -> None
         server, Reply("<html>Log in</html>", content_type="text/html"), streaming
     )
     assert (type(error), error.status) == (ServerError, 200)
-
-
-@pytest.mark.parametrize("end", ["clean", "close", "reset"])
-async def test_a_stream_without_a_finish_reason_is_interrupted(
-    server: Loopback, end: Any
-) -> None:
-    """An answer that just stops is no answer, however its connection ends."""
-    error = await failure(server, Reply(gemini_generate.text("Hel", "lo")[:2], end=end))
-    assert (
-        type(error) is StreamInterrupted
-        and error.partial is not None
-        and error.partial.content == "Hello"
-    )
-
-
-@pytest.mark.parametrize(
-    "send", [gemini_generate.text, gemini_generate.tool_calls], ids=["text", "call"]
-)
-async def test_every_cut_is_noticed(
-    server: Loopback, send: Callable[..., list[bytes]]
-) -> None:
-    """Wherever the bytes of an answer end too early, the run fails."""
-    body = b"".join(
-        send("Hello")
-        if send is gemini_generate.text
-        else send(("c", "add", '{"a": 1}'))
-    )
-    last = body.rindex(b"data: ")
-    for size in [*range(0, last, 97), *range(last, len(body) - 4, 41)]:
-        assert isinstance(
-            await failure(server, Reply(body, truncate=size)),
-            StreamInterrupted | ServerError,
-        )

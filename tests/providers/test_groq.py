@@ -1,6 +1,5 @@
 """What is particular to Groq: its addresses, its keywords, its usage, its errors inside a stream."""
 
-import gc
 import json
 from typing import Any
 
@@ -18,7 +17,6 @@ from cogent import (
     ConfigurationError,
     Model,
     Response,
-    StreamInterrupted,
     tool,
 )
 
@@ -216,29 +214,6 @@ async def test_a_refused_key_is_said(server: Loopback) -> None:
             server, Reply(body, 401, "application/json", {"x-request-id": "req_9"})
         )
     assert (raised.value.code, raised.value.request_id) == ("invalid_api_key", "req_9")
-
-
-async def test_a_cut_after_the_finish_reason_is_seen(server: Loopback) -> None:
-    """A stream that breaks off in the event that holds the usage is interrupted."""
-    body = chat_completions.text("Hello")
-    with pytest.raises(StreamInterrupted):
-        await run(server, Reply(body, truncate=sum(map(len, body[:-1])) - 10))
-
-
-async def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
-    """Leaving the loop ends the generation at the server, without waiting for the garbage collector."""
-    server.reply(Reply([FIRST, chunk({"content": "word "})], forever=True))
-
-    gc.disable()
-    try:
-        async with GROQ.agent(server) as agent:
-            async with agent.run_stream("Go") as stream:
-                async for _ in stream:
-                    break
-            # Blocks the loop on purpose: the connection is closed by now, not only when the loop gets to it.
-            assert server.requests[0].wait_disconnected(30)
-    finally:
-        gc.enable()
 
 
 async def test_a_plain_answer_is_read_whole(server: Loopback) -> None:

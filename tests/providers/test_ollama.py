@@ -1,7 +1,6 @@
 """What is particular to Ollama: its request, its lines, its errors, its addresses."""
 
 import asyncio
-import gc
 import json
 import socket
 from enum import Enum
@@ -533,22 +532,6 @@ async def test_line_separators_of_other_alphabets_are_text(
     ).content == text
 
 
-async def test_a_break_closes_the_connection_at_once(server: Loopback) -> None:
-    """Leaving the loop ends the generation at the server, without waiting for the garbage collector."""
-    server.reply(Reply(ollama_chat.text("word")[:1], forever=True))
-
-    gc.disable()
-    try:
-        async with OLLAMA.agent(server) as agent:
-            async with agent.run_stream("Go") as stream:
-                async for _ in stream:
-                    break
-            # Blocks the loop on purpose: the connection is closed by now, not only when the loop gets to it.
-            assert server.requests[0].wait_disconnected(30)
-    finally:
-        gc.enable()
-
-
 # Errors
 
 
@@ -623,22 +606,6 @@ async def test_an_error_in_the_stream_keeps_the_text(server: Loopback) -> None:
         200,
     ) and "unexpected EOF" in str(error)
     assert error.partial is not None and error.partial.content == "Hello"
-
-
-@pytest.mark.parametrize("end", ["clean", "close", "reset"])
-async def test_a_stream_without_its_last_line_is_interrupted(
-    server: Loopback, end: Any
-) -> None:
-    """An answer that stops between two lines or within one is interrupted, never complete."""
-    lines = ollama_chat.text("Hel", "lo")
-    for size in (
-        len(lines[0] + lines[1]),
-        len(lines[0] + lines[1]) + 20,
-        sum(map(len, lines)) - 2,
-    ):
-        error = await fail(server, Reply(lines, truncate=size, end=end))
-        assert type(error) is StreamInterrupted and error.retryable
-        assert error.partial is not None and error.partial.content == "Hello"
 
 
 def test_every_part_of_a_line_is_known_as_one() -> None:

@@ -283,6 +283,7 @@ async def drop_without_gc(scene: Scene) -> None:
 
 
 async def leave_a_block(scene: Scene) -> None:
+    gc.disable()
     async with scene.run() as scene.stream:
         await scene.read(scene.stream, scene.leave)
 
@@ -291,6 +292,16 @@ async def close(scene: Scene) -> None:
     async def leave(stream: AgentStream) -> bool:
         scene.stop()
         await stream.aclose()
+        return False
+
+    scene.stream = scene.run()
+    await scene.read(scene.stream, leave)
+
+
+async def cancel_inside(scene: Scene) -> None:
+    async def leave(stream: AgentStream) -> bool:
+        scene.stop()
+        stream.cancel()
         return False
 
     scene.stream = scene.run()
@@ -434,6 +445,7 @@ WAYS = {
     "break in a block": Way(leave_a_block, inside=True, awaited=True),
     "exception": Way(fail, inside=True),
     "aclose()": Way(close, inside=True, awaited=True),
+    "cancel()": Way(cancel_inside, inside=True),
     "aclose(), task": Way(close_from_a_task, awaited=True),
     "two aclose(), tasks": Way(close_twice, awaited=True),
     "cancel(), task": Way(cancel),
@@ -529,6 +541,13 @@ def check_response(scene: Scene, outcome: Outcome) -> None:
     outcome.expect(
         [message.role for message in response.messages] == roles,
         "its messages are no conversation",
+    )
+    failed = [
+        message.is_error for message in response.messages if message.role == "tool"
+    ]
+    outcome.expect(
+        failed == [not executed for _, executed in calls],
+        f"the results of its calls are errors: {failed}",
     )
     if moment.calls:
         outcome.expect(
