@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeGuard
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +28,7 @@ Source = str | os.PathLike[str] | bytes
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://|https?:|data:", re.IGNORECASE)
 MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+_-]*/[a-z0-9][a-z0-9.+_-]*")
 NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f]")
+SEPARATORS = os.sep + (os.altsep or "")  # of the parts of a path
 TEXT_SEPARATOR = "\n"  # between the texts of a list, where they become one text
 
 # About what models count; only used where a provider gives no figures.
@@ -232,7 +232,7 @@ def _name_of(media: _Media) -> str | None:
         return None
     if media.url is not None:
         return unquote(urlsplit(media.url).path).rpartition("/")[2] or None
-    name = Path(media.source).name
+    name = os.path.basename(os.fspath(media.source).rstrip(SEPARATORS))
     # A name in another encoding than the system's has characters that JSON cannot hold.
     return name.encode("utf-8", "replace").decode() or None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from io import BytesIO
 from typing import Literal
-from zipfile import BadZipFile, ZipFile
 
 Kind = Literal["image", "pdf", "text", "document", "audio", "video", "other"]
 
@@ -152,6 +151,8 @@ def _is_text(data: bytes) -> bool:
 
 def _type_of_archive(data: bytes) -> str:
     """The media type of a ZIP archive: office documents are such."""
+    from zipfile import BadZipFile, ZipFile  # slow to import, and rarely needed
+
     try:
         with ZipFile(BytesIO(data)) as archive:
             names = archive.namelist()

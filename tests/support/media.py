@@ -61,6 +61,8 @@ def _seen(part: Any) -> Seen:
             return "image", _data_of(url)
         case {"file": {"file_data": url}} | {"file_data": str(url)}:
             return "file", _data_of(url)
+        case {"document_url": url}:
+            return "file", _data_of(url)
         case {"file_url": url}:
             return "file", url
         case {"input_audio": {"data": data}}:

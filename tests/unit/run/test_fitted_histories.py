@@ -6,10 +6,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.media import PDF, PNG
 
-from cogent import Message, ToolCall
-from cogent.run.history import fit_history
+from cogent import File, Image, Message, ToolCall
+from cogent.run.history import fit_history, pair_results
 
+URL = "https://example.org/cat.png"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ids = st.sampled_from(
     [
@@ -71,9 +73,21 @@ def from_model(content: str, calls: list[ToolCall], source: tuple[Any, Any]) -> 
     )
 
 
+parts = st.lists(
+    st.sampled_from(["Look", "", Image(PNG), File(PDF, name="a.pdf"), Image(URL)]),
+    max_size=3,
+)
 messages = st.one_of(
     st.builds(
         Message, st.sampled_from(["user", "system"]), st.sampled_from(["Go", ""])
+    ),
+    st.builds(Message, st.just("user"), parts=parts),
+    st.builds(
+        Message,
+        st.just("tool"),
+        tool_call_id=ids | st.none(),
+        name=names | st.none(),
+        parts=parts,
     ),
     st.builds(
         from_model, st.sampled_from(["", "Well."]), st.lists(calls, max_size=3), sources
@@ -152,3 +166,25 @@ def test_only_own_items_are_sent(history: list[Message]) -> None:
     for message in fit_history(history, "openai", "A"):
         if message.items:
             assert message.provider == "openai" and message.address in (None, "A")
+
+
+@settings(deadline=None)
+@given(histories)
+def test_parts_stay_with_their_messages(history: list[Message]) -> None:
+    """What the user gave is sent as it was given, and each result's parts follow its call."""
+    fitted = fit_history(history, "openai", "A")
+    given = [message.parts for message in history if message.role == "user"]
+    assert [message.parts for message in fitted if message.role == "user"] == given
+    results = {
+        key: message.parts
+        for key, message in pair_results(history).items()
+        if history[key[0]].role == "assistant"
+    }
+    sent = [message.parts for message in fitted if message.role == "tool"]
+    order = [
+        results.get((place, number), [])
+        for place, message in enumerate(history)
+        if message.role == "assistant"
+        for number in range(len(message.tool_calls))
+    ]
+    assert sent == order
