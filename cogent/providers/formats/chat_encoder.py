@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Request, encoder
-from cogent.providers.formats.chat_parts import (
-    encode_media_of_results,
-    encode_parts,
-    encode_result,
-)
+from cogent.providers.formats.chat_parts import encode_media_of_results, encode_parts
 from cogent.providers.formats.parts import parts_to_send
 
 if TYPE_CHECKING:
@@ -30,6 +26,9 @@ if TYPE_CHECKING:
 # `reasoning_details`.
 GROWING_IN_PART = ("text", "thinking", "summary", "data")
 GROWING_IN_DETAIL = ("text", "summary", "data")
+
+
+SEE_NEXT = "See the next message."  # of a result that has no text
 
 
 @encoder
@@ -74,9 +73,13 @@ def _encode_messages(messages: Iterable[Message], provider: str) -> list[Json]:
 
 
 def _encode_message(message: Message, provider: str) -> Json:
-    if message.role == "tool":
-        return encode_result(message, provider)
     parts = parts_to_send(message)
+    if message.role == "tool":
+        return {
+            "role": "tool",
+            "tool_call_id": message.tool_call_id,
+            "content": message.content or (SEE_NEXT if parts else ""),
+        }
     content = encode_parts(parts, provider) if parts else message.content
     encoded: Json = {"role": message.role, "content": content}
     if message.tool_calls:

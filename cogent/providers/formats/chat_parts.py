@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cogent.content import ContentPart, File, Media
+from cogent.content import ContentPart, Media
 from cogent.content_json import base64_of
 from cogent.json_values import Json
 from cogent.messages import Message
@@ -36,21 +36,8 @@ GROQ = Accepted(
     urls={"image": "image"},
     media_types={"image": COMMON_IMAGES},
 )
-MISTRAL = Accepted(
-    data={"image": "image", "pdf": "document_url", "text": "text"},
-    urls={"image": "image", "pdf": "document_url", None: "document_url"},
-    media_types={"image": COMMON_IMAGES},
-)
 LOCAL = Accepted(data={"text": "text"}, urls={}, media_types={})
-ACCEPTED = {
-    "openai-chat": OPENAI_CHAT,
-    "groq": GROQ,
-    "mistral": MISTRAL,
-    "local": LOCAL,
-}
-# Whose results hold what messages hold; elsewhere a result has text alone.
-RESULTS_WITH_PARTS = ("mistral",)
-SEE_NEXT = "See the next message."  # of a result that has no text
+ACCEPTED = {"openai-chat": OPENAI_CHAT, "groq": GROQ, "local": LOCAL}
 
 
 def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
@@ -61,25 +48,12 @@ def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
     return [_encode_part(part, provider) for part in parts]
 
 
-def encode_result(result: Message, provider: str) -> Json:
-    """The message with the result of a call."""
-    parts = parts_to_send(result)
-    content: str | list[Json] = result.content
-    if parts and provider in RESULTS_WITH_PARTS:
-        content = encode_parts(parts, provider)
-    elif parts and not content:
-        content = SEE_NEXT
-    return {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
-
-
 def encode_media_of_results(results: Sequence[Message], provider: str) -> list[Json]:
     """The message that follows the results of a turn with what they cannot hold.
 
-    Images and Files come from the user there, after all results of the turn. An empty
-    list where there are none.
+    A result has text alone in this format: Images and Files come from the user, after
+    all results of the turn. An empty list where the results have none.
     """
-    if provider in RESULTS_WITH_PARTS:
-        return []
     content: list[Json] = []
     for result in results:
         media = [part for part in parts_to_send(result) if not isinstance(part, str)]
@@ -99,18 +73,9 @@ def _encode_part(part: ContentPart, provider: str) -> Json:
             return {"type": "input_audio", "input_audio": _audio(part)}
         case "text":
             return {"type": "text", "text": marked_text(part)}
-        case "document_url":
-            return _document_url(part)
         case "file":
             file = {"filename": file_name(part), "file_data": data_url(part)}
             return {"type": "file", "file": file}
-
-
-def _document_url(part: Media) -> Json:
-    document = {"type": "document_url", "document_url": url_or_data(part)}
-    if isinstance(part, File) and part.name:
-        document["document_name"] = part.name
-    return document
 
 
 def _audio(part: Media) -> Json:

@@ -24,8 +24,8 @@ from cogent.errors import ConfigurationError
 from cogent.media_types import Kind, decode_text
 from cogent.messages import Message
 
-Form = Literal["image", "file", "document_url", "audio", "text"]
-"""As what a request has it: one of an API's own parts, or text among the text."""
+Form = Literal["image", "file", "audio", "text"]
+"""As what a request has it: an API's image, file or audio, or as text among the text."""
 
 KIND_NAMES: Mapping[Kind, str] = {
     "image": "images",

@@ -177,7 +177,7 @@ def test_parts_stay_with_their_messages(history: list[Message]) -> None:
     assert [message.parts for message in fitted if message.role == "user"] == given
     results = {
         key: message.parts
-        for key, message in pair_results(history).items()
+        for key, message in pair_results(history)[0].items()
         if history[key[0]].role == "assistant"
     }
     sent = [message.parts for message in fitted if message.role == "tool"]
