@@ -44,7 +44,7 @@ def environment(server: Loopback | None, **more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("OPENAI_")
+        if not name.startswith("OPENAI_") and name != "MODEL"
     }
     if server is not None:
         kept |= {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": f"{server.url}/v1"}
@@ -92,7 +92,13 @@ def announced(log: IO[str]) -> str:
 def test_no_example_is_left_out() -> None:
     """Each file among the examples is run by a test below."""
     files = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
-    assert files == {"quickstart.py", "tools.py", "fastapi_app.py", "notebook.ipynb"}
+    assert files == {
+        "quickstart.py",
+        "tools.py",
+        "images.py",
+        "fastapi_app.py",
+        "notebook.ipynb",
+    }
 
 
 def test_quickstart_answers_without_a_key() -> None:
@@ -157,6 +163,41 @@ def test_tools_asks_gpt_by_default(server: Loopback) -> None:
     assert server.requests[0].json["model"] == "gpt-5.4"
 
 
+def test_images_sends_a_picture_and_a_text(wire: Wire, server: Loopback) -> None:
+    """Without files of the user's, the model is asked about a picture made here and about a bill."""
+    server.reply(Reply(wire.send.text("A red square, ", "and 11.50.")))
+    done = run("images.py", "--model", f"{wire.provider}:gpt-test", server=server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "A red square, and 11.50.\n"
+    body = server.requests[0].body
+    assert b"data:image/png;base64,iVBORw0KGgo" in body and b"bill.txt" in body
+
+
+def test_images_takes_files_and_urls(
+    wire: Wire, server: Loopback, tmp_path: Path
+) -> None:
+    """Paths and URLs on the command line go to the model; what it does not take is one line."""
+    path = tmp_path / "notes.md"
+    path.write_text("Buy milk.", "utf-8")
+    url = "https://example.org/cat.png"
+    server.reply(Reply(wire.send.text("Milk.")))
+    model = ("--model", f"{wire.provider}:gpt-test")
+    done = run("images.py", str(path), url, *model, server=server)
+    assert (done.returncode, done.stdout) == (0, "Milk.\n")
+    assert url.encode() in server.requests[0].body
+    refused = run("images.py", str(tmp_path), *model, server=server)
+    assert refused.returncode == 1 and len(server.requests) == 1
+    assert "is a directory" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_images_answers_without_a_key() -> None:
+    """`python examples/images.py` asks the embedded model about a text file."""
+    done = run("images.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
 @contextmanager
 def started(
     name: str, *arguments: str, server: Loopback
@@ -175,7 +216,7 @@ def started(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
-@pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
+@pytest.mark.parametrize("name", ["quickstart.py", "tools.py", "images.py"])
 def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
     """After Ctrl-C the text so far is on the screen and nothing else, the exit code is 130 and the model stops."""
     server.reply(
@@ -194,7 +235,7 @@ def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
-@pytest.mark.parametrize("name", ["quickstart.py", "tools.py"])
+@pytest.mark.parametrize("name", ["quickstart.py", "tools.py", "images.py"])
 def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(
     name: str, server: Loopback
 ) -> None:
