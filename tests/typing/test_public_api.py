@@ -9,6 +9,8 @@ from typing import Any, Literal, assert_type
 from cogent import (
     Agent,
     AgentStream,
+    File,
+    Image,
     Message,
     Model,
     ModelError,
@@ -201,3 +203,37 @@ def errors_have_typed_details(failed: ModelError, tool_failed: ToolError) -> Non
     assert_type(failed.retry_after, float | None)
     assert_type(failed.partial, Response | None)
     assert_type(tool_failed.partial, Response | None)
+
+
+@tool
+def draw(color: str) -> list[str | Image]:
+    return [color, Image(b"...", "image/png")]
+
+
+async def a_message_is_a_string_or_a_list_with_images_and_files(agent: Agent) -> None:
+    bill = File("invoice.pdf", name="invoice")
+    assert_type(await agent.run(["Look", Image("photo.png"), bill]), Response)
+    agent.run_stream(["Only", "texts"])
+    agent.run_stream((File(b"..."), "a tuple"))
+    agent.run_stream([Image("photo.png")])
+    agent.run_stream([b"bytes"])  # type: ignore[list-item]
+    agent.run_stream(Image("photo.png"))  # type: ignore[arg-type]
+    Image(5)  # type: ignore[arg-type]
+
+
+def images_and_files_have_typed_attributes(
+    message: Message, result: ToolResult
+) -> None:
+    image, file = Image("photo.png"), File("invoice.pdf")
+    assert_type(image.data, bytes | None)
+    assert_type(image.url, str | None)
+    assert_type(image.media_type, str | None)
+    assert_type(file.name, str | None)
+    assert_type(message.parts, list[str | Image | File])
+    assert_type(result.parts, list[str | Image | File])
+    image.media_type = "image/png"  # type: ignore[misc]
+
+
+def responses_are_stored_as_json(response: Response) -> None:
+    assert_type(response.to_dict(), dict[str, Any])
+    assert_type(Response.from_dict(response.to_dict()), Response)
