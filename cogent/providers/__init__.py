@@ -37,6 +37,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
+from cogent.content import has_media
 from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message
@@ -74,13 +75,20 @@ class Request:
     address: str | None = None
 
     def history(
-        self, is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True
+        self,
+        is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True,
+        *,
+        with_parts: bool = False,
     ) -> list[Message]:
         """The conversation as this server takes it: see `fit_history`.
 
         Only what the server itself made has `items` and `reasoning`. `is_reasoning`
-        tells the items that may not be all of a message.
+        tells the items that may not be all of a message. A provider that encodes the
+        `parts` of messages says so by `with_parts`; for any other one Images and Files
+        are a ConfigurationError, as they would be lost.
         """
+        if not with_parts and any(has_media(one.parts) for one in self.messages):
+            raise ConfigurationError(f"{self.model.provider} takes no images and files")
         return fit_history(
             self.messages, self.model.provider, self.address, is_reasoning
         )

@@ -124,7 +124,7 @@ async def _renew_key(sdk: AsyncAnthropic, model: Model) -> None:
 def encode_request(request: Request) -> Json:
     """The arguments of `messages.create`."""
     model = request.model
-    history = request.history(_is_reasoning)
+    history = request.history(_is_reasoning, with_parts=True)
     arguments: Json = {
         "model": model.name,
         "max_tokens": DEFAULT_MAX_TOKENS,

@@ -168,7 +168,7 @@ def _details(body: object) -> list[Json]:
 def encode_request(request: Request) -> Json:
     """The arguments of `generate_content`."""
     config = _make_config(request)
-    messages = request.history(_is_reasoning)
+    messages = request.history(_is_reasoning, with_parts=True)
     contents = _encode_messages(messages, request.model.provider)
     return {"model": request.model.name, "contents": contents, "config": config}
 

@@ -226,7 +226,8 @@ def encode_request(request: Request) -> Json:
     """The arguments of `chat`."""
     model = request.model
     messages = [
-        _encode_message(message, model.provider) for message in request.history()
+        _encode_message(message, model.provider)
+        for message in request.history(with_parts=True)
     ]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})

@@ -84,7 +84,7 @@ def encode_request(request: Request) -> Json:
     """The arguments of `responses.create`."""
     model = request.model
     reasons = NOT_REASONING.match(model.name) is None
-    messages = request.history(_is_reasoning)
+    messages = request.history(_is_reasoning, with_parts=True)
     items = _encode_messages(messages, reasons, model.provider)
     arguments: Json = {
         "model": model.name,

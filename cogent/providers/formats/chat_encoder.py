@@ -37,7 +37,7 @@ def encode_request(request: Request, *, max_tokens: str) -> Json:
     that limit.
     """
     model = request.model
-    messages = _encode_messages(request.history(), model.provider)
+    messages = _encode_messages(request.history(with_parts=True), model.provider)
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}
