@@ -52,7 +52,9 @@ def part_from_dict(data: object, path: str) -> ContentPart:
     if isinstance(data, str | Image | File):
         return data
     if not isinstance(data, Mapping):
-        raise ConfigurationError(f"{path} is a dict with a type; got {shown(data)}")
+        raise ConfigurationError(
+            f"{path} is a dict with a type; got {type(data).__name__}"
+        )
     match data.get("type"):
         case "text":
             return _text_from_dict(data, path)
@@ -111,7 +113,7 @@ def _check_keys(data: Mapping[str, object], known: set[str], path: str) -> None:
 def read_parts(data: object) -> list[ContentPart]:
     """The parts that `part_to_dict` wrote."""
     if not isinstance(data, list | tuple):
-        raise ConfigurationError(f"parts is a list; got {shown(data)}")
+        raise ConfigurationError(f"parts is a list; got {type(data).__name__}")
     return [part_from_dict(part, f"parts[{place}]") for place, part in enumerate(data)]
 
 

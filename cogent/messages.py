@@ -223,11 +223,12 @@ class Message:
 
     def _check_parts(self) -> None:
         if not isinstance(self.parts, list):
-            raise ValueError(f"parts is a list; got {shown(self.parts)}")
+            raise ValueError(f"parts is a list; got {type(self.parts).__name__}")
         for place, part in enumerate(self.parts):
             if not isinstance(part, str | Image | File):
                 raise ValueError(
-                    f"parts[{place}] is a string, an Image or a File; got {shown(part)}"
+                    f"parts[{place}] is a string, an Image or a File; "
+                    f"got {type(part).__name__}"
                 )
         if self.role not in ("user", "tool") and has_media(self.parts):
             raise ValueError(
