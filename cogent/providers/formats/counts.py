@@ -12,11 +12,14 @@ def count(value: object) -> int | None:
     """The value as a count; None for what is none: a bool, a negative number, a word,
     nothing.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = value if isinstance(value, int) else int(float(value))
-    except (ValueError, OverflowError):  # a word; infinity
+    if value.__class__ is int:
+        number = value
+    elif value.__class__ in (float, str):
+        try:
+            number = int(float(value))
+        except (ValueError, OverflowError):  # a word; infinity
+            return None
+    else:
         return None
     return number if number >= 0 else None
 

@@ -1,142 +1,131 @@
-"""What the Gemini API answers, streamed or whole, as cogent's chunks and updates."""
+"""What the Gemini API answers, streamed or whole, as cogent's chunks and updates.
+
+Only the first candidate counts. Its parts are kept to be sent back: the deltas of a
+text are one part then, and a part with a signature stays by itself.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.genai import types
 
-from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.chunks import StreamChunk
 from cogent.json_values import Json
 from cogent.providers.formats.counts import known
-from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Item, Output, RequestId, TokenCounts
+from cogent.providers.formats.gemini_calls import Calls
+from cogent.run.outputs import (
+    FinishWord,
+    Item,
+    ModelName,
+    Output,
+    RequestId,
+    TokenCounts,
+    Update,
+)
 
-JSON_PATH = re.compile(r"(?:\.|\[')([^.'\[\]]+)|\[(\d+)\]")
 NO_CANDIDATE = types.Candidate()
 TEXT_ONLY = {"text"}
 TEXT_OR_THOUGHT = {"text", "thought"}
 
 
 class StreamDecoder:
-    """Decodes the events of one answer.
-
-    It remembers the answer's parts, which are sent back later, and the call whose
-    arguments still come in pieces.
-    """
+    """Decodes the events of one answer."""
 
     is_complete = False  # more may follow a finish reason
 
     def __init__(self) -> None:
         self._items: list[Json] = []  # a text in one is the list of its pieces
-        self._calls = 0  # how many calls have begun
-        self._open_call: Json | None = None  # as it stands in its item
+        self._open_text: list[str] | None = None  # that list, in a last item of text
+        self._calls = Calls()
         self._request_id = ""
-        self._model: str | None = None  # as the last event named it
+        self._model = ""
 
     def decode(self, event: types.GenerateContentResponse) -> Iterator[Output]:
-        """The parts that an event stands for; only the first candidate counts."""
+        """What an event gives."""
         candidate = _first(event.candidates or ())
-        for part in (candidate.content and candidate.content.parts) or ():
-            text = part.text
-            if part.function_call is not None:
-                yield from self._decode_call(part, part.function_call)
-            elif text and self._continues_last_text(part):
-                self._items[-1]["text"].append(text)
-                yield StreamChunk(text)
-            else:
+        content = candidate.content
+        if content is not None:
+            for part in content.parts or ():
                 yield from self._decode_part(part)
-        if not self._request_id:
-            self._request_id = _request_id(event)
-            yield RequestId(self._request_id)
-        if event.model_version != self._model:
-            self._model = event.model_version
-            yield from updates_of(model=self._model)
-        yield from updates_of(finish=_finish(event, candidate))
-        if event.usage_metadata is not None:
-            yield TokenCounts(decode_usage(event.usage_metadata))
+        yield from self._updates(event, candidate)
 
     def close(self) -> Iterator[Output]:
         """What is known only at the end: the parts to be sent back."""
-        if self._open_call is not None:
-            # Without its end it is no JSON, so that no tool runs with a part of its
-            # arguments.
-            arguments = json.dumps(self._open_call["args"])[:-1]
-            yield StreamChunk(
-                tool_call=ToolCallDelta(self._calls - 1, arguments=arguments)
-            )
+        yield from self._calls.close()
         for item in self._items:
             if "text" in item:
                 item = {**item, "text": "".join(item["text"])}
             yield Item(item)
 
-    def _continues_last_text(self, part: types.Part) -> bool:
-        """Whether the part is only more of the text before; then its text is to be
-        appended there.
-        """
-        if part.model_fields_set != TEXT_ONLY or not self._items:
-            return False
-        return self._items[-1].keys() == TEXT_ONLY
-
-    def _decode_part(self, part: types.Part) -> Iterator[Output]:
+    def _decode_part(self, part: types.Part) -> Iterable[Output]:
         text = part.text
-        if not part.model_fields_set <= TEXT_OR_THOUGHT:
-            self._add_item(part)
-        elif text:
-            self._add_text(text, bool(part.thought))
+        if text and self._open_text is not None and part.model_fields_set == TEXT_ONLY:
+            self._open_text.append(text)
+            return (StreamChunk(text),)
+        if part.function_call is not None:
+            return self._decode_call(part, part.function_call)
+        self._keep_part(part)
         if not text:
-            return
-        yield StreamChunk(reasoning=text) if part.thought else StreamChunk(text)
+            return ()
+        return (StreamChunk(reasoning=text) if part.thought else StreamChunk(text),)
 
-    def _add_item(self, part: types.Part) -> None:
-        """Keep a part that stays by itself, as one with a signature does."""
-        item: Json = part.to_json_dict()
-        if part.text is not None:
-            item["text"] = [part.text]
-        self._items.append(item)
+    def _decode_call(
+        self,
+        part: types.Part,
+        call: types.FunctionCall,
+    ) -> Iterator[Output]:
+        if self._calls.begins(call):
+            item: Json = part.to_json_dict()
+            item["function_call"] = self._calls.begin(call)
+            self._keep(item)
+        yield from self._calls.add(call)
 
-    def _add_text(self, text: str, is_thought: bool) -> None:
+    def _updates(
+        self,
+        event: types.GenerateContentResponse,
+        candidate: types.Candidate,
+    ) -> list[Update]:
+        updates: list[Update] = []
+        if not self._request_id:
+            self._request_id = _request_id(event)
+            updates.append(RequestId(self._request_id))
+        model = event.model_version
+        if model and model != self._model:
+            self._model = model
+            updates.append(ModelName(model))
+        if event.prompt_feedback is not None:
+            updates += _decode_feedback(event.prompt_feedback)
+        if candidate.finish_reason is not None:
+            updates.append(FinishWord(candidate.finish_reason.value))
+        if event.usage_metadata is not None:
+            updates.append(TokenCounts(decode_usage(event.usage_metadata)))
+        return updates
+
+    def _keep_part(self, part: types.Part) -> None:
+        """Keep what is no delta of the text before."""
+        if not part.model_fields_set <= TEXT_OR_THOUGHT:
+            item: Json = part.to_json_dict()
+            if part.text is not None:
+                item["text"] = [part.text]
+            self._keep(item)
+        elif part.text:
+            self._keep_text(part.text, bool(part.thought))
+
+    def _keep_text(self, text: str, is_thought: bool) -> None:
         """Append to the item before if that is of the same kind, else begin a new one."""
         item: Json = {"thought": True} if is_thought else {}
         item["text"] = []
         if not self._items or self._items[-1].keys() != item.keys():
-            self._items.append(item)
+            self._keep(item)
         self._items[-1]["text"].append(text)
 
-    def _decode_call(
-        self, part: types.Part, call: types.FunctionCall
-    ) -> Iterator[Output]:
-        if self._begins_call(call):
-            self._begin_call(part, call)
-        if self._open_call is None:
-            return
-        self._open_call["args"] = _add_arguments(self._open_call["args"], call)
-        index = self._calls - 1
-        name = call.name or ""
-        if not call.will_continue:
-            arguments = json.dumps(self._open_call["args"])
-            yield StreamChunk(tool_call=ToolCallDelta(index, call.id, name, arguments))
-            self._open_call = None
-        elif name:
-            yield StreamChunk(tool_call=ToolCallDelta(index, call.id, name))
-
-    def _begins_call(self, call: types.FunctionCall) -> bool:
-        if call.name:
-            return True
-        return self._open_call is None and bool(call.id or call.args)
-
-    def _begin_call(self, part: types.Part, call: types.FunctionCall) -> None:
-        self._calls += 1
-        self._open_call = {"name": call.name or "", "args": {}}
-        if call.id:
-            self._open_call["id"] = call.id
-        self._items.append({**part.to_json_dict(), "function_call": self._open_call})
+    def _keep(self, item: Json) -> None:
+        self._items.append(item)
+        self._open_text = item["text"] if item.keys() == TEXT_ONLY else None
 
 
-def _first(candidates: Iterable[types.Candidate]) -> types.Candidate:
+def _first(candidates: Sequence[types.Candidate]) -> types.Candidate:
     for candidate in candidates:
         if not candidate.index:
             return candidate
@@ -149,59 +138,12 @@ def _request_id(event: types.GenerateContentResponse) -> str:
     return headers.get("x-request-id") or event.response_id or ""
 
 
-def _finish(
-    event: types.GenerateContentResponse, candidate: types.Candidate
-) -> str | None:
-    """Why the answer ended, in the provider's own words, or why the request was
-    blocked.
-    """
-    feedback = event.prompt_feedback
-    if feedback and feedback.block_reason:
-        return f"blocked:{feedback.block_reason.value}"
-    reason = candidate.finish_reason
-    return reason.value if reason else None
-
-
-def _add_arguments(arguments: Json, call: types.FunctionCall) -> Json:
-    """The arguments so far with those of this piece of the call, which come as an
-    object or one by one with a path.
-    """
-    arguments = {**arguments, **(call.args or {})}
-    for piece in call.partial_args or ():
-        arguments = _put(arguments, _path_of(piece), _value_of(piece))
-    return arguments
-
-
-def _path_of(piece: types.PartialArg) -> list[str | int]:
-    """The names and places that lead to the value: `$.cities[0].name` is "cities", 0,
-    "name".
-    """
-    steps = JSON_PATH.findall(piece.json_path or "")
-    return [int(place) if place else name for name, place in steps]
-
-
-def _value_of(piece: types.PartialArg) -> object:
-    for value in (piece.string_value, piece.number_value, piece.bool_value):
-        if value is not None:
-            return value
-    return None
-
-
-def _put(node: Any, steps: list[str | int], value: object) -> Any:
-    """The node with the value where the steps lead; texts at one place add up."""
-    if not steps:
-        if isinstance(node, str) and isinstance(value, str):
-            return node + value
-        return value
-    step, *rest = steps
-    if isinstance(step, str):
-        fields = node or {}
-        return {**fields, step: _put(fields.get(step), rest, value)}
-    items = list(node or ())
-    missing = step + 1 - len(items)
-    items += [None] * missing
-    items[step] = _put(items[step], rest, value)
-    return items
+def _decode_feedback(
+    feedback: types.GenerateContentResponsePromptFeedback,
+) -> Iterator[Update]:
+    """Why the prompt was blocked, if it was."""
+    if feedback.block_reason is not None:
+        yield FinishWord(f"blocked:{feedback.block_reason.value}")
 
 
 def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
@@ -211,40 +153,22 @@ def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str,
     thoughts in `candidates_token_count`; the total says so where a server counts
     otherwise.
     """
-    output = _output_tokens(usage)
-    counts: dict[str, int | None] = {
+    prompt = usage.prompt_token_count or 0
+    results = usage.tool_use_prompt_token_count or 0
+    answer = usage.candidates_token_count or 0
+    total = usage.total_token_count
+    output = answer
+    if not total or total != prompt + results + answer:
+        output += usage.thoughts_token_count or 0
+    request = prompt
+    if not prompt or total != prompt + output:
+        request += results
+    counts = {
         "cache_read_tokens": usage.cached_content_token_count,
         "reasoning_tokens": usage.thoughts_token_count,
-        "input_tokens": _input_tokens(usage, output),
     }
-    if output or usage.prompt_token_count:
+    if results or usage.prompt_token_count is not None:
+        counts["input_tokens"] = request
+    if output or prompt:
         counts["output_tokens"] = output
     return known(counts)
-
-
-def _input_tokens(
-    usage: types.GenerateContentResponseUsageMetadata, output: int
-) -> int | None:
-    """The request's tokens with the results of tools, which are in its own count where
-    the total says so.
-    """
-    prompt = usage.prompt_token_count
-    results = usage.tool_use_prompt_token_count
-    if prompt and usage.total_token_count == prompt + output:
-        return prompt
-    if prompt is None and not results:
-        return None
-    return (prompt or 0) + (results or 0)
-
-
-def _output_tokens(usage: types.GenerateContentResponseUsageMetadata) -> int:
-    """The answer's tokens with its thoughts, which are in its own count where the total
-    says so.
-    """
-    total = usage.total_token_count
-    answer = usage.candidates_token_count or 0
-    thoughts = usage.thoughts_token_count or 0
-    prompt = (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0)
-    if total and total == prompt + answer:
-        return answer
-    return answer + thoughts
