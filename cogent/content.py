@@ -286,8 +286,8 @@ def _read_file(path: str) -> bytes:
 def _check_file(path: str, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise ConfigurationError(f"{path!r} is a directory, not a file")
-    if not stat.S_ISREG(status.st_mode):  # a pipe may never end
-        raise ConfigurationError(f"{path!r} is no regular file")
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISFIFO(status.st_mode):
+        raise ConfigurationError(f"{path!r} is neither a file nor a pipe")
     _check_size(status.st_size, repr(path))
 
 

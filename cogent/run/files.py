@@ -1,12 +1,17 @@
-"""The files of messages and of results are read off the event loop."""
+"""The files of messages and of results are read off the event loop.
+
+In a thread that nobody waits for at the end: a pipe, or a disk far away, may never
+answer.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 from cogent.content import ContentPart, read_all
 from cogent.messages import Message
+from cogent.run.threads import ToolThreads
 
 
 async def read_files(messages: Iterable[Message]) -> None:
@@ -23,7 +28,13 @@ async def read_parts(parts: list[ContentPart]) -> list[ContentPart]:
     """The parts with the bytes of their files, which are read off the event loop."""
     if all(_is_read(part) for part in parts):
         return parts
-    return await asyncio.to_thread(read_all, parts)
+    read: list[ContentPart]
+    read = await ToolThreads().call(partial(read_all, parts), "files", _ignore_start)
+    return read
+
+
+def _ignore_start() -> None:
+    """No limit of time counts from the start of a read."""
 
 
 def _is_read(part: ContentPart) -> bool:

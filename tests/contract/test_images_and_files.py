@@ -1,8 +1,11 @@
 """Images and files: what goes in, as every provider's server sees it."""
 
+import asyncio
 import json
+import os
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from cogent import (
     File,
     Image,
     Message,
+    ModelTimeout,
     Response,
     StreamChunk,
     Tool,
@@ -262,28 +266,15 @@ async def test_a_file_is_read_when_the_run_begins(
     assert second[0] == first[0]
 
 
-OPENED: list[tuple[str, str]] = []  # each file that was opened, with the thread
-
-
-def _note_open(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and str(arguments[0]).endswith("-watched.png"):
-        OPENED.append((str(arguments[0]), threading.current_thread().name))
-
-
-@pytest.fixture(scope="module")
-def _watched() -> None:
-    sys.addaudithook(_note_open)  # stays: Python cannot take one away again
-
-
-@pytest.mark.usefixtures("_watched")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
 @pytest.mark.parametrize("how", ["message", "sync tool", "async tool"])
 async def test_files_are_read_off_the_event_loop(
     server: Loopback, tmp_path: Path, how: str
 ) -> None:
-    """Another thread opens the file, also one that an async tool returned."""
+    """While a read waits, here for a pipe, the loop goes on: it is the loop that fills the pipe."""
     wire = WIRES[0]
-    path = tmp_path / f"{how}-watched.png"
-    path.write_bytes(PNG)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
 
     def look() -> Image:
         return Image(path)
@@ -291,7 +282,10 @@ async def test_files_are_read_off_the_event_loop(
     async def look_async() -> Image:
         return Image(path)
 
-    OPENED.clear()
+    def fill() -> None:
+        threading.Thread(target=path.write_bytes, args=(PNG,), daemon=True).start()
+
+    asyncio.get_running_loop().call_later(0.1, fill)
     if how == "message":
         server.reply(reply(wire, True))
         await run(wire, server, ["Look", Image(path)])
@@ -299,8 +293,25 @@ async def test_files_are_read_off_the_event_loop(
         function = look if how == "sync tool" else look_async
         server.reply(calls(wire, CALL), reply(wire, True))
         await run(wire, server, "Look", tool(name="look")(function))
-    [(_, thread)] = OPENED
-    assert thread != threading.main_thread().name
+    assert _shown(PNG) in server.requests[-1].body.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
+def test_a_read_that_never_ends_holds_up_nothing(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """The run's time-out ends it, and the event loop ends without waiting for the thread."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    async def go() -> None:
+        agent = WIRES[0].agent(server, timeout=0.1)
+        with pytest.raises(ModelTimeout, match="took longer than"):
+            await agent.run(["Look", Image(path)])
+
+    asyncio.run(go())
+    assert server.requests == []
+    path.write_bytes(PNG)  # lets the thread end
 
 
 # What a provider does not take
@@ -633,8 +644,6 @@ async def test_images_move_between_providers(
 
 
 def _shown(data: bytes) -> str:
-    from base64 import b64encode
-
     return b64encode(data).decode()
 
 
