@@ -17,7 +17,6 @@ from cogent.model import Model
 from cogent.providers import Client
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
-from cogent.transport.error_events import SSE_BOUNDARY, ErrorEvents
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.tls import shared_context
 
@@ -30,16 +29,11 @@ VERTEX = ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI")
 MAX_BYTES_PER_READ = 8192
 
 
-def _error_events() -> ErrorEvents:
-    return ErrorEvents(SSE_BOUNDARY, documents=True)
-
-
 SDK_READER = SdkReader(
     reads_event_names=False,
     reads_done=False,
+    reads_errors=False,
     reads_json_documents=True,
-    closes_after_bad_data=False,
-    make_mender=_error_events,
     max_bytes_per_read=MAX_BYTES_PER_READ,
 )
 
@@ -85,7 +79,7 @@ def _http_client(model: Model, timeout: Timeout) -> httpx2.AsyncClient:
     """
     address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
     settings = client_settings(httpx2, timeout, address, SDK_READER)
-    http = httpx2.AsyncClient(follow_redirects=True, **settings)
+    http = httpx2.AsyncClient(**settings)
 
     async def limit(request: httpx2.Request) -> None:
         # The SDK sets a time-out of its own for each request: none, unless the user set

@@ -7,7 +7,6 @@ has no id, and there is no count of cached tokens.
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import re
@@ -43,7 +42,6 @@ from cogent.transport.answers import (
     read_first,
 )
 from cogent.transport.error_body import is_error, read_report
-from cogent.transport.error_events import LINE_BOUNDARY, ErrorEvents
 from cogent.transport.errors import broken_off, retry_after
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
@@ -52,45 +50,10 @@ from cogent.transport.reported import ErrorReport
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434
 HAS_PORT = re.compile(r":\d+$")
-# JSON may have these in a string as they are, but the SDK ends a line at them.
-LINE_SEPARATORS = str.maketrans(
-    {"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
-)
 # The SDK's stream can be left only where it waits for more bytes; to parse this many,
 # in short events, takes it 2 ms.
 MAX_BYTES_PER_READ = 32768
-
-
-def read_lines() -> Callable[[bytes], Iterator[bytes]]:
-    """A function for the pieces of a streamed answer: it escapes line separators, and
-    raises the error of a line.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    events = ErrorEvents(LINE_BOUNDARY)
-
-    def read(data: bytes) -> Iterator[bytes]:
-        for piece in events(data):
-            yield escape_line_separators(piece, decoder)
-
-    return read
-
-
-def escape_line_separators(piece: bytes, decoder: codecs.IncrementalDecoder) -> bytes:
-    """The piece with the separators escaped; the decoder keeps a character that is cut
-    in two for the next piece.
-    """
-    cut_character = decoder.getstate()[0]
-    if piece.isascii() and not cut_character:
-        return piece
-    return decoder.decode(piece).translate(LINE_SEPARATORS).encode()
-
-
-# One JSON object a line.
-SDK_READER = SdkReader(
-    event_ends=(b"\n",),
-    make_mender=read_lines,
-    max_bytes_per_read=MAX_BYTES_PER_READ,
-)
+SDK_READER = SdkReader(json_lines=True, max_bytes_per_read=MAX_BYTES_PER_READ)
 FINISH_WORDS: FinishWords = {
     **ANY_SERVER,
     "load": "stop",  # for a request without messages
@@ -110,10 +73,11 @@ def make_client(model: Model, timeout: Timeout) -> Client:
             "ollama takes the API key as a string, not as a function"
         )
     check_key(key)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
     address = model.base_url or os.environ.get("OLLAMA_HOST")
     settings = client_settings(httpx, timeout, address, SDK_READER)
-    sdk = AsyncClient(model.base_url, headers=headers, **settings)
+    if key:
+        settings["headers"]["authorization"] = f"Bearer {key}"
+    sdk = AsyncClient(model.base_url, **settings)
     keys = (key,) if key else ()
     return Client(sdk, _with_scheme(address or ""), keys, sdk.close)
 

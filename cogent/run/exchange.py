@@ -56,7 +56,7 @@ async def stream_answer(
                     break
         if decoder.is_complete:
             await drain(events.iterator)
-        elif body is not None and body.was_cut():
+        elif body is not None and body.is_cut:
             raise StreamInterrupted("the answer broke off in the middle of an event")
         for output in decoder.close():
             yield output

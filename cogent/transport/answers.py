@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cogent.errors import ServerError
 from cogent.timeout import Timeout
@@ -53,10 +53,11 @@ def client_settings(
     return {
         "verify": shared_context(httpx),
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
+        "headers": {"accept-encoding": "identity"},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {
             "request": [_reject_premature_response],
-            "response": [_response_hook(reader)],
+            "response": [_response_hook(reader, address)],
         },
         "mounts": {
             f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))
@@ -69,11 +70,16 @@ def _own_host(address: str) -> list[str]:
     no pattern stands for it.
     """
     try:
-        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+        host = _split_address(address).hostname or ""
         own = ip_address(host).is_loopback
     except ValueError:  # a name
         return []
     return [f"[{host}]" if ":" in host else host] if own else []
+
+
+def _split_address(address: str) -> SplitResult:
+    """The parts of an address, which may lack its scheme."""
+    return urlsplit(address if "://" in address else f"//{address}")
 
 
 async def _reject_premature_response(request: Any) -> None:
@@ -97,47 +103,57 @@ async def _reject_premature_response(request: Any) -> None:
     request.extensions["trace"] = trace
 
 
-def _response_hook(reader: SdkReader) -> Callable[[Any], Awaitable[None]]:
-    """The one response hook: refuses redirects to another host, limits the size of what
-    is read, and leaves the response to whoever asked.
+def _response_hook(
+    reader: SdkReader, address: str | None
+) -> Callable[[Any], Awaitable[None]]:
+    """The one response hook: refuses redirects, watches over the bytes of the answer,
+    and leaves the response to whoever asked.
     """
 
     async def on_response(response: Any) -> None:
         if response.has_redirect_location:
-            _check_redirect(response)
-        is_events = content_type(response) == EVENT_STREAM
+            raise _redirect_error(response, address)
+        is_streamed = content_type(response) == EVENT_STREAM  # also if not asked for
         exchange = present_exchange()
-        is_stream = is_events  # a request that the SDK makes by itself, to go on
         if exchange is not None:
             exchange.response = response
-            is_stream = exchange.is_streamed
-        wrap_body(
-            response, reader, has_events=is_stream or is_events, is_stream=is_stream
-        )
+            is_streamed = is_streamed or exchange.is_streamed
+        wrap_body(response, reader, is_streamed=is_streamed)
 
     return on_response
 
 
-def _check_redirect(response: Any) -> None:
-    """HTTP clients take only the Authorization header off such a request, and most keys
-    are in another.
+def _redirect_error(response: Any, address: str | None) -> ServerError:
+    """The error for a redirect, with the `base_url` to give, where that can be told.
+
+    The HTTP clients take only the Authorization header off a request to another host,
+    and most keys are in another. So no redirect is followed.
     """
-    before = response.url
-    after = before.join(response.headers["location"])
-    upgrade = (
-        before.scheme == "http"
-        and after.scheme == "https"
-        and not (before.port or after.port)
+    target = response.url.join(response.headers["location"])
+    base_url = _base_url_for(target, response.url.path, address)
+    advice = f"give base_url={base_url!r}" if base_url else "give its base_url"
+    return ServerError(
+        f"the server redirects to {_without_query(target)}, where nothing is sent: "
+        f"if that is right, {advice}",
+        status=response.status_code,
+        retryable=False,
     )
-    if before.host != after.host or not (
-        upgrade or (before.scheme, before.port) == (after.scheme, after.port)
-    ):
-        raise ServerError(
-            f"the server redirects to {after.scheme}://{after.netloc.decode()}, where neither the key nor the question "
-            "is sent: if that is right, give it as base_url",
-            status=response.status_code,
-            retryable=False,
-        )
+
+
+def _base_url_for(target: Any, asked_path: str, address: str | None) -> str | None:
+    """The base URL with which the target is asked: it ends with the path that the SDK
+    adds to each. None if the target does not, or if it is not known what is added.
+    """
+    if address is None:
+        return None
+    added = asked_path.removeprefix(_split_address(address).path.rstrip("/"))
+    if not target.path.endswith(added):
+        return None
+    return _without_query(target).removesuffix(added)
+
+
+def _without_query(url: Any) -> str:
+    return str(url.copy_with(query=None, fragment=None, userinfo=b""))
 
 
 def watch_stream(response: Any, reader: SdkReader) -> AnswerBytes:
@@ -148,7 +164,7 @@ def watch_stream(response: Any, reader: SdkReader) -> AnswerBytes:
     all. The SDKs drop an unfinished last event silently and do not tell whether they
     saw `[DONE]`, so the response's own byte stream is asked.
     """
-    return wrap_body(response, reader, has_events=True, is_stream=True)
+    return wrap_body(response, reader)
 
 
 def is_event_stream(response: Any) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import time
 import tracemalloc
 import zlib
@@ -236,9 +237,7 @@ ODD: dict[str, Make] = {
     "gzip byte by byte": with_body(
         lambda data: packed(deflated(data), "GZip", split=1)
     ),
-    "gzip in members": with_body(
-        lambda data: packed(deflated(data[:99]) + deflated(data[99:]), "x-gzip")
-    ),
+    "x-gzip": with_body(lambda data: packed(deflated(data), "x-gzip")),
     "gzip twice": with_body(
         lambda data: packed(deflated(deflated(data)), "gzip, gzip")
     ),
@@ -503,6 +502,9 @@ BROKEN: dict[str, Make] = {
     "gzip once, said twice": with_body(
         lambda data: packed(deflated(data), "gzip", "gzip")
     ),
+    "gzip in members": with_body(  # the HTTP clients read only the first
+        lambda data: packed(deflated(data[:99]) + deflated(data[99:]), "gzip")
+    ),
     "gzip unsaid": with_body(lambda data: packed(deflated(data))),
     "an unknown coding": with_body(lambda data: packed(deflated(data), "x-new")),
 }
@@ -552,31 +554,46 @@ def test_a_second_answer_is_not_the_next_ones(
 
 
 @both_ways
-@pytest.mark.parametrize("status", [307, 308])
-def test_a_redirect_within_the_server_is_followed(
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_error_that_names_the_base_url(
     bed: Bed, wire: Wire, streaming: bool, status: int
 ) -> None:
-    """A question that is sent on to another path of the same server is asked there, with its key."""
+    """No redirect is followed, and none is asked again; with the base_url that the error gives, the target answers."""
     assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
     target = "/moved" + bed.server.requests[0].path
     away = Reply(b"", status, "text/plain", {"location": target})
-    outcome = bed.attempt(wire, away, good(wire, streaming), streaming=streaming)
-    assert (outcome.error, outcome.text) == (None, TEXT)
-    first, second = bed.server.requests
-    assert (second.path, second.body) == (target, first.body)
-    assert "key" in str(second.headers.values())
+    error = bed.attempt(wire, away, streaming=streaming).error
+    assert (type(error), error.status, error.retryable) == (ServerError, status, False)
+    assert len(bed.server.requests) == 1
+
+    bed.server.reply(good(wire, streaming))
+    base_url = re.search("base_url='(.+?)'", str(error))[1]
+
+    async def ask_there() -> str:
+        model = {"base_url": base_url}
+        async with wire.agent(bed.server, model=model, stream=streaming) as agent:
+            return (await agent.run("Hi")).content
+
+    assert bed.runner.run(ask_there()) == TEXT
+    assert bed.server.requests[1].path == target
 
 
 @both_ways
-def test_redirects_without_end(bed: Bed, wire: Wire, streaming: bool) -> None:
-    """A server that sends the question round in a circle is given up."""
-    outcome = bed.attempt(
-        wire,
-        *[Reply(b"", 307, "text/plain", {"location": "/x"})] * 100,
-        streaming=streaming,
-    )
-    assert isinstance(outcome.error, ModelError)
-    assert len(bed.server.requests) < 50
+def test_a_redirect_to_what_no_base_url_leads_to_names_the_target(
+    bed: Bed, wire: Wire, streaming: bool
+) -> None:
+    """Where the target does not end as the SDK's paths do, the error says only where it is."""
+    away = Reply(b"", 302, "text/plain", {"location": "/login?next=%2Fv1"})
+    error = bed.attempt(wire, away, streaming=streaming).error
+    assert f"{bed.server.url}/login, " in str(error)
+    assert "next=" not in str(error) and "base_url=" not in str(error)
+
+
+@both_ways
+def test_no_compression_is_asked_for(bed: Bed, wire: Wire, streaming: bool) -> None:
+    """A server is asked to send its answer as it is."""
+    assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
+    assert bed.server.requests[0].headers["accept-encoding"] == "identity"
 
 
 # Too much

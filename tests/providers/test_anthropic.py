@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anthropic
+import httpx2
 import pytest
 from pydantic import BaseModel, Field
 from support.loopback import Loopback, Reply
@@ -1072,3 +1073,32 @@ def _told(outputs: Iterable[Output]) -> list[Any]:
         if isinstance(output, TokenCounts):
             usage |= output.counts
     return [chunks, items, usage, words]
+
+
+def test_the_sdks_tracing_sees_every_event(server: Loopback) -> None:
+    """What the SDK's tracing puts on the body of an answer is called for each of its events."""
+    seen: list[str] = []
+
+    class Observer:
+        def begin(self) -> None:
+            seen.append("begin")
+
+        def item(self, item: Any) -> None:
+            seen.append(item["type"])
+
+        def end(self, how: str, error: Exception | None = None) -> None:
+            seen.append(how)
+
+    async def trace(response: httpx2.Response) -> None:
+        response.stream.stream_observer = Observer()
+
+    async def run() -> Response:
+        http = httpx2.AsyncClient(event_hooks={"response": [trace]})
+        async with anthropic.AsyncAnthropic(
+            api_key="key", base_url=server.url, http_client=http
+        ) as client:
+            return await answer(Model("anthropic:m", client=client))
+
+    server.reply(Reply(messages.text("Hi")))
+    assert asyncio.run(run()).content == "Hi"
+    assert seen[0] == "begin" and "content_block_delta" in seen

@@ -162,7 +162,7 @@ def test_a_cut_anywhere_changes_nothing(reader: SdkReader, end: bytes) -> None:
         passed_on = [events.feed(body[:cut]), events.feed(body[cut:]), events.end()]
         assert b"".join(passed_on) == USUAL[reader]
         assert all(piece.endswith(b"\n\n") for piece in passed_on if piece)
-        assert not events.cut
+        assert not events.is_cut
 
 
 @by_reader
