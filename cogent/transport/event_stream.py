@@ -65,7 +65,7 @@ class SdkReader:
     reads_errors: bool = True  # else it loses the words of errors among the events
     reads_json_documents: bool = False  # JSON outside of events is an answer too
     json_lines: bool = False  # it reads lines of JSON, and no server-sent events
-    max_bytes_per_read: int | None = None  # for an SDK that can be left between reads
+    max_bytes_per_read: int | None = None  # where it can be left only between reads
 
 
 @lru_cache
@@ -96,7 +96,7 @@ class EventStream:
         self._unfinished = bytearray()  # what came since the last blank line
         self._has_begun = False
         self._in_document = False  # what comes is JSON outside of events, or a page
-        self._is_foreign = False  # and nothing that the SDK reads
+        self._is_foreign = False  # it is nothing that the SDK reads
         self._failure: Exception | None = None
 
     @property
@@ -295,12 +295,11 @@ class EventStream:
 
         Google reports an error so, also behind events.
         """
-        size = len(self._unfinished)
-        is_ended = self._unfinished.rstrip().endswith(JSON_END)
-        if self._is_foreign or not is_ended or size > MAX_ERROR_BYTES:
+        if self._is_foreign or len(self._unfinished) > MAX_ERROR_BYTES:
             return b""
         document = bytes(self._unfinished)
-        value = json_of(document)
+        is_ended = document.rstrip().endswith(JSON_END)
+        value = json_of(document) if is_ended else None
         if value is None:
             return b""
         self._unfinished.clear()

@@ -7,6 +7,7 @@ from support.loopback import Loopback, Reply
 from cogent.messages import Response
 from cogent.providers import anthropic, gemini, groq, openai
 from cogent.transport.event_stream import EventStream, SdkReader
+from cogent.transport.reported import ReportedError
 
 SSE_WIRES = [wire for wire in SDK_WIRES if not wire.bare]
 by_wire = pytest.mark.parametrize("wire", SSE_WIRES, ids=lambda wire: wire.name)
@@ -173,3 +174,29 @@ def test_data_of_several_lines_stay_together(reader: SdkReader) -> None:
         b"event: x\n"
     )
     assert given == b'data: {"b":\ndata: 1}\n\n'
+
+
+BUSY = b'{"error": {"message": "busy"}}'
+
+
+@pytest.mark.parametrize("error", [b"data: %b\n\n" % BUSY, BUSY, b"data: %b" % BUSY])
+def test_an_error_that_the_sdk_would_lose_is_raised_behind_the_events_before_it(
+    error: bytes,
+) -> None:
+    """Whether it comes as an event, outside of events or without a blank line, the SDK gets what came before it."""
+    before = b'data: {"b": 1}\n\n'
+    for cut in range(len(before + error) + 1):
+        events = EventStream("text/event-stream", gemini.SDK_READER)
+        data = before + error
+        assert events.feed(data[:cut]) + events.feed(data[cut:]) == before
+        with pytest.raises(ReportedError) as raised:
+            events.end()
+        assert raised.value.body == {"error": {"message": "busy"}}
+
+
+def test_json_outside_of_events_is_given_when_it_is_whole() -> None:
+    """An SDK that reads such JSON waits for the end of its line."""
+    events = EventStream("text/event-stream", gemini.SDK_READER)
+    assert events.feed(b'{"a":\n') == b""
+    assert events.feed(b" 1}") == b'{"a":\n 1}\n'
+    assert events.feed(b'\n\ndata: {"b": 2}\n\n') == b'data: {"b": 2}\n\n'
