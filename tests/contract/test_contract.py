@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer, body_of, read
 
 import cogent
 from cogent import (
@@ -14,7 +15,6 @@ from cogent import (
     ConfigurationError,
     MaxStepsExceeded,
     Model,
-    Response,
     StreamChunk,
     Timeout,
     tool,
@@ -36,21 +36,6 @@ def search(query: str) -> str:
     return f"Results for: {query}"
 
 
-async def collect(
-    agent: Agent, message: str = "Go", **options: Any
-) -> tuple[list[StreamChunk], Response]:
-    """All chunks of a streamed run, and its response."""
-    async with agent:
-        stream = agent.run_stream(message, **options)
-        return [chunk async for chunk in stream], stream.response
-
-
-async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
-    """The response of a run."""
-    async with agent:
-        return await agent.run(message, **options)
-
-
 def leaves(value: Any, name: str = "") -> dict[str, Any]:
     """The plain values of a JSON document by the names of their fields."""
     if isinstance(value, dict):
@@ -62,17 +47,12 @@ def leaves(value: Any, name: str = "") -> dict[str, Any]:
     return {name: value}
 
 
-def plain(body: bytes) -> Reply:
-    """A reply with a body that comes at once."""
-    return Reply(body, content_type="application/json")
-
-
 async def test_text_comes_delta_by_delta_and_the_final_chunk_last(
     server: Loopback, wire: Wire
 ) -> None:
     """Each delta is one chunk with no finish reason, and one final chunk without content ends the run."""
     server.reply(Reply(wire.send.text("Hel", "lo", " there")))
-    chunks, response = await collect(wire.agent(server))
+    chunks, response = await read(wire.agent(server))
     assert [chunk.content for chunk in chunks] == ["Hel", "lo", " there", ""]
     assert all(
         chunk.finish_reason is None and not chunk.is_final for chunk in chunks[:-1]
@@ -90,7 +70,7 @@ async def test_the_final_metadata_has_every_promised_key(
         headers={"x-request-id": "req-1"},
     )
     server.reply(reply)
-    chunks, response = await collect(wire.agent(server))
+    chunks, response = await read(wire.agent(server))
     metadata = chunks[-1].metadata
     assert metadata is not None and metadata == response.metadata
     assert set(metadata) == {
@@ -127,8 +107,8 @@ async def test_both_transports_give_the_same_response(
     )
     streamed = await answer(wire.agent(server, tools=[search], stream=True))
     server.reply(
-        plain(wire.send.plain_tool_calls(call, text="Let me see. ")),
-        plain(wire.send.plain_text("Found it")),
+        body_of(wire.send.plain_tool_calls(call, text="Let me see. ")),
+        body_of(wire.send.plain_text("Found it")),
     )
     whole = await answer(wire.agent(server, tools=[search]))
     for response in (streamed, whole):
@@ -161,7 +141,7 @@ async def test_tools_run_between_two_turns_of_one_iterator(
         )
     )
     server.reply(Reply(wire.send.text("All ", "quiet.")))
-    chunks, response = await collect(wire.agent(server, tools=[search]))
+    chunks, response = await read(wire.agent(server, tools=[search]))
     kinds = [
         "call"
         if c.tool_call
@@ -220,7 +200,7 @@ async def test_tools_run_between_two_turns_of_one_iterator(
 async def test_reasoning_is_not_content(server: Loopback, wire: Wire) -> None:
     """Reasoning comes in chunks of its own whose content is empty."""
     server.reply(Reply(wire.send.reasoning("Think hard.", "Done.")))
-    chunks, response = await collect(wire.agent(server))
+    chunks, response = await read(wire.agent(server))
     assert "".join(chunk.reasoning for chunk in chunks) == "Think hard."
     assert all(chunk.content == "" for chunk in chunks if chunk.reasoning)
     assert response.content == "Done."
@@ -232,7 +212,7 @@ async def test_an_answer_that_was_cut_says_so(
 ) -> None:
     """A turn that the provider ended early ends the run with that reason."""
     server.reply(Reply(wire.send.text("Once upon", finish=reason)))
-    chunks, response = await collect(wire.agent(server))
+    chunks, response = await read(wire.agent(server))
     assert chunks[-1].finish_reason == reason == response.finish_reason
 
 
@@ -241,7 +221,7 @@ async def test_a_refusal_is_text_that_ends_as_content_filter(
 ) -> None:
     """What the model says when it refuses is content, and the finish reason tells that it refused."""
     server.reply(Reply(wire.send.refusal("I cannot help with that.")))
-    chunks, response = await collect(wire.agent(server))
+    chunks, response = await read(wire.agent(server))
     assert (
         response.content == "I cannot help with that."
         and chunks[-1].finish_reason == "content_filter"
@@ -266,7 +246,7 @@ async def test_every_chunk_survives_json(server: Loopback, wire: Wire) -> None:
         )
     )
     server.reply(Reply(wire.send.text("Done")))
-    chunks, _ = await collect(wire.agent(server, tools=[search]))
+    chunks, _ = await read(wire.agent(server, tools=[search]))
     assert [
         StreamChunk.from_dict(json.loads(json.dumps(chunk.to_dict())))
         for chunk in chunks
@@ -302,9 +282,9 @@ async def test_max_steps_sends_the_last_calls_and_runs_them(
 async def test_only_what_was_set_is_sent(server: Loopback, wire: Wire) -> None:
     """An agent without settings sends none, and each setting goes under the provider's own name."""
     server.reply(*[Reply(wire.send.text("ok"))] * 2)
-    await collect(wire.agent(server))
+    await read(wire.agent(server))
     settings = {"temperature": 0.5, "max_tokens": 9}
-    await collect(wire.agent(server, model=settings, instructions="Be brief."))
+    await read(wire.agent(server, model=settings, instructions="Be brief."))
     bare, full = (leaves(request.json) for request in server.requests)
     assert bare.get(wire.limit) == wire.default_limit
     assert "temperature" not in bare and not server.requests[0].json.get("tools")

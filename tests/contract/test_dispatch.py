@@ -5,19 +5,17 @@ import contextvars
 import json
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
-from support.wire import chat_completions, openai_responses
-from support.wire.common import Call
+from support.scene import read
+from support.tool_runs import CHAT, LONG, SHORT, ask, failure, one, results, run, sent
+from support.wire import openai_responses
 
 from cogent import (
-    Agent,
     MaxStepsExceeded,
-    Response,
     StreamChunk,
     Timeout,
     ToolError,
@@ -25,67 +23,11 @@ from cogent import (
     tool,
 )
 
-CHAT = Wire("openai-chat", chat_completions)
-LONG = 60.0  # seconds that nothing here takes unless it hangs
-SHORT = 0.05
-
 BOTH = pytest.mark.parametrize(
     "wire", [CHAT, Wire("openai", openai_responses)], ids=lambda wire: wire.name
 )
 
 caller = contextvars.ContextVar("caller", default="nobody")
-
-
-async def collect(agent: Agent, **options: Any) -> tuple[list[StreamChunk], Response]:
-    """All chunks of a streamed run, and its response."""
-    async with agent, agent.run_stream("Go", **options) as stream:
-        return [chunk async for chunk in stream], stream.response
-
-
-def ask(server: Loopback, *calls: Call, wire: Wire = CHAT) -> None:
-    """Let the model ask for these calls, and say "Done" when it has their results."""
-    server.reply(Reply(wire.send.tool_calls(*calls)), Reply(wire.send.text("Done")))
-
-
-async def run(
-    server: Loopback, *tools: Any, wire: Wire = CHAT, **options: Any
-) -> tuple[list[StreamChunk], Response]:
-    """A whole run with these tools; `context` goes to the run, other options to the agent."""
-    given = {"context": options.pop("context")} if "context" in options else {}
-    return await collect(wire.agent(server, tools=tools, **options), **given)
-
-
-def results(chunks: list[StreamChunk]) -> list[ToolResult]:
-    """The tool results in the order of their chunks."""
-    return [chunk.tool_result for chunk in chunks if chunk.tool_result is not None]
-
-
-def sent(server: Loopback, request: int = 1) -> list[tuple[str, str]]:
-    """The id and the text of each tool result in a request, in the order in which they were sent."""
-    body = server.requests[request].json
-    if "input" in body:
-        outputs = [
-            item for item in body["input"] if item.get("type") == "function_call_output"
-        ]
-        return [(item["call_id"], item["output"]) for item in outputs]
-    return [
-        (m["tool_call_id"], m["content"])
-        for m in body["messages"]
-        if m["role"] == "tool"
-    ]
-
-
-async def one(
-    server: Loopback, function: Any, arguments: str = "{}", **options: Any
-) -> ToolResult:
-    """The result of a run's only call, which the next request must hold as well."""
-    name = getattr(function, "name", function.__name__)
-    ask(server, ("c1", name, arguments))
-    chunks, response = await run(server, function, **options)
-    (result,) = results(chunks)
-    assert response.content == "Done" and response.tool_calls[0].result == result
-    assert sent(server) == [("c1", result.content)]
-    return result
 
 
 # How they run
@@ -326,7 +268,7 @@ async def test_without_a_context_tools_get_an_empty_dict_of_their_own_run(
     agent = CHAT.agent(server, tools=[remember])
     for _ in range(2):
         ask(server, ("c1", "remember", "{}"))
-        chunks, _ = await collect(agent)
+        chunks, _ = await read(agent)
         assert [result.content for result in results(chunks)] == ["1"]
 
 
@@ -440,15 +382,6 @@ async def test_a_tools_own_timeout_error_is_told_as_such(server: Loopback) -> No
 # What ends the run
 
 
-async def failure(stream: Any, kind: type[Exception]) -> Any:
-    """The error that ends the stream, which must be of this kind."""
-    with pytest.raises(kind) as caught:
-        async with stream:
-            async for _ in stream:
-                pass
-    return caught.value
-
-
 async def test_on_error_raise_ends_the_run_with_what_was_done(server: Loopback) -> None:
     """ToolError carries the cause and the partial response, cancels the other tools, and nothing more is asked."""
     calls = [
@@ -542,61 +475,6 @@ class Worker:
     async def quick(self) -> str:
         await self.begun.wait()
         return "quick"
-
-
-async def leave_by_break(agent: Agent, worker: Worker) -> None:
-    async for chunk in agent.run_stream("Go"):
-        if chunk.tool_result is not None:
-            break
-
-
-async def leave_by_aclose(agent: Agent, worker: Worker) -> None:
-    async with agent.run_stream("Go") as stream:
-        async for chunk in stream:
-            if chunk.tool_result is not None:
-                break
-    assert worker.cancelled.is_set()
-    assert [
-        call.result and call.result.content for call in stream.response.tool_calls
-    ] == [None, "quick"]
-
-
-async def leave_by_cancel(agent: Agent, worker: Worker) -> None:
-    stream = agent.run_stream("Go")
-    async for chunk in stream:
-        assert not chunk.is_final
-        if chunk.tool_result is not None:
-            stream.cancel()
-    assert worker.cancelled.is_set()
-
-
-async def leave_by_cancelling_the_task(agent: Agent, worker: Worker) -> None:
-    task = asyncio.create_task(agent.run("Go"))
-    await worker.begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert worker.cancelled.is_set()
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [leave_by_break, leave_by_aclose, leave_by_cancel, leave_by_cancelling_the_task],
-    ids=lambda f: f.__name__,
-)
-async def test_leaving_the_run_cancels_the_tools_that_still_run(
-    server: Loopback, leave: Callable[..., Any]
-) -> None:
-    """After a break, an aclose, a cancel or the caller's own cancellation no tool goes on and nothing more is asked."""
-    server.reply(
-        Reply(CHAT.send.tool_calls(("c1", "endless", "{}"), ("c2", "quick", "{}")))
-    )
-    worker = Worker()
-    agent = CHAT.agent(server, tools=[worker.endless, worker.quick], stream=True)
-    async with agent, asyncio.timeout(LONG):
-        await leave(agent, worker)
-        await worker.cancelled.wait()
-    assert len(server.requests) == 1
 
 
 async def test_no_tool_runs_after_a_break_at_their_announcement(

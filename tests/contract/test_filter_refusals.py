@@ -6,19 +6,16 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import JSON, Outcome, play
 
 from cogent import (
-    Agent,
     BadRequest,
     ModelError,
     RateLimited,
-    Response,
     ServerError,
-    StreamChunk,
     tool,
 )
 
-JSON = "application/json"
 MODES = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 
 AZURE = {
@@ -161,20 +158,14 @@ def look_up() -> str:
     return "pong"
 
 
-async def _run(agent: Agent, streaming: bool) -> tuple[list[StreamChunk], Response]:
-    if not streaming:
-        return [], await agent.run("Hi")
-    stream = agent.run_stream("Hi")
-    chunks = [chunk async for chunk in stream]
-    return chunks, stream.response
-
-
-async def _ask(
-    server: Loopback, wire: Wire, reply: Reply, streaming: bool
-) -> tuple[list[StreamChunk], Response]:
-    server.reply(reply)
-    async with wire.agent(server, tools=[look_up], model={"max_retries": 2}) as agent:
-        return await _run(agent, streaming)
+async def ask(
+    server: Loopback, wire: Wire, reply: Reply, streaming: bool = True
+) -> Outcome:
+    """What comes of this reply, which ends a run without an error; it may be asked three times."""
+    settings = {"tools": [look_up], "model": {"max_retries": 2}}
+    outcome = await play(server, wire, reply, streaming=streaming, **settings)
+    assert outcome.error is None
+    return outcome
 
 
 @MODES
@@ -184,15 +175,18 @@ async def test_a_refused_prompt_is_an_end(
 ) -> None:
     """A prompt that a filter refuses ends the run as content_filter, with the provider's code and no second request."""
     head = {"x-request-id": "req_1"}
-    chunks, response = await _ask(
+    outcome = await ask(
         server, wire, Reply(json.dumps(body), status, JSON, head), streaming
     )
-    assert (response.content, response.finish_reason) == ("", "content_filter")
-    assert response.metadata["raw_finish_reason"] == raw
-    assert response.metadata["request_ids"] == ([] if wire.bare else ["req_1"])
+    assert (outcome.response.content, outcome.response.finish_reason) == (
+        "",
+        "content_filter",
+    )
+    assert outcome.response.metadata["raw_finish_reason"] == raw
+    assert outcome.response.metadata["request_ids"] == ([] if wire.bare else ["req_1"])
     assert len(server.requests) == 1
     if streaming:
-        assert [(chunk.is_final, chunk.finish_reason) for chunk in chunks] == [
+        assert [(chunk.is_final, chunk.finish_reason) for chunk in outcome.chunks] == [
             (True, "content_filter")
         ]
 
@@ -219,15 +213,13 @@ async def test_a_refusal_in_the_stream_is_an_end(
 ) -> None:
     """A refusal that comes as an event of the stream ends the run in the same way, after the text that was seen."""
     _, body, raw = REFUSALS[refusal]
-    chunks, response = await _ask(
-        server, wire, _in_stream(wire, body, begun), streaming=True
-    )
-    assert (response.content, response.finish_reason) == (
+    outcome = await ask(server, wire, _in_stream(wire, body, begun))
+    assert (outcome.response.content, outcome.response.finish_reason) == (
         "Hello" if begun else "",
         "content_filter",
     )
-    assert response.metadata["raw_finish_reason"] == raw
-    assert [chunk.finish_reason for chunk in chunks if chunk.is_final] == [
+    assert outcome.response.metadata["raw_finish_reason"] == raw
+    assert [chunk.finish_reason for chunk in outcome.chunks if chunk.is_final] == [
         "content_filter"
     ]
     assert len(server.requests) == 1
@@ -243,7 +235,7 @@ async def test_a_refused_answer_runs_no_tool(server: Loopback, wire: Wire) -> No
     error = _in_stream(wire, AZURE, begun=False)
     assert isinstance(error.body, bytes)
     reply = Reply(b"".join(events[:count]) + error.body, content_type=wire.mime)
-    _, response = await _ask(server, wire, reply, streaming=True)
+    response = (await ask(server, wire, reply)).response
     assert response.finish_reason == "content_filter"
     assert [call["executed"] for call in response.metadata["tool_calls"]] == [False]
     assert len(server.requests) == 1
@@ -255,7 +247,7 @@ async def test_a_failed_response_of_a_filter_is_an_end(server: Loopback) -> None
     events = wire.send.error_event(
         "Invalid prompt: it was flagged.", "invalid_prompt", GENERIC
     )
-    _, response = await _ask(server, wire, Reply(events), streaming=True)
+    response = (await ask(server, wire, Reply(events))).response
     assert (response.finish_reason, response.metadata["raw_finish_reason"]) == (
         "content_filter",
         "invalid_prompt",
@@ -299,8 +291,6 @@ async def test_what_is_no_refusal_stays_an_error(
     kind: type[ModelError],
 ) -> None:
     """What a filter has not decided is an error as ever."""
-    server.reply(Reply(json.dumps(body), status, JSON))
-
-    with pytest.raises(kind):
-        async with wire.agent(server) as agent:
-            await _run(agent, streaming)
+    reply = Reply(json.dumps(body), status, JSON)
+    outcome = await play(server, wire, reply, streaming=streaming)
+    assert isinstance(outcome.error, kind)

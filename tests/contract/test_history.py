@@ -9,6 +9,7 @@ import pytest
 from conftest import WIRES, Wire
 from pydantic import BaseModel, Field
 from support.loopback import Loopback, Reply
+from support.scene import streamed_answer
 from support.wire import chat_completions, openai_responses
 
 from cogent import Agent, ConfigurationError, Message, Model, Response, tool
@@ -23,15 +24,6 @@ def add(a: int, b: int) -> int:
 CALL = ("call_7", "add", '{"a": 1, "b": 2}')
 
 
-async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
-    """The response of a streamed run."""
-    async with agent:
-        stream = agent.run_stream(message, **options)
-        async for _ in stream:
-            pass
-        return stream.response
-
-
 def sent(server: Loopback) -> list[list[dict[str, Any]]]:
     """The conversation in each request so far."""
     bodies = [request.json for request in server.requests]
@@ -44,7 +36,7 @@ async def test_responses_items_go_back_unchanged(server: Loopback) -> None:
     """The next step sends reasoning with its encrypted content, text and call exactly as they came, in order."""
     first = openai_responses.tool_calls(CALL, text="Let me add. ", reasoning="Adding.")
     server.reply(Reply(first), Reply(openai_responses.text("3")))
-    response = await answer(WIRES[0].agent(server, tools=[add]))
+    response = await streamed_answer(WIRES[0].agent(server, tools=[add]))
     events = [json.loads(event.split(b"data: ")[1]) for event in first]
     items = [
         event["item"]
@@ -64,7 +56,7 @@ async def test_responses_items_go_back_unchanged(server: Loopback) -> None:
     }
     # And once more in the next run, through history.
     server.reply(Reply(openai_responses.text("Sure")))
-    await answer(
+    await streamed_answer(
         WIRES[0].agent(server, tools=[add]), "Sure?", history=response.messages
     )
     again = sent(server)[2]
@@ -81,7 +73,7 @@ async def test_chat_history_has_calls_and_results(server: Loopback) -> None:
         Reply(chat_completions.tool_calls(*calls, interleaved=True)),
         Reply(chat_completions.text("ok")),
     )
-    await answer(WIRES[1].agent(server, tools=[add], instructions="Add."))
+    await streamed_answer(WIRES[1].agent(server, tools=[add], instructions="Add."))
     system, user, assistant, *results = sent(server)[1]
     assert (system["role"], user["role"]) == ("system", "user")
     assert [call["id"] for call in assistant["tool_calls"]] == ["call_7", "call_8"]
@@ -123,7 +115,7 @@ async def test_chat_reasoning_goes_back_under_its_own_name(
         )
     )
     server.reply(Reply(chat_completions.text("3")))
-    await answer(WIRES[1].agent(server, tools=[add]))
+    await streamed_answer(WIRES[1].agent(server, tools=[add]))
     assistant = sent(server)[1][1]
     assert assistant[field] == "I shall add." and set(assistant) == {
         "role",
@@ -165,7 +157,7 @@ async def test_chat_reasoning_details_and_signatures_go_back(server: Loopback) -
         ),
         Reply(chat_completions.text("3")),
     )
-    await answer(WIRES[1].agent(server, tools=[add]))
+    await streamed_answer(WIRES[1].agent(server, tools=[add]))
     assistant = sent(server)[1][1]
     assert assistant["reasoning_details"] == [
         {"type": "reasoning.text", "index": 0, "text": "AB", "signature": "sig"},
@@ -184,12 +176,14 @@ async def test_a_conversation_moves_between_providers(
         Reply(source.send.tool_calls(CALL, reasoning="Hm. ")),
         Reply(source.send.text("It is 3")),
     )
-    response = await answer(source.agent(server, tools=[add]))
+    response = await streamed_answer(source.agent(server, tools=[add]))
     server.reply(Reply(target.send.text("Still 3")))
     stored = json.loads(
         json.dumps([message.to_dict() for message in response.messages])
     )
-    moved = await answer(target.agent(server, tools=[add]), "Sure?", history=stored)
+    moved = await streamed_answer(
+        target.agent(server, tools=[add]), "Sure?", history=stored
+    )
     assert moved.content == "Still 3"
     conversation = json.dumps(sent(server)[2])
     id = response.tool_calls[0].id
@@ -206,10 +200,12 @@ async def test_a_turn_that_was_cut_leaves_no_open_call(
 ) -> None:
     """Calls of a turn that did not end normally are not replayed: a call without a result would be refused."""
     server.reply(Reply(wire.send.tool_calls(CALL, text="Adding", finish=reason)))
-    response = await answer(wire.agent(server, tools=[add]))
+    response = await streamed_answer(wire.agent(server, tools=[add]))
     assert response.metadata["tool_calls"][0]["executed"] is False
     server.reply(Reply(wire.send.text("ok")))
-    await answer(wire.agent(server, tools=[add]), "Go on", history=response.messages)
+    await streamed_answer(
+        wire.agent(server, tools=[add]), "Go on", history=response.messages
+    )
     assert "call_7" not in json.dumps(sent(server)[1]) and "Adding" in json.dumps(
         sent(server)[1]
     )
@@ -226,7 +222,7 @@ async def test_a_call_that_may_have_been_cut_off_is_not_run(server: Loopback) ->
     server.reply(
         Reply(chat_events({"content": "Well"}, {"tool_calls": [name_only]})[:-1])
     )
-    response = await answer(
+    response = await streamed_answer(
         WIRES[1].agent(server, model={"strict_end": False}, tools=[add])
     )
     assert response.finish_reason == "stop" and response.tool_calls[0].result is None
@@ -265,7 +261,9 @@ async def test_a_stopped_run_can_be_continued(server: Loopback, wire: Wire) -> N
     )
     server.reply(Reply(wire.send.text("ok")))
     assert (
-        await answer(wire.agent(server, tools=[add]), "Go on", history=stopped.messages)
+        await streamed_answer(
+            wire.agent(server, tools=[add]), "Go on", history=stopped.messages
+        )
     ).content == "ok"
 
 
@@ -294,7 +292,7 @@ async def test_models_that_do_not_reason_are_not_asked_to_encrypt(
                 max_retries=0,
             ),
         )
-        await answer(agent)
+        await streamed_answer(agent)
     assert ["include" in request.json for request in server.requests] == [
         False,
         True,
@@ -331,7 +329,7 @@ async def test_the_callers_history_is_left_alone(server: Loopback, wire: Wire) -
     """A run does not change the list that it was given."""
     history = [Message("user", "Hi"), Message("assistant", "Hello")]
     server.reply(Reply(wire.send.text("ok")))
-    response = await answer(wire.agent(server), history=history)
+    response = await streamed_answer(wire.agent(server), history=history)
     assert len(history) == 2 and len(response.messages) == 4
 
 
@@ -418,5 +416,5 @@ async def test_a_rich_tool_reaches_the_model_whole(
 ) -> None:
     """Nested models, enums, literals, optionals, defaults and descriptions are all in the request's schema."""
     server.reply(Reply(wire.send.text("ok")))
-    await answer(wire.agent(server, tools=[book]))
+    await streamed_answer(wire.agent(server, tools=[book]))
     assert server.requests[0].json["tools"] == [expected]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
+from support.scene import answer
 from support.wire.common import event
 
 from cogent import Agent, ModelError, tool
@@ -262,8 +263,7 @@ async def test_an_empty_function_call_is_none(
 
 async def run_once(server: Loopback, name: str, streaming: bool) -> Any:
     """The response of one run with a tool."""
-    async with named(name).agent(server, stream=streaming, tools=[search]) as agent:
-        return await agent.run("Go")
+    return await answer(named(name).agent(server, stream=streaming, tools=[search]))
 
 
 @both_ways

@@ -14,12 +14,12 @@ from contract.test_sent_back import (
     calling,
     moved,
     read,
-    run,
     saying,
     search,
     weather,
 )
 from support.loopback import Loopback
+from support.scene import answer
 
 from cogent import Message, ToolCall
 
@@ -71,7 +71,7 @@ async def test_a_new_id_that_another_call_came_with(
     server.reply(
         *[calling(wire, stream, *calls, reasoning="Hm.")] * 2, saying(wire, stream)
     )
-    response = await run(wire.agent(server, tools=[weather, search], stream=stream))
+    response = await answer(wire.agent(server, tools=[weather, search], stream=stream))
     for turn, request in enumerate(server.requests[1:], 1):
         check_pairs(wire, request.json, turn * len(ids))
     check_pairs(

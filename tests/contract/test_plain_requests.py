@@ -3,6 +3,7 @@
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer, whole
 
 from cogent import Response, tool
 
@@ -15,20 +16,13 @@ def add(a: int, b: int) -> int:
 
 async def ask(wire: Wire, server: Loopback, *replies: Reply) -> Response:
     """The response of a plain run that gets these replies, and may ask three times."""
-
     server.reply(*replies)
-    async with wire.agent(server, model={"max_retries": 2}, tools=[add]) as agent:
-        return await agent.run("Go")
-
-
-def plain(wire: Wire, text: str) -> Reply:
-    """A whole answer."""
-    return Reply(wire.send.plain_text(text), content_type="application/json")
+    return await answer(wire.agent(server, model={"max_retries": 2}, tools=[add]))
 
 
 async def test_a_plain_request_asks_for_no_stream(wire: Wire, server: Loopback) -> None:
     """Some servers stream unless they are told not to. Gemini's requests say it by their path."""
-    await ask(wire, server, plain(wire, "Hello"))
+    await ask(wire, server, whole(wire, "Hello", streaming=False))
     (request,) = server.requests
     if wire.provider == "gemini":
         assert request.path.partition("?")[0].endswith(":generateContent")

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import AZURE_CHAT, Wire
-from support.loopback import Loopback, Reply
+from support.loopback import Loopback
+from support.scene import whole
 
 from cogent import Agent, Model
 
@@ -24,13 +25,6 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
             monkeypatch.setenv(name, running.url)
             monkeypatch.setenv(name.lower(), running.url)
         yield running
-
-
-def reply(wire: Wire, streaming: bool) -> Reply:
-    """A whole answer."""
-    if streaming:
-        return Reply(wire.send.text("Done"), content_type=wire.mime)
-    return Reply(wire.send.plain_text("Done"), content_type="application/json")
 
 
 async def answer(wire: Wire, address: str, streaming: bool) -> str:
@@ -53,7 +47,7 @@ async def test_no_proxy_is_asked_for_a_server_of_this_machine(
     server: Loopback, proxy: Loopback, wire: Wire, streaming: bool, host: str
 ) -> None:
     """A request to a loopback address goes straight there, whatever the environment says."""
-    server.reply(reply(wire, streaming))
+    server.reply(whole(wire, "Done", streaming=streaming))
     address = server.url.replace("127.0.0.1", host)
     if (
         host == "127.0.0.2"
@@ -70,7 +64,7 @@ async def test_a_proxy_is_asked_for_other_hosts(
     proxy: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """A request to another host goes through the proxy of the environment, as ever."""
-    proxy.reply(reply(wire, streaming))
+    proxy.reply(whole(wire, "Done", streaming=streaming))
     assert await answer(wire, "http://models.example", streaming) == "Done"
     assert [
         request.path.startswith("http://models.example") for request in proxy.requests

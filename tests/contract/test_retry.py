@@ -16,18 +16,16 @@ import pytest
 from conftest import WIRES, Wire, sdk_wire
 from faults.test_loops import own_client
 from support.loopback import Loopback, Recorded, Reply
+from support.scene import Outcome, outcome_of, play, refusal, whole
 
 from cogent import (
     Agent,
-    CogentError,
     ConnectionFailed,
     Model,
     Overloaded,
     RateLimited,
-    Response,
     RunContext,
     ServerError,
-    StreamChunk,
     StreamInterrupted,
     Timeout,
     tool,
@@ -63,36 +61,6 @@ def ping(context: RunContext) -> str:
 CALL = ("c1", "ping", "{}")
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a run showed, how it ended, and how often its tool ran."""
-
-    chunks: list[StreamChunk] = field(default_factory=list)
-    response: Response | None = None
-    error: Any = None
-    context: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        return self.response.content if self.response else ""
-
-
-async def attempt(agent: Agent, streaming: bool, prompt: str = "Hi") -> Outcome:
-    """Run the agent; only errors of our family are caught, so that any other fails the test."""
-    outcome = Outcome()
-    try:
-        if streaming:
-            stream = agent.run_stream(prompt, context=outcome.context)
-            async for chunk in stream:
-                outcome.chunks.append(chunk)
-            outcome.response = stream.response
-        else:
-            outcome.response = await agent.run(prompt, context=outcome.context)
-    except CogentError as error:
-        outcome.error, outcome.response = error, error.partial
-    return outcome
-
-
 async def ask(
     server: Loopback,
     wire: Wire,
@@ -102,33 +70,16 @@ async def ask(
     **settings: Any,
 ) -> Outcome:
     """What comes of a run against these replies."""
-    server.reply(*replies)
-    async with wire.agent(
-        server, tools=[ping], model={"max_retries": max_retries}, **settings
-    ) as agent:
-        return await attempt(agent, streaming)
-
-
-def refusal(
-    wire: Wire,
-    status: int,
-    headers: dict[str, str] | None = None,
-    code: str | None = None,
-) -> Reply:
-    """An answer with an error status."""
-    return Reply(
-        wire.send.error_body("Not now.", code, "some_error"),
-        status,
-        JSON,
-        headers or {},
+    model = {"max_retries": max_retries}
+    return await play(
+        server,
+        wire,
+        *replies,
+        streaming=streaming,
+        tools=[ping],
+        model=model,
+        **settings,
     )
-
-
-def answer(wire: Wire, streaming: bool) -> Reply:
-    """A good answer."""
-    if not streaming:
-        return Reply(wire.send.plain_text("Hello"), content_type=JSON)
-    return Reply(wire.send.text("Hel", "lo"), content_type=wire.mime)
 
 
 def call(wire: Wire, streaming: bool) -> Reply:
@@ -234,7 +185,7 @@ def trials_of(wire: Wire, date: str) -> dict[tuple[Any, ...], Trial]:
     trials: dict[tuple[Any, ...], Trial] = {}
     first = opening(wire)
     for streaming in (True, False):
-        good = answer(wire, streaming)
+        good = whole(wire, "Hel", "lo", streaming=streaming)
         trials["our own", streaming] = Trial(
             [*[refusal(wire, 500)] * 3, good], streaming, max_retries=3
         )
@@ -257,7 +208,7 @@ def trials_of(wire: Wire, date: str) -> dict[tuple[Any, ...], Trial]:
                 content_type=wire.mime if streaming else JSON,
             )
             trials["no body", end, streaming] = Trial([cut, good], streaming)
-    good = answer(wire, True)
+    good = whole(wire, "Hel", "lo", streaming=True)
     for end in ENDS:
         cut = Reply(
             [first, opening(wire)], truncate=len(first), end=end, content_type=wire.mime
@@ -278,7 +229,9 @@ def trials_of(wire: Wire, date: str) -> dict[tuple[Any, ...], Trial]:
 async def hold(trial: Trial, agent: Agent, number: int) -> None:
     """Try it."""
     started = time.monotonic()
-    trial.outcome = await attempt(agent, trial.streaming, f"Trial {number}.")
+    trial.outcome = await outcome_of(
+        agent, f"Trial {number}.", streaming=trial.streaming
+    )
     trial.lasted = time.monotonic() - started
 
 
@@ -365,7 +318,7 @@ async def test_a_failure_is_asked_again(
         server,
         wire,
         *failures,
-        answer(wire, streaming),
+        whole(wire, "Hel", "lo", streaming=streaming),
         streaming=streaming,
         max_retries=len(failures),
     )
@@ -389,7 +342,7 @@ async def test_no_more_than_max_retries(
     failures = [
         *[refusal(wire, 503, SOON)] * limit,
         refusal(wire, 500, SOON),
-        answer(wire, streaming),
+        whole(wire, "Hel", "lo", streaming=streaming),
     ]
     outcome = await ask(server, wire, *failures, streaming=streaming, max_retries=limit)
     assert (type(outcome.error), outcome.error.retryable) == (ServerError, True)
@@ -404,7 +357,7 @@ async def test_a_client_of_the_users_adds_no_attempts(
     server.reply(*[refusal(wire, 503, SOON)] * 9)
     async with own_client(wire, server.url, retries=2) as client:
         model = Model(f"{wire.provider}:gpt-test", client=client, max_retries=1)
-        outcome = await attempt(Agent("tester", model), streaming)
+        outcome = await outcome_of(Agent("tester", model), streaming=streaming)
 
     assert type(outcome.error) is Overloaded
     assert len(server.requests) == 2
@@ -423,7 +376,7 @@ async def test_what_cannot_pass_is_not_asked_again(
     statuses = (400, 401, 403, 404, 413, 422)
     server.reply(*[refusal(wire, status, SOON) for status in statuses])
     async with wire.agent(server, model={"max_retries": 2}) as agent:
-        outcomes = [await attempt(agent, streaming) for _ in statuses]
+        outcomes = [await outcome_of(agent, streaming=streaming) for _ in statuses]
 
     errors = [outcome.error for outcome in outcomes]
     assert [(error.status, error.retryable) for error in errors] == [
@@ -509,7 +462,7 @@ async def test_an_error_after_text_is_raised(
 ) -> None:
     """An error inside the stream that comes after text is raised, and says that asking again may help."""
     reply = Reply(failing(wire, form, kind, ["Hel", "lo"]), content_type=wire.mime)
-    outcome = await ask(server, wire, reply, answer(wire, True))
+    outcome = await ask(server, wire, reply, whole(wire, "Hel", "lo", streaming=True))
     assert (type(outcome.error), outcome.error.retryable) == (KINDS[kind], True)
     assert [chunk.content for chunk in outcome.chunks] == [
         "Hel",
@@ -532,7 +485,7 @@ async def test_tools_that_ran_are_not_run_again(
         wire,
         call(wire, streaming),
         *failures,
-        answer(wire, streaming),
+        whole(wire, "Hel", "lo", streaming=streaming),
         streaming=streaming,
     )
     assert (outcome.error, outcome.text, outcome.context) == (
@@ -579,7 +532,10 @@ async def test_each_question_has_its_own_retries(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """The attempts of an earlier question do not use up those of a later one."""
-    failure, good = refusal(wire, 500, SOON), answer(wire, streaming)
+    failure, good = (
+        refusal(wire, 500, SOON),
+        whole(wire, "Hel", "lo", streaming=streaming),
+    )
     outcome = await ask(
         server,
         wire,
@@ -689,7 +645,7 @@ async def test_geminis_own_wait_is_kept(server: Loopback, streaming: bool) -> No
         server,
         wire,
         Reply(json.dumps(body), 429, JSON),
-        answer(wire, streaming),
+        whole(wire, "Hel", "lo", streaming=streaming),
         streaming=streaming,
     )
     first, second = server.requests
@@ -707,7 +663,7 @@ async def test_a_short_wait_is_kept_too(
         server,
         wire,
         *failures,
-        answer(wire, streaming),
+        whole(wire, "Hel", "lo", streaming=streaming),
         streaming=streaming,
         max_retries=9,
     )
@@ -727,7 +683,11 @@ async def test_a_wait_that_is_too_long_is_left_to_the_caller(
     """A provider that asks for an hour is not waited for: the error says how long it would be."""
     failure = refusal(wire, 429, {"retry-after": "3600"})
     outcome = await ask(
-        server, wire, failure, answer(wire, streaming), streaming=streaming
+        server,
+        wire,
+        failure,
+        whole(wire, "Hel", "lo", streaming=streaming),
+        streaming=streaming,
     )
     assert (
         type(outcome.error),
@@ -793,7 +753,9 @@ async def test_a_wait_beyond_the_total_is_not_begun(
 
     started = time.monotonic()
     async with agent:
-        outcomes = await asyncio.gather(attempt(agent, True), attempt(agent, False))
+        outcomes = await asyncio.gather(
+            outcome_of(agent), outcome_of(agent, streaming=False)
+        )
     for outcome in outcomes:
         assert (type(outcome.error), outcome.error.retry_after) == (RateLimited, 50.0)
     assert time.monotonic() - started < PROMPT
@@ -814,11 +776,9 @@ async def run_streamed(
     server: Loopback, wire: Wire, *replies: Reply, max_retries: int = 2
 ) -> Outcome:
     """What comes of `run()` with the streaming transport."""
-    server.reply(*replies)
-    async with wire.agent(
-        server, tools=[ping], stream=True, model={"max_retries": max_retries}
-    ) as agent:
-        return await attempt(agent, streaming=False)
+    return await ask(
+        server, wire, *replies, streaming=False, max_retries=max_retries, stream=True
+    )
 
 
 async def test_a_streamed_run_that_was_cut_is_asked_again(
@@ -826,11 +786,11 @@ async def test_a_streamed_run_that_was_cut_is_asked_again(
 ) -> None:
     """Nobody saw the pieces of a `run()`, so its cut answer is asked for again, and only the whole one counts."""
     outcome = await run_streamed(
-        server, wire, cut_answer(wire), answer(wire, streaming=True)
+        server, wire, cut_answer(wire), whole(wire, "Hel", "lo", streaming=True)
     )
     assert (outcome.error, outcome.text) == (None, "Hello")
     assert outcome.response is not None
-    assert [message.content for message in outcome.response.messages] == ["Hi", "Hello"]
+    assert [message.content for message in outcome.response.messages] == ["Go", "Hello"]
     assert len(server.requests) == 2
 
 
@@ -846,7 +806,11 @@ async def test_a_streamed_run_is_cut_after_its_tools(
     server: Loopback, wire: Wire
 ) -> None:
     """Tools that ran for an earlier turn do not run again when the next turn is."""
-    replies = call(wire, True), cut_answer(wire), answer(wire, streaming=True)
+    replies = (
+        call(wire, True),
+        cut_answer(wire),
+        whole(wire, "Hel", "lo", streaming=True),
+    )
     outcome = await run_streamed(server, wire, *replies)
     assert (outcome.error, outcome.text, outcome.context) == (
         None,
@@ -864,7 +828,7 @@ async def test_a_streamed_run_is_cut_after_its_tools(
 async def test_what_a_cut_attempt_cost_is_counted(server: Loopback, wire: Wire) -> None:
     """The tokens that a cut attempt is known to have read are in the total, which is an estimate then."""
     outcome = await run_streamed(
-        server, wire, cut_answer(wire), answer(wire, streaming=True)
+        server, wire, cut_answer(wire), whole(wire, "Hel", "lo", streaming=True)
     )
     assert outcome.response is not None
     tokens = outcome.response.metadata["tokens"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer
 from support.wire import (
     anthropic_messages,
     chat_completions,
@@ -177,12 +178,6 @@ def _read_ollama(body: Json) -> Any:
             )
 
 
-async def run(agent: Agent, message: str = "Go", **options: Any) -> Response:
-    """The response of a run in a loop of its own."""
-    async with agent:
-        return await agent.run(message, **options)
-
-
 def calling(
     wire: Wire, stream: bool, *calls: tuple[str, str, str], **more: Any
 ) -> Reply:
@@ -210,7 +205,7 @@ async def two_turns(
 ) -> Response:
     """A run in which the model asks for these calls, and then ends."""
     server.reply(calling(wire, stream, *calls, **more), saying(wire, stream))
-    return await run(wire.agent(server, tools=[weather, search], stream=stream))
+    return await answer(wire.agent(server, tools=[weather, search], stream=stream))
 
 
 async def moved(
@@ -218,7 +213,7 @@ async def moved(
 ) -> Json:
     """The request that goes on with this history."""
     server.reply(saying(wire, True))
-    await run(
+    await answer(
         wire.agent(server, tools=[weather, search], stream=True),
         "Go on",
         history=history,
@@ -265,7 +260,7 @@ async def test_an_input_that_is_no_object_goes_back_as_one(
     """A block of a compatible server whose input is no object is mended in the kept item too."""
     block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": None}
     server.reply(anthropic_answer(stream, block), saying(ANTHROPIC, stream))
-    await run(ANTHROPIC.agent(server, tools=[weather], stream=stream))
+    await answer(ANTHROPIC.agent(server, tools=[weather], stream=stream))
     assert read(ANTHROPIC, server.requests[1].json).calls == [
         ("toolu_1", "weather", {})
     ]
@@ -458,7 +453,7 @@ async def test_ids_that_come_again_in_a_later_turn_are_new(
     server.reply(
         *[calling(wire, stream, *calls, reasoning="Hm.")] * 3, saying(wire, stream)
     )
-    response = await run(wire.agent(server, tools=[weather, search], stream=stream))
+    response = await answer(wire.agent(server, tools=[weather, search], stream=stream))
     found = [read(wire, request.json) for request in server.requests[1:]]
     ids = [id for id, _, _ in found[2].calls]
     assert ids == [id for id, _ in found[2].results] and len(set(ids)) == 6
@@ -481,7 +476,7 @@ async def test_ids_that_came_again_move_to_another_provider(
         [("call_0", "weather", json.dumps({"city": city}))] for city in ("Oslo", "Rome")
     ]
     server.reply(*[calling(wire, True, *calls) for calls in rounds], saying(wire, True))
-    response = await run(wire.agent(server, tools=[weather], stream=True))
+    response = await answer(wire.agent(server, tools=[weather], stream=True))
     found = read(target, await moved(server, target, response.messages))
     assert [arguments["city"] for _, _, arguments in found.calls] == ["Oslo", "Rome"]
     assert [text for _, text in found.results] == ["Rain in Oslo", "Rain in Rome"]
@@ -553,7 +548,7 @@ async def test_an_item_without_a_call_id_is_given_one(server: Loopback) -> None:
     server.reply(
         Reply(json.dumps(body), content_type="application/json"), saying(OPENAI, False)
     )
-    await run(OPENAI.agent(server, tools=[weather]))
+    await answer(OPENAI.agent(server, tools=[weather]))
     found = read(OPENAI, server.requests[1].json)
     assert found.calls[0][0] == found.results[0][0] and found.calls[0][0]
 
@@ -567,7 +562,7 @@ async def test_item_ids_that_repeat_go_back_once(
         *[calling(OPENAI, stream, ("call_1", "weather", "{}"), reasoning="Hm.")] * 2,
         saying(OPENAI, stream),
     )
-    await run(OPENAI.agent(server, tools=[weather], stream=stream))
+    await answer(OPENAI.agent(server, tools=[weather], stream=stream))
     items = server.requests[2].json["input"]
     ids = [item["id"] for item in items if "id" in item]
     assert len(ids) == len(set(ids)) == 2
@@ -592,7 +587,7 @@ async def test_calls_without_an_index_and_with_one_id_both_run(
         Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
         saying(CHAT, True),
     )
-    await run(CHAT.agent(server, tools=[weather], stream=True))
+    await answer(CHAT.agent(server, tools=[weather], stream=True))
     assert [text for _, text in read(CHAT, server.requests[1].json).results] == [
         "Rain in Bergen"
     ] * 2
@@ -616,7 +611,7 @@ async def test_a_signature_stays_with_its_call_whatever_its_id(
         Reply(f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n"),
         saying(CHAT, True),
     )
-    await run(CHAT.agent(server, tools=[weather], stream=True))
+    await answer(CHAT.agent(server, tools=[weather], stream=True))
     again = server.requests[1].json["messages"][1]["tool_calls"]
     assert [call["extra_content"] for call in again] == [{"n": 0}, {"n": 1}]
     assert len({call["id"] for call in again}) == 2
@@ -633,14 +628,14 @@ async def test_own_items_go_only_to_the_server_that_made_them(
         calling(wire, True, ("call_1", "weather", "{}"), reasoning="SECRET"),
         saying(wire, True),
     )
-    response = await run(wire.agent(server, tools=[weather], stream=True))
+    response = await answer(wire.agent(server, tools=[weather], stream=True))
     assert "SECRET" in json.dumps(server.requests[1].json)
     stored = json.loads(
         json.dumps([message.to_dict() for message in response.messages])
     )
     with Loopback() as other:
         other.reply(saying(wire, True))
-        await run(
+        await answer(
             wire.agent(other, tools=[weather], stream=True), "Go on", history=stored
         )
         body = json.dumps(other.requests[0].json)
@@ -656,7 +651,7 @@ async def test_own_items_go_only_to_the_server_that_made_them(
 async def test_the_address_is_kept_with_a_message(server: Loopback, wire: Wire) -> None:
     """A message says which server made it, and only an assistant's does; the address holds no key and no query."""
     server.reply(saying(wire, True))
-    response = await run(wire.agent(server, stream=True))
+    response = await answer(wire.agent(server, stream=True))
     [user, assistant] = response.messages
     assert user.address is None and assistant.address is not None
     assert (
@@ -678,7 +673,7 @@ async def test_items_that_were_saved_without_an_address_go_to_their_provider(
         message.pop("address", None)
     with Loopback() as other:
         other.reply(saying(wire, True))
-        await run(
+        await answer(
             wire.agent(other, tools=[weather], stream=True), "Go on", history=stored
         )
         assert "SECRET" in json.dumps(other.requests[0].json)
@@ -743,8 +738,8 @@ async def test_a_turn_of_reasoning_alone_is_left_out(
     """An answer that was only reasoning stays in the history and is not sent, so that no empty message is."""
     server.reply(reasoning_only(wire, stream), saying(wire, stream))
     agent = wire.agent(server, stream=stream)
-    first = await run(agent, "One")
-    await run(agent, "Two", history=first.messages)
+    first = await answer(agent, "One")
+    await answer(agent, "Two", history=first.messages)
     body = server.requests[1].json
     assert [text for kind, text in _entries(wire, body) if kind == "text"] == [
         "One",
@@ -813,7 +808,7 @@ async def test_reasoning_fields_go_back_as_they_came(
             Reply(json.dumps({"choices": choices}), content_type="application/json")
         )
     server.reply(saying(wire, stream))
-    await run(wire.agent(server, tools=[weather], stream=stream))
+    await answer(wire.agent(server, tools=[weather], stream=stream))
     again = server.requests[1].json["messages"][1]
     assert {
         name: value for name, value in again.items() if "reasoning" in name
@@ -832,7 +827,7 @@ async def test_a_field_that_begins_empty_goes_back_with_its_text(
         )
     )
     server.reply(saying(CHAT, True))
-    await run(CHAT.agent(server, tools=[weather], stream=True))
+    await answer(CHAT.agent(server, tools=[weather], stream=True))
     assert server.requests[1].json["messages"][1]["reasoning_content"] == "Hm."
 
 

@@ -7,20 +7,18 @@ from typing import Any
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
+from support.scene import Outcome, play
 
 from cogent import (
     AuthenticationError,
     BadRequest,
-    CogentError,
     ConnectionFailed,
     ModelError,
     ModelNotFound,
     Overloaded,
     PermissionDenied,
     RateLimited,
-    Response,
     ServerError,
-    StreamChunk,
     StreamInterrupted,
     tool,
 )
@@ -34,45 +32,9 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-class Outcome:
-    """What a user saw of a run: its chunks, its response, and what was raised."""
-
-    def __init__(
-        self, chunks: list[StreamChunk], response: Response, error: CogentError | None
-    ) -> None:
-        self.chunks, self.response, self.error = chunks, response, error
-
-    @property
-    def ends(self) -> list[str]:
-        """The finish reasons, in order."""
-        return [chunk.finish_reason for chunk in self.chunks if chunk.finish_reason]
-
-    @property
-    def final(self) -> bool:
-        """Whether a final chunk came."""
-        return any(chunk.is_final for chunk in self.chunks)
-
-
 async def tell(server: Loopback, wire: Wire, *replies: Any, **settings: Any) -> Outcome:
     """Run an agent with the tool `add` against these replies."""
-    server.reply(
-        *[
-            reply if isinstance(reply, Reply) else Reply(reply, content_type=wire.mime)
-            for reply in replies
-        ]
-    )
-    chunks: list[StreamChunk] = []
-    error = None
-    async with (
-        wire.agent(server, tools=[add], **settings) as agent,
-        agent.run_stream("Go") as stream,
-    ):
-        try:
-            async for chunk in stream:
-                chunks.append(chunk)
-        except CogentError as raised:
-            error = raised
-    return Outcome(chunks, stream.response, error)
+    return await play(server, wire, *replies, tools=[add], **settings)
 
 
 SUM = ("call_1", "add", '{"a": 1, "b": 2}')
@@ -89,7 +51,7 @@ async def test_parallel_calls_are_all_answered(server: Loopback, wire: Wire) -> 
         server, wire, wire.send.tool_calls(*calls), wire.send.text("3, 7 and 11")
     )
     assert (
-        outcome.ends == ["tool_calls", "stop"]
+        outcome.finish_reasons == ["tool_calls", "stop"]
         and outcome.response.content == "3, 7 and 11"
     )
     results = [
@@ -109,7 +71,10 @@ async def test_reasoning_then_a_tool(server: Loopback, wire: Wire) -> None:
         wire.send.text("3"),
     )
     assert "".join(chunk.reasoning for chunk in outcome.chunks) == "I must add."
-    assert outcome.ends == ["tool_calls", "stop"] and outcome.response.content == "3"
+    assert (
+        outcome.finish_reasons == ["tool_calls", "stop"]
+        and outcome.response.content == "3"
+    )
 
 
 async def test_an_unknown_tool_is_told_to_the_model(
@@ -124,7 +89,7 @@ async def test_an_unknown_tool_is_told_to_the_model(
     )
     result = outcome.response.tool_calls[0].result
     assert result is not None and result.is_error and "add" in result.content
-    assert outcome.ends[-1] == "stop" and "no tool" in json.dumps(
+    assert outcome.finish_reasons[-1] == "stop" and "no tool" in json.dumps(
         server.requests[1].json
     )
 
@@ -143,7 +108,7 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model(
     assert (
         result is not None and result.is_error and "b: Field required" in result.content
     )
-    assert outcome.ends[-1] == "stop"
+    assert outcome.finish_reasons[-1] == "stop"
 
 
 async def test_usage_is_the_whole_runs(server: Loopback, wire: Wire) -> None:
@@ -175,7 +140,8 @@ async def test_an_empty_answer_is_no_answer(server: Loopback, wire: Wire) -> Non
     """A 200 without a body is an interrupted stream."""
     outcome = await tell(server, wire, Reply(b"", content_type=wire.mime))
     assert (
-        isinstance(outcome.error, StreamInterrupted | ServerError) and not outcome.final
+        isinstance(outcome.error, StreamInterrupted | ServerError)
+        and not outcome.is_final
     )
 
 
@@ -233,7 +199,7 @@ async def test_an_error_inside_the_stream_is_raised(
     assert (
         isinstance(outcome.error, ModelError)
         and "It broke." in str(outcome.error)
-        and not outcome.final
+        and not outcome.is_final
     )
     assert outcome.response.content == "Hello"
 
@@ -247,7 +213,7 @@ async def test_a_page_instead_of_a_stream_is_an_error(
         wire,
         Reply("<html><body>Welcome</body></html>", content_type="text/html"),
     )
-    assert isinstance(outcome.error, ModelError) and not outcome.final
+    assert isinstance(outcome.error, ModelError) and not outcome.is_final
 
 
 async def test_an_error_instead_of_a_stream_is_that_error(

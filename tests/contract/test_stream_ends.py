@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer
 from support.wire import (
     anthropic_messages,
     chat_completions,
@@ -30,8 +31,7 @@ both_ends = pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=rep
 async def ask(server: Loopback, wire: Wire, reply: Reply) -> Response:
     """What comes of one streamed answer."""
     server.reply(reply)
-    async with wire.agent(server, stream=True) as agent:
-        return await agent.run("Go")
+    return await answer(wire.agent(server, stream=True))
 
 
 async def failure(server: Loopback, wire: Wire, reply: Reply) -> ModelError:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from contract.test_dispatch import CHAT, LONG, SHORT, ask, collect, results, run
 from support.loopback import Loopback, Reply
+from support.scene import read
+from support.tool_runs import CHAT, LONG, SHORT, ask, results, run
 
 from cogent import tool
 
@@ -155,7 +156,7 @@ async def test_agents_inside_tools_have_threads_of_their_own(server: Loopback) -
         barrier.wait(LONG)
         with Loopback() as inner:
             ask(inner, ("c", "leaf", "{}"))
-            chunks, response = asyncio.run(collect(CHAT.agent(inner, tools=[leaf])))
+            chunks, response = asyncio.run(read(CHAT.agent(inner, tools=[leaf])))
         return f"{results(chunks)[0].content}, {response.content}"
 
     ask(server, *calls("nest", outer))

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
+from support.scene import whole
 
 from cogent import Agent, CogentError, ModelError, Timeout, ToolError, tool
 
@@ -16,13 +16,6 @@ JSON = "application/json"
 both_ways = pytest.mark.parametrize(
     "streaming", [True, False], ids=["streamed", "plain"]
 )
-
-
-def whole(wire: Wire, streaming: bool, **how: Any) -> Reply:
-    """An answer, sent in this way."""
-    if streaming:
-        return Reply(wire.send.text("Done"), content_type=wire.mime, **how)
-    return Reply(wire.send.plain_text("Done"), content_type=JSON, **how)
 
 
 def refused(wire: Wire, streaming: bool) -> Reply:
@@ -47,7 +40,9 @@ ENDS: dict[str, Callable[[Wire, bool], Reply]] = {
         f'data: {{"error": "{KEY}"}}\n\n', 500, "text/event-stream"
     ),
     "a page": lambda *_: Reply("<html>", content_type="text/html"),
-    "too slow": lambda wire, streaming: whole(wire, streaming, delay=30),
+    "too slow": lambda wire, streaming: whole(
+        wire, "Done", streaming=streaming, delay=30
+    ),
 }
 
 
@@ -164,7 +159,7 @@ async def test_no_frame_of_a_cancelled_run_holds_the_key(
     server: Loopback, wire: Wire, streaming: bool
 ) -> None:
     """The cancellation that a caller gets back has come through the SDK, and shows nothing of it."""
-    server.reply(whole(wire, streaming, delay=30))
+    server.reply(whole(wire, "Done", streaming=streaming, delay=30))
     async with wire.agent(server, model={"api_key": KEY}, stream=streaming) as agent:
         task = asyncio.create_task(agent.run("Go"))
         while not server.requests:  # noqa: ASYNC110  # the server is in another thread

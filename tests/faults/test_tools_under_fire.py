@@ -16,20 +16,10 @@ from typing import Any
 
 import pytest
 from conftest import Wire, sdk_wire
-from contract.test_dispatch import (
-    CHAT,
-    LONG,
-    SHORT,
-    ask,
-    collect,
-    failure,
-    one,
-    results,
-    run,
-    sent,
-)
 from pydantic import BaseModel, field_serializer
 from support.loopback import Loopback, Reply
+from support.scene import read, streamed_answer
+from support.tool_runs import CHAT, LONG, SHORT, ask, failure, one, results, run, sent
 
 from cogent import (
     Agent,
@@ -69,11 +59,6 @@ def turn(
         Reply(answer, content_type=wire.mime if streaming else JSON)
         for answer in answers
     ]
-
-
-async def answer(agent: Agent) -> Response:
-    """The response of a whole streamed run."""
-    return (await collect(agent))[1]
 
 
 # Tools that hang
@@ -171,9 +156,11 @@ async def test_fifty_hanging_tools_leave_room_for_others(
     ask(server, *((f"c{place}", "hang", "{}") for place in range(50)))
     server.reply(Reply(CHAT.send.text("Still here")))
     address = server.url.replace("127.0.0.1", "localhost") + CHAT.suffix
-    await answer(CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]))
+    await streamed_answer(CHAT.agent(server, tools=[tool(timeout=SHORT)(hanging.hang)]))
     async with asyncio.timeout(PROMPT):
-        text = (await answer(CHAT.agent(server, model={"base_url": address}))).content
+        text = (
+            await streamed_answer(CHAT.agent(server, model={"base_url": address}))
+        ).content
 
     assert text == "Still here"
     assert hanging.hung == 50
@@ -226,7 +213,7 @@ async def test_a_sync_tool_that_computes_leaves_the_loop_responsive(
             await asyncio.sleep(0.01)
 
     ticker = asyncio.create_task(tick())
-    response = await answer(CHAT.agent(server, tools=[compute]))
+    response = await streamed_answer(CHAT.agent(server, tools=[compute]))
     ticker.cancel()
 
     result = response.tool_calls[0].result
@@ -432,7 +419,7 @@ def test_an_interruption_of_the_program_ends_it(server: Loopback, how: str) -> N
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
     with pytest.raises(KeyboardInterrupt, match="the end"):
         asyncio.run(
-            collect(
+            read(
                 CHAT.agent(
                     server, tools=[made(raising(KeyboardInterrupt("the end")), how)]
                 )
@@ -461,9 +448,7 @@ async def test_a_base_exception_of_the_users_own_reaches_the_user(
     """What is derived from BaseException in order not to be caught is not caught here either."""
     server.reply(Reply(CHAT.send.tool_calls(("c1", "fail", "{}"))))
     with pytest.raises(AbortError, match="enough"):
-        await collect(
-            CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)])
-        )
+        await read(CHAT.agent(server, tools=[made(raising(AbortError("enough")), how)]))
     assert len(server.requests) == 1
 
 
@@ -656,7 +641,7 @@ async def test_a_long_result_reaches_the_model_whole(
         return text
 
     server.reply(*turn(wire, "{}"))
-    response = await answer(wire.agent(server, tools=[take]))
+    response = await streamed_answer(wire.agent(server, tools=[take]))
     assert response.content == "Done" and text.encode() in server.requests[1].body
 
 
@@ -669,7 +654,7 @@ async def test_odd_characters_in_a_result_can_be_sent(
         return "a\0b\u2028\U0001f600 \ud83d"
 
     server.reply(*turn(wire, "{}"))
-    response = await answer(wire.agent(server, tools=[take]))
+    response = await streamed_answer(wire.agent(server, tools=[take]))
     assert response.content == "Done"
     told = json.dumps(server.requests[1].json, ensure_ascii=False)
     assert any(
@@ -956,7 +941,7 @@ async def test_a_task_that_a_tool_leaves_behind_is_its_own(server: Loopback) -> 
         return "started"
 
     ask(server, ("c1", "start", "{}"))
-    response = await answer(CHAT.agent(server, tools=[start]))
+    response = await streamed_answer(CHAT.agent(server, tools=[start]))
     assert response.content == "Done" and not left[0].done()
     may_end.set()
 
@@ -1077,9 +1062,7 @@ async def test_a_tool_that_is_too_slow_may_clean_up(
 
     ask(server, ("c1", "work", "{}"))
     work = Stopped(refuses)
-    chunks, _ = await collect(
-        CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)])
-    )
+    chunks, _ = await read(CHAT.agent(server, tools=[tool(timeout=SHORT)(work.work)]))
     assert work.cleaned
     result = results(chunks)[0]
     late = "The tool 'work' did not end within 0.05 seconds."

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer, body_of, read
 from support.wire.common import encode, event
 
 from cogent import Response, StreamChunk, tool
@@ -147,19 +148,14 @@ async def run(
     wire: Wire, server: Loopback, *replies: Reply, **options: Any
 ) -> tuple[list[StreamChunk], Response]:
     """The chunks and the response of a streamed run that gets these replies."""
-
     server.reply(*replies)
-    async with wire.agent(server, tools=[weather]) as agent:
-        stream = agent.run_stream("Go", **options)
-        return [chunk async for chunk in stream], stream.response
+    return await read(wire.agent(server, tools=[weather]), **options)
 
 
 async def ask(wire: Wire, server: Loopback, body: bytes) -> Response:
     """The response of one plain request that is answered with this body."""
-
-    server.reply(Reply(body, content_type="application/json"))
-    async with wire.agent(server) as agent:
-        return await agent.run("Go")
+    server.reply(body_of(body))
+    return await answer(wire.agent(server))
 
 
 async def play(

@@ -13,6 +13,7 @@ from google import genai
 from google.genai import types
 from pydantic import BaseModel, Field
 from support.loopback import Loopback, Reply
+from support.scene import streamed_answer
 from support.wire import chat_completions, common, gemini_generate
 
 from cogent import (
@@ -25,7 +26,6 @@ from cogent import (
     ModelError,
     Overloaded,
     RateLimited,
-    Response,
     ServerError,
     StreamChunk,
     tool,
@@ -71,15 +71,6 @@ def agent(
     server: Loopback, *, settings: dict[str, Any] | None = None, **options: Any
 ) -> Agent:
     return Agent("tester", model(server, **(settings or {})), **options)
-
-
-async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
-    """The response of a streamed run."""
-    async with agent:
-        stream = agent.run_stream(message, **options)
-        async for _ in stream:
-            pass
-        return stream.response
 
 
 async def failure(
@@ -147,7 +138,7 @@ async def test_a_rich_tool_is_declared_by_its_json_schema(server: Loopback) -> N
         return ""
 
     server.reply(Reply(gemini_generate.text("ok")))
-    await answer(agent(server, tools=[weather]))
+    await streamed_answer(agent(server, tools=[weather]))
     [request] = server.requests
     assert request.path == "/v1beta/models/gemini-test:streamGenerateContent?alt=sse"
     schema = {
@@ -200,7 +191,7 @@ async def test_settings_go_where_the_sdk_takes_them(server: Loopback) -> None:
     }
     server.reply(Reply(gemini_generate.text("ok")))
     settings = {"temperature": 0.5, "max_tokens": 9, "extra": extra}
-    await answer(
+    await streamed_answer(
         agent(server, settings=settings, instructions="Be brief.", tools=[add])
     )
     [request] = server.requests
@@ -227,7 +218,7 @@ async def test_system_messages_of_a_history_are_instructions(server: Loopback) -
         {"role": "system", "content": "Rhyme."},
         {"role": "user", "content": "Hi"},
     ]
-    await answer(agent(server, instructions="Be brief."), history=history)
+    await streamed_answer(agent(server, instructions="Be brief."), history=history)
     body = server.requests[0].json
     assert [part["text"] for part in body["systemInstruction"]["parts"]] == [
         "Be brief.",
@@ -244,7 +235,9 @@ async def test_an_unknown_setting_is_said_before_anything_is_sent(
 ) -> None:
     """A misspelt name in `extra` is an error that names it, without its value, which may be a secret."""
     with pytest.raises(ConfigurationError, match="temprature") as raised:
-        await answer(agent(server, settings={"extra": {"temprature": "hidden"}}))
+        await streamed_answer(
+            agent(server, settings={"extra": {"temprature": "hidden"}})
+        )
     assert "hidden" not in str(raised.value)
     assert server.requests == []
 
@@ -260,7 +253,7 @@ async def test_the_variables_of_the_sdk_work(
     monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
     server.reply(Reply(gemini_generate.text("ok")))
-    await answer(Agent("a", "gemini-test"))
+    await streamed_answer(Agent("a", "gemini-test"))
     assert server.requests[0].headers["x-goog-api-key"] == "from-the-environment"
 
 
@@ -279,7 +272,7 @@ async def test_the_version_of_the_api(
     if variable:
         monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", variable)
     server.reply(Reply(gemini_generate.text("ok")))
-    await answer(agent(server, settings={"api_version": version}))
+    await streamed_answer(agent(server, settings={"api_version": version}))
     assert server.requests[0].path.startswith(f"/{expected}/models/")
 
 
@@ -289,7 +282,7 @@ async def test_vertex_is_asked_where_the_variables_say_so(
     """With the SDK's switch for Vertex AI the request goes to its paths, in its own version."""
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     server.reply(Reply(gemini_generate.text("ok")))
-    assert (await answer(agent(server))).content == "ok"
+    assert (await streamed_answer(agent(server))).content == "ok"
     assert server.requests[0].path.startswith(
         "/v1beta1/publishers/google/models/gemini-test:"
     )
@@ -307,7 +300,7 @@ async def test_an_unusable_key_is_said_before_a_request(
 ) -> None:
     """A missing key names its variables, and a function is refused, since the SDK takes none."""
     with pytest.raises(ConfigurationError, match=words):
-        await answer(agent(server, settings={"api_key": key}))
+        await streamed_answer(agent(server, settings={"api_key": key}))
     assert server.requests == []
 
 
@@ -319,7 +312,9 @@ async def test_a_client_of_the_users_own_stays_open(server: Loopback) -> None:
         texts = []
         for _ in range(2):
             texts.append(
-                (await answer(Agent("a", Model("gemini:m", client=client)))).content
+                (
+                    await streamed_answer(Agent("a", Model("gemini:m", client=client)))
+                ).content
             )
         await client.aio.aclose()
     assert texts == ["ok", "ok"]
@@ -390,7 +385,7 @@ async def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> Non
     calls = [("fc-1", "add", '{"a": 1, "b": 2}'), ("fc-2", "add", '{"a": 2}')]
     first = gemini_generate.tool_calls(*calls, text="Let me add. ", reasoning="Adding.")
     server.reply(Reply(first), Reply(gemini_generate.text("3 and 3")))
-    response = await answer(agent(server, tools=[add]))
+    response = await streamed_answer(agent(server, tools=[add]))
     user, said_before, results = server.requests[1].json["contents"]
     assert (
         user == {"role": "user", "parts": [{"text": "Go"}]}
@@ -418,7 +413,7 @@ async def test_the_parts_of_an_answer_go_back_unchanged(server: Loopback) -> Non
         json.dumps([message.to_dict() for message in response.messages])
     )
     server.reply(Reply(gemini_generate.text("Sure")))
-    await answer(agent(server, tools=[add]), "Sure?", history=stored)
+    await streamed_answer(agent(server, tools=[add]), "Sure?", history=stored)
     again = server.requests[2].json["contents"]
     assert again[:3] == [user, said_before, results]
     assert [
@@ -433,7 +428,7 @@ async def test_made_up_ids_are_not_sent_back(server: Loopback) -> None:
         Reply(events(said(call), said({"text": ""}, finishReason="STOP"))),
         Reply(gemini_generate.text("ok")),
     )
-    response = await answer(agent(server, tools=[add]))
+    response = await streamed_answer(agent(server, tools=[add]))
     assert response.tool_calls[0].id and response.tool_calls[0].result is not None
     _, before, results = server.requests[1].json["contents"]
     assert before["parts"] == [call]
@@ -454,9 +449,11 @@ async def test_foreign_calls_come_with_the_documented_stand_in(
     other = Agent(
         "a", Model("openai-chat:m", base_url=server.url, api_key=KEY), tools=[add]
     )
-    response = await answer(other)
+    response = await streamed_answer(other)
     server.reply(Reply(gemini_generate.text("ok")))
-    await answer(agent(server, tools=[add]), "Sure?", history=response.messages)
+    await streamed_answer(
+        agent(server, tools=[add]), "Sure?", history=response.messages
+    )
     _, before, results, text, _ = server.requests[2].json["contents"]
     one, two = before["parts"]
     assert one["functionCall"] == {"id": "call_7", "name": "add", "args": {"a": 1}}
@@ -484,10 +481,10 @@ async def test_gemini_history_goes_to_another_provider(server: Loopback) -> None
         Reply(gemini_generate.tool_calls(("fc-1", "add", '{"a": 1}'), text="Hm. "))
     )
     server.reply(Reply(gemini_generate.text("2")))
-    response = await answer(agent(server, tools=[add]))
+    response = await streamed_answer(agent(server, tools=[add]))
     server.reply(Reply(chat_completions.text("ok")))
     other = Agent("a", Model("openai-chat:m", base_url=server.url, api_key=KEY))
-    await answer(other, "Sure?", history=response.messages)
+    await streamed_answer(other, "Sure?", history=response.messages)
     _, before, result, *_ = server.requests[2].json["messages"]
     assert (
         before["content"] == "Hm. "
@@ -642,7 +639,7 @@ async def test_a_call_that_is_cut_off_does_not_run(server: Loopback) -> None:
         ran.append(a)
 
     server.reply(Reply(cut), Reply(gemini_generate.text("ok")))
-    response = await answer(agent(server, tools=[f]))
+    response = await streamed_answer(agent(server, tools=[f]))
     assert (
         ran == []
         and response.tool_calls[0].result is not None
@@ -657,7 +654,7 @@ async def test_two_equal_calls_are_two(server: Loopback) -> None:
         Reply(events(said(call, call), said(call, finishReason="STOP"))),
         Reply(gemini_generate.text("ok")),
     )
-    response = await answer(agent(server, tools=[add]))
+    response = await streamed_answer(agent(server, tools=[add]))
     assert [called.arguments for called in response.tool_calls] == [{"a": 1}] * 3
     assert len({called.id for called in response.tool_calls}) == 3
     assert len(server.requests[1].json["contents"][2]["parts"]) == 3
@@ -675,7 +672,7 @@ async def test_an_answer_goes_on_after_its_first_finish_reason(
             )
         )
     )
-    assert (await answer(agent(server))).content == "ab"
+    assert (await streamed_answer(agent(server))).content == "ab"
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
@@ -739,7 +736,7 @@ async def test_usage_is_a_running_total(server: Loopback) -> None:
     ]
     bodies = [said({"text": "x"}) | {"usageMetadata": total} for total in totals]
     server.reply(Reply(events(*bodies, said(finishReason="STOP"))))
-    tokens = (await answer(agent(server))).metadata["tokens"]
+    tokens = (await streamed_answer(agent(server))).metadata["tokens"]
     assert (tokens["input_tokens"], tokens["output_tokens"]) == (5, 3)
 
 

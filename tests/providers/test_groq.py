@@ -7,6 +7,7 @@ import groq
 import pytest
 from conftest import Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer
 from support.wire import chat_completions
 from support.wire.common import event
 
@@ -40,12 +41,6 @@ USAGE = {"prompt_tokens": 26, "completion_tokens": 41, "total_tokens": 67, **TIM
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
-
-
-async def answer(agent: Agent) -> Response:
-    """The response of a run."""
-    async with agent:
-        return await agent.run("Go")
 
 
 async def run(server: Loopback, *replies: Reply, **settings: Any) -> Response:

@@ -11,6 +11,7 @@ from conftest import Wire
 from ollama import ChatResponse, Options
 from pydantic import BaseModel, Field
 from support.loopback import Loopback, Reply
+from support.scene import answer
 from support.wire import chat_completions, ollama_chat
 
 from cogent import (
@@ -47,12 +48,6 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own Ollama settings stay out of the tests."""
     for name in ("OLLAMA_HOST", "OLLAMA_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-
-
-async def answer(agent: Agent, message: str = "Go", **options: Any) -> Response:
-    """The response of a run."""
-    async with agent:
-        return await agent.run(message, **options)
 
 
 async def run(

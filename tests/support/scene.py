@@ -25,6 +25,8 @@ class Outcome:
     error: Any = None
     stream: AgentStream | None = None
     """None of a plain run."""
+    context: dict[str, Any] = field(default_factory=dict)
+    """What the tools were given, with what they wrote into it."""
 
     @property
     def text(self) -> str:
@@ -55,18 +57,14 @@ async def outcome_of(
     *,
     streaming: bool = True,
     catch: type[BaseException] = CogentError,
-    **given: Any,
 ) -> Outcome:
-    """Run an agent by `run_stream` or by `run`; an error of another kind than `catch` fails the test.
-
-    What else is given goes to the run: `context`, `history`.
-    """
+    """Run an agent by `run_stream` or by `run`; an error of another kind than `catch` fails the test."""
     outcome = Outcome()
     try:
         if not streaming:
-            outcome.response = await agent.run(message, **given)
+            outcome.response = await agent.run(message, context=outcome.context)
             return outcome
-        outcome.stream = agent.run_stream(message, **given)
+        outcome.stream = agent.run_stream(message, context=outcome.context)
         async for chunk in outcome.stream:
             outcome.chunks.append(chunk)
         outcome.response = outcome.stream.response
@@ -82,7 +80,6 @@ async def play(
     *replies: Reply | bytes | list[bytes],
     streaming: bool = True,
     catch: type[BaseException] = CogentError,
-    context: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Outcome:
     """Run an agent of this wire whose server gives these replies; a body alone is that of a stream.
@@ -91,9 +88,7 @@ async def play(
     """
     server.reply(*[as_reply(wire, reply) for reply in replies])
     async with wire.agent(server, **settings) as agent:
-        return await outcome_of(
-            agent, streaming=streaming, catch=catch, context=context
-        )
+        return await outcome_of(agent, streaming=streaming, catch=catch)
 
 
 async def answer(agent: Agent, message: str = "Go", **given: Any) -> Response:
@@ -142,11 +137,11 @@ def body_of(body: bytes | str) -> Reply:
 def refusal(
     wire: Wire,
     status: int,
+    headers: dict[str, str] | None = None,
     *,
     message: str = "No.",
     code: str | None = None,
     type: str = "some_error",
-    headers: dict[str, str] | None = None,
 ) -> Reply:
     """An error status with a body in the format of the wire."""
     body = wire.send.error_body(message, code, type)

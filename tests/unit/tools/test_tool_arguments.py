@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from conftest import Wire
-from contract.test_dispatch import collect, results
 from pydantic import BaseModel, Field, SecretStr, StrictInt, StrictStr
 from support.loopback import Loopback, Reply
+from support.scene import read
+from support.tool_runs import results
 from typing_extensions import TypedDict
 
 from cogent import tool
@@ -310,7 +311,7 @@ async def test_no_turn_is_lost_and_the_conversation_stays_as_it_was(
         items.append(9)
         return [items, name, limit]
 
-    chunks, response = await collect(wire.agent(server, tools=[take]))
+    chunks, response = await read(wire.agent(server, tools=[take]))
     assert [result.content for result in results(chunks)] == ['[[1,2,9],"3",5]']
     assert response.tool_calls[0].arguments == written and len(server.requests) == 2
 

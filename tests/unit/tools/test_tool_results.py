@@ -13,9 +13,9 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from contract.test_dispatch import one
 from pydantic import BaseModel
 from support.loopback import Loopback
+from support.tool_runs import one
 
 from cogent import tool
 from cogent.tools.results import to_text

@@ -3,6 +3,7 @@
 import pytest
 from conftest import SDK_WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.scene import answer
 
 from cogent.messages import Response
 from cogent.providers import anthropic, gemini, groq, openai
@@ -43,8 +44,7 @@ async def ask(
 ) -> Response:
     """What comes of one answer with this body."""
     server.reply(Reply(body, split=split))
-    async with wire.agent(server, stream=streaming) as agent:
-        return await agent.run("Go")
+    return await answer(wire.agent(server, stream=streaming))
 
 
 def events_of(wire: Wire) -> list[bytes]:
