@@ -1,222 +1,162 @@
 """What Anthropic's Messages API answers, streamed or whole, as cogent's chunks and
 updates.
+
+Compatible servers leave out starts and stops of blocks, and some give all blocks the
+index 0: so blocks are kept in the order in which they begin, one that begins at the
+index of another ends that, and the end of the message ends all.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import known, mapping
+from cogent.providers.formats.counts import mapping
+from cogent.providers.formats.messages_blocks import (
+    OTHER_BLOCK,
+    Block,
+    block_without_start,
+)
+from cogent.providers.formats.messages_usage import decode_usage, read_counts
 from cogent.providers.formats.updates import updates_of
-from cogent.run.history import fit_arguments
-from cogent.run.outputs import FinishWord, Item, Output, Update, Working
-from cogent.transport.reported import ReportedError, raise_reported
+from cogent.run.outputs import FinishWord, Item, Output, Update
+from cogent.transport.reported import raise_reported
 
-# By the type of a delta, the type of block that it never belongs to: such a delta
-# begins a block of its own.
-OTHER_BLOCK = {"text_delta": "thinking", "thinking_delta": "text"}
-
-
-@dataclass(slots=True)
-class Block:
-    """A content block that is still coming in: `pieces` are its text, or the JSON of
-    its input, so far.
-    """
-
-    position: int
-    item: Json
-    pieces: list[str] = field(default_factory=list)
+NO_INDEX = object()
 
 
 class StreamDecoder:
-    """Decodes the events of one answer.
-
-    It remembers the blocks still coming in and the stop reason. Blocks are kept in the
-    order in which they begin, as some servers give all of them index 0.
-    """
+    """Decodes the events of one answer."""
 
     def __init__(self) -> None:
-        self._blocks: dict[int, Block] = {}  # by index
+        self.is_complete = False
+        self._blocks: dict[int, Block] = {}  # that are coming in, by index
         self._next_position = 0
+        # Blocks that came with the message itself, while no other has begun.
+        self._message_content: list[Json] = []
         self._counts: dict[str, int] = {}  # of the message itself, without compactions
         self._finish: str | None = None
-        self.is_complete: bool = False
-        self._message_content: list[
-            Json
-        ] = []  # came with the message itself, and no block has begun since
+        # The block that the last delta of a text was for, as the next ones mostly are.
+        self._open_index: object = NO_INDEX
+        self._append: Callable[[str], None] = list[str]().append
 
     def decode(self, event: Any) -> Iterable[Output]:
-        """The parts that an event stands for; events that only repeat or announce give
-        none.
-        """
+        """What an event gives; events that only repeat or announce give nothing."""
         if event.__class__ is not dict:
             raise_reported(event)
-        if event.get("type") == "content_block_delta":
-            return self._decode_delta(event.get("index") or 0, event["delta"])
-        return self._decode_other(event)
+        kind = event.get("type")
+        if kind != "content_block_delta":
+            return self._decode_other(kind, event)
+        delta = event["delta"]
+        if delta["type"] == "text_delta" and event.get("index") == self._open_index:
+            self._append(delta["text"])
+            return (StreamChunk(delta["text"]),)
+        return self._decode_delta(event, delta)
 
     def close(self) -> Iterator[Output]:
         """What is left after a stream that gave a stop reason, but no `message_stop`."""
         if self._finish is not None and not self.is_complete:
-            yield from self._stop_message()
+            yield from self._stop_all()
 
-    def decode_block(self, index: int, block: Json) -> Iterator[Output]:
-        """The parts of a block that came whole."""
-        yield from self._start_block(index, block)
-        yield from self._stop_block(index)
+    def _decode_other(self, kind: str | None, event: Json) -> Iterable[Output]:
+        self._open_index = NO_INDEX
+        decode = DECODERS.get(kind)
+        if decode is None:
+            raise_reported(event)
+            return ()
+        return decode(self, event)
+
+    # The message
+
+    def start_message(self, event: Json) -> Iterator[Output]:
+        """The message begins."""
+        message = mapping(event.get("message"))
+        self._message_content = message.get("content") or []
+        yield from self.updates(message)
+        yield from decode_container(message)
+
+    def end_message(self, event: Json) -> Iterator[Output]:
+        """Why the message ends, and its counts."""
+        delta = mapping(event.get("delta"))
+        self._finish = delta.get("stop_reason") or self._finish
+        yield from self.updates(event, self._finish)
+        yield from decode_container(delta)
+
+    def stop_message(self, _: Json) -> Iterator[Output]:
+        """The message is over, also if it gave no reason."""
+        self.is_complete = True
+        yield from self._stop_all()
+        yield FinishWord(self._finish or "message_stop")
 
     def updates(
-        self, source: Mapping[str, Any], finish: str | None = None
+        self,
+        source: Mapping[str, Any],
+        finish: str | None = None,
     ) -> Iterator[Update]:
         """The model and the counts of a message, or of an event."""
         usage = mapping(source.get("usage"))
         counts = decode_usage(usage, self._counts)
-        for name, number in _read_counts(usage).items():
+        for name, number in read_counts(usage).items():
             if number:
                 self._counts[name] = number
         return updates_of(model=source.get("model"), finish=finish, counts=counts)
 
-    def _decode_other(self, event: Json) -> Iterable[Output]:
-        match event.get("type"):
-            case "content_block_start":
-                return self._start_block(
-                    event.get("index") or 0, event["content_block"]
-                )
-            case "content_block_stop":
-                return self._stop_block(event.get("index") or 0)
-            case "message_start":
-                message = mapping(event.get("message"))
-                self._message_content = message.get("content") or []
-                return (*self.updates(message), *decode_container(message))
-            case "message_delta":
-                delta = mapping(event.get("delta"))
-                self._finish = delta.get("stop_reason") or self._finish
-                return (*self.updates(event, self._finish), *decode_container(delta))
-            case "message_stop":
-                self.is_complete = True
-                # A message that gave no reason ended all the same.
-                return (
-                    *self._stop_message(),
-                    FinishWord(self._finish or "message_stop"),
-                )
-        raise_reported(event)
-        return ()
-
-    def _stop_message(self) -> Iterator[Output]:
-        """Blocks that the server did not stop, or did not even start: then the message
-        itself may hold them.
-        """
+    def _stop_all(self) -> Iterator[Output]:
+        """The blocks that no event ended, and those that only the message held."""
         for index in list(self._blocks):
-            yield from self._stop_block(index)
-        for index, block in enumerate(list(self._message_content)):
+            yield from self._stop(index)
+        for index, block in enumerate(self._message_content):
             yield from self.decode_block(index, block)
 
-    def _begin_block(self, index: int, item: Json) -> Block:
+    # Its blocks
+
+    def decode_block(self, index: int, item: Json) -> Iterator[Output]:
+        """What a block gives that came whole."""
+        yield from self._start(index, item)
+        yield from self._stop(index)
+
+    def start_block(self, event: Json) -> Iterable[Output]:
+        """A block begins."""
+        return self._start(event.get("index") or 0, event["content_block"])
+
+    def stop_block(self, event: Json) -> Iterable[Output]:
+        """A block is whole."""
+        return self._stop(event.get("index") or 0)
+
+    def _decode_delta(self, event: Json, delta: Json) -> Iterable[Output]:
+        index = event.get("index") or 0
+        kind = delta["type"]
+        self._open_index = NO_INDEX
+        block = self._blocks.get(index)
+        if block is None:
+            block = self._begin(index, block_without_start(delta))
+        elif block.item["type"] == OTHER_BLOCK.get(kind):
+            return (*self._stop(index), *self._decode_delta(event, delta))
+        if kind == "text_delta":
+            self._open_index = event.get("index")
+            self._append = block.pieces.append
+        return block.add(delta)
+
+    def _start(self, index: int, item: Json) -> Iterator[Output]:
+        yield from self._stop(index)
+        yield from self._begin(index, dict(item)).start()
+
+    def _begin(self, index: int, item: Json) -> Block:
         self._message_content = []
-        block = Block(max(index, self._next_position), item)
+        block = Block(index, max(index, self._next_position), item)
         self._next_position = block.position + 1
         self._blocks[index] = block
         return block
 
-    def _start_block(self, index: int, item: Json) -> Iterator[Output]:
-        yield from self._stop_block(
-            index
-        )  # of the block before, which the server did not stop
-        self._begin_block(index, dict(item))
-        match item["type"]:
-            case "text":
-                yield StreamChunk(item.get("text") or "")
-            case "tool_use":
-                yield StreamChunk(
-                    tool_call=ToolCallDelta(
-                        index, item.get("id"), item.get("name") or ""
-                    )
-                )
-            case "thinking":
-                yield StreamChunk(reasoning=item.get("thinking") or "")
-                yield Working()
-            case _:
-                yield Working()
-
-    def _decode_delta(self, index: int, delta: Json) -> Iterable[Output]:
-        kind = delta["type"]
-        block = self._blocks.get(index)
-        if block is None:  # compatible servers leave out the start
-            block = self._begin_block(index, {"type": _block_type(kind)})
-        elif block.item["type"] == OTHER_BLOCK.get(kind):  # and the stop
-            return (*self._stop_block(index), *self._decode_delta(index, delta))
-        match kind:
-            case "text_delta":
-                text = delta["text"]
-                block.pieces.append(text)
-                return (StreamChunk(text),)
-            case "thinking_delta":
-                reasoning = delta["thinking"]
-                block.pieces.append(reasoning)
-                return (StreamChunk(reasoning=reasoning),)
-            case "input_json_delta":
-                return _add_input(index, block, delta["partial_json"])
-            case "citations_delta":
-                block.item["citations"] = [
-                    *(block.item.get("citations") or ()),
-                    delta["citation"],
-                ]
-            case _:  # a signature, the summary of a compaction: each comes whole
-                _add_fields(block, delta)
-        return ()
-
-    def _stop_block(self, index: int) -> Iterator[Output]:
+    def _stop(self, index: int) -> Iterator[Output]:
         block = self._blocks.pop(index, None)
-        if block is None:
-            return
-        item = block.item
-        kind = item["type"]
-        text = "".join(block.pieces)
-        if kind in ("text", "thinking"):
-            item[kind] = (item.get(kind) or "") + text
-        elif text.strip():
-            item["input"] = fit_arguments(text)
-        elif kind == "tool_use":  # the input came whole, or there is none
-            arguments = json.dumps(item.setdefault("input", {}))
-            yield StreamChunk(tool_call=ToolCallDelta(index, arguments=arguments))
-        yield Item(item, block.position)
+        if block is not None:
+            yield from block.stop()
 
 
-def _block_type(delta_type: str) -> str:
-    """The type of the block that a delta belongs to.
-
-    Raises ServerError for arguments of a call without a name.
-    """
-    match delta_type:
-        case "thinking_delta" | "signature_delta":
-            return "thinking"
-        case "text_delta" | "citations_delta":
-            return "text"
-    raise ReportedError(
-        f"the server sent a {delta_type} without the start of its block"
-    )
-
-
-def _add_input(index: int, block: Block, piece: str) -> Iterable[Output]:
-    block.pieces.append(piece)
-    if not piece or block.item["type"] != "tool_use":  # a tool of the provider's own
-        return ()
-    return (StreamChunk(tool_call=ToolCallDelta(index, arguments=piece)),)
-
-
-def _add_fields(block: Block, delta: Json) -> None:
-    for name, value in delta.items():
-        if name != "type" and value is not None:
-            block.item[name] = value
-
-
-def decode_container(source: Mapping[str, Any]) -> Iterator[Output]:
+def decode_container(source: Mapping[str, Any]) -> Iterator[Update]:
     """The container in which the provider ran code: the next request of the
     conversation names it.
     """
@@ -226,7 +166,7 @@ def decode_container(source: Mapping[str, Any]) -> Iterator[Output]:
 
 
 def decode_response(response: Json) -> Iterator[Output]:
-    """The parts of a whole answer, in the order of its blocks."""
+    """What a whole answer gives, in the order of its blocks."""
     raise_reported(response)
     decoder = StreamDecoder()
     for index, block in enumerate(response.get("content") or ()):
@@ -235,54 +175,10 @@ def decode_response(response: Json) -> Iterator[Output]:
     yield from decoder.updates(response, response.get("stop_reason"))
 
 
-def decode_usage(
-    usage: Mapping[str, Any], earlier: Mapping[str, int] = MappingProxyType({})
-) -> dict[str, int]:
-    """The counts of a `usage` object, as far as given; `input_tokens` leaves out what
-    the cache served or took in.
-
-    A compaction is billed like an answer and is not in the totals, while the iterations
-    of type `message` are. `earlier` are the counts so far: a later zero hides none, but
-    where the iterations name the message's own counts.
-    """
-    counts = _read_counts(usage)
-    if not _iterations(usage, "compaction"):
-        return counts
-    own = (
-        counts
-        if _iterations(usage, "message")
-        else {**earlier, **_without_zeros(counts)}
-    )
-    for compaction in _iterations(usage, "compaction"):
-        for name, number in _read_counts(compaction).items():
-            counts[name] = own.get(name, 0) + number
-        own = counts
-    return counts
-
-
-def _iterations(usage: Mapping[str, Any], type: str) -> list[Mapping[str, Any]]:
-    iterations = usage.get("iterations")
-    if not isinstance(iterations, list):
-        return []
-    return [
-        iteration
-        for iteration in map(mapping, iterations)
-        if iteration.get("type") == type
-    ]
-
-
-def _without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: number for name, number in counts.items() if number}
-
-
-def _read_counts(usage: Mapping[str, Any]) -> dict[str, int]:
-    details = mapping(usage.get("output_tokens_details"))
-    return known(
-        {
-            "input_tokens_uncached": usage.get("input_tokens"),
-            "output_tokens": usage.get("output_tokens"),
-            "cache_read_tokens": usage.get("cache_read_input_tokens"),
-            "cache_write_tokens": usage.get("cache_creation_input_tokens"),
-            "reasoning_tokens": details.get("thinking_tokens"),
-        }
-    )
+DECODERS: dict[str | None, Callable[[StreamDecoder, Json], Iterable[Output]]] = {
+    "message_start": StreamDecoder.start_message,
+    "content_block_start": StreamDecoder.start_block,
+    "content_block_stop": StreamDecoder.stop_block,
+    "message_delta": StreamDecoder.end_message,
+    "message_stop": StreamDecoder.stop_message,
+}

@@ -1,0 +1,110 @@
+"""A content block of Anthropic's Messages API while it comes in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.json_values import Json
+from cogent.run.history import fit_arguments
+from cogent.run.outputs import Item, Output, Working
+from cogent.transport.reported import ReportedError
+
+# By the type of a delta: the type of block that it never belongs to.
+OTHER_BLOCK = {"text_delta": "thinking", "thinking_delta": "text"}
+# By the type of a delta: the type of its block, where a server leaves out the start.
+OWN_BLOCK = {
+    "text_delta": "text",
+    "citations_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "thinking",
+}
+
+
+@dataclass(slots=True)
+class Block:
+    """A block so far.
+
+    `item` is what goes back, without the text, or the JSON of its input, that is in
+    `pieces` until the block ends.
+    """
+
+    index: int
+    position: int
+    item: Json
+    pieces: list[str] = field(default_factory=list)
+
+    def start(self) -> Iterator[Output]:
+        """What the start of the block holds."""
+        match self.item["type"]:
+            case "text":
+                yield StreamChunk(self.item.get("text") or "")
+            case "tool_use":
+                delta = ToolCallDelta(self.index, self.item.get("id"))
+                delta.name = self.item.get("name") or ""
+                yield StreamChunk(tool_call=delta)
+            case "thinking":
+                yield StreamChunk(reasoning=self.item.get("thinking") or "")
+                yield Working()
+            case _:
+                yield Working()
+
+    def add(self, delta: Json) -> Iterable[Output]:
+        """What the next piece of the block holds."""
+        match delta["type"]:
+            case "text_delta":
+                self.pieces.append(delta["text"])
+                return (StreamChunk(delta["text"]),)
+            case "thinking_delta":
+                self.pieces.append(delta["thinking"])
+                return (StreamChunk(reasoning=delta["thinking"]),)
+            case "input_json_delta":
+                return self._add_input(delta["partial_json"])
+            case "citations_delta":
+                citations = self.item.get("citations") or ()
+                self.item["citations"] = [*citations, delta["citation"]]
+            case _:
+                self._add_fields(delta)
+        return ()
+
+    def stop(self) -> Iterator[Output]:
+        """The whole block, to be sent back."""
+        item = self.item
+        kind = item["type"]
+        text = "".join(self.pieces)
+        if kind in ("text", "thinking"):
+            item[kind] = (item.get(kind) or "") + text
+        elif text.strip():
+            item["input"] = fit_arguments(text)
+        elif kind == "tool_use":  # the input came whole, or there is none
+            arguments = json.dumps(item.setdefault("input", {}))
+            delta = ToolCallDelta(self.index, arguments=arguments)
+            yield StreamChunk(tool_call=delta)
+        yield Item(item, self.position)
+
+    def _add_input(self, piece: str) -> Iterable[Output]:
+        self.pieces.append(piece)
+        is_call = self.item["type"] == "tool_use"  # and no tool of the provider's own
+        if not piece or not is_call:
+            return ()
+        delta = ToolCallDelta(self.index, arguments=piece)
+        return (StreamChunk(tool_call=delta),)
+
+    def _add_fields(self, delta: Json) -> None:
+        """Add a signature, or the summary of a compaction: each comes whole."""
+        for name, value in delta.items():
+            if name != "type" and value is not None:
+                self.item[name] = value
+
+
+def block_without_start(delta: Json) -> Json:
+    """The start of the block that a delta belongs to, where the server sent none.
+
+    Raises ReportedError for arguments of a call without a name.
+    """
+    kind = delta["type"]
+    if kind not in OWN_BLOCK:
+        raise ReportedError(f"the server sent a {kind} without the start of its block")
+    return {"type": OWN_BLOCK[kind]}
