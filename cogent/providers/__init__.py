@@ -151,7 +151,7 @@ class Provider(Protocol):
     """
 
     FINISH_WORDS: FinishWords
-    SDK_READER: SdkReader  # what the SDK takes that reads the answers
+    SDK_READER: SdkReader | None  # what the SDK takes that reads the answers
     ERROR_CODES: Mapping[str, type[ModelError]]  # beyond those that many servers send
 
     def make_client(self, model: Model, timeout: Timeout) -> Client:

@@ -76,8 +76,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     headers = {name.lower() for name in sdk.default_headers}
     if sdk.credentials is None and not headers & {"authorization", "x-api-key"}:
         raise ConfigurationError(NO_KEY)
-    keys = [key, *map(os.environ.get, KEYS)]
-    return Client(sdk, str(sdk.base_url), [key for key in keys if key], sdk.close)
+    keys = filter(None, (key, *map(os.environ.get, KEYS)))
+    return Client(sdk, str(sdk.base_url), tuple(keys), sdk.close)
 
 
 async def open_stream(sdk: AsyncAnthropic, request: Request, arguments: Json) -> Events:

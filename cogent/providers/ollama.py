@@ -42,7 +42,8 @@ from cogent.transport.answers import (
     read_first,
 )
 from cogent.transport.error_body import is_error, read_report
-from cogent.transport.errors import broken_off, retry_after
+from cogent.transport.error_kinds import retry_after
+from cogent.transport.errors import broken_off
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
 from cogent.transport.reported import ErrorReport

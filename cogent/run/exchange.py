@@ -6,15 +6,17 @@ goes wrong becomes a ModelError.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from itertools import chain
 from typing import Any, cast
 
 from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
-from cogent.providers import Answer, Client, Events, Provider, Request
+from cogent.providers import Client, Decoder, Events, Provider, Request
 from cogent.run.outputs import Output, RequestId
 from cogent.transport.answers import check_whole_body, watch_stream
-from cogent.transport.body import drain
-from cogent.transport.errors import ErrorRules, request_id, translate
+from cogent.transport.body import AnswerBytes, drain
+from cogent.transport.error_kinds import request_id
+from cogent.transport.errors import ErrorRules, translate
 from cogent.transport.exchange import Exchange
 from cogent.transport.keys import secrets_in
 from cogent.transport.reported import ReportedError
@@ -30,43 +32,25 @@ async def stream_answer(
 
     Raises ModelError, or ConfigurationError for a request that cannot be sent.
     """
-    provider = provider_for(provider, client.sdk)
     call = _Call(provider, client, request, is_streamed=True)
-    arguments = provider.encode_request(request)
-    events: Events | None = None
     failed: list[Exception] = []
     try:
-        with call.exchange.present():
-            events = await provider.open_stream(client.sdk, request, arguments)
-        response = call.begin(events)
-        body = None
-        if response is not None:
-            body = watch_stream(response, provider.SDK_READER)
-        if events.response is not None:
-            yield RequestId(request_id(events.response.headers) or "")
-        decoder = provider.make_decoder()
-        for event in events.first:
+        events, decoder = await call.open()
+        for output in call.first_outputs:
+            yield output
+        async for event in events.iterator:
             for output in decoder.decode(event):
                 yield output
-        if not decoder.is_complete:
-            async for event in events.iterator:
-                for output in decoder.decode(event):
-                    yield output
-                if decoder.is_complete:
-                    break
-        if decoder.is_complete:
-            await drain(events.iterator)
-        elif body is not None and body.is_cut:
-            raise StreamInterrupted("the answer broke off in the middle of an event")
-        for output in decoder.close():
+            if decoder.is_complete:
+                break
+        for output in await call.last_outputs():
             yield output
     except Exception as error:  # noqa: BLE001  # of the SDK, the HTTP client or the decoder
         failed.append(error)
     finally:
-        if events is not None:
-            await events.close()
+        await call.close()
     if failed:
-        raise await call.translate(failed.pop())
+        raise await call.fail(failed.pop())
 
 
 async def whole_answer(provider: Provider, client: Client, request: Request) -> Outputs:
@@ -74,87 +58,110 @@ async def whole_answer(provider: Provider, client: Client, request: Request) -> 
 
     Raises ModelError, or ConfigurationError for a request that cannot be sent.
     """
-    provider = provider_for(provider, client.sdk)
     call = _Call(provider, client, request, is_streamed=False)
-    arguments = provider.encode_request(request)
     failed: list[Exception] = []
     try:
-        with call.exchange.present():
-            answer = await provider.ask(client.sdk, request, arguments)
-        for output in _decode_answer(provider, answer, call.exchange):
+        for output in await call.ask():
             yield output
     except Exception as error:  # noqa: BLE001  # of the SDK, the HTTP client or the decoder
         failed.append(error)
     if failed:
-        raise await call.translate(failed.pop())
-
-
-def _decode_answer(
-    provider: Provider, answer: Answer, exchange: Exchange
-) -> Iterator[Output]:
-    if isinstance(answer, list):
-        decoder = provider.make_decoder()
-        for event in answer:
-            yield from decoder.decode(event)
-        yield from decoder.close()
-        return
-    body, headers = answer
-    if not isinstance(body, dict) and exchange.response is not None:
-        check_whole_body(exchange.response)
-    yield RequestId(request_id(headers) or "")
-    yield from provider.decode_response(body)
-
-
-def provider_for(provider: Provider, sdk: Any) -> Provider:
-    """The provider itself, or the one of its APIs that this SDK's client speaks."""
-    choose = getattr(provider, "provider_for", None)
-    return provider if choose is None else cast(Provider, choose(sdk))
+        raise await call.fail(failed.pop())
 
 
 class _Call:
-    """One call of a provider's SDK, and what is to be known if it fails."""
+    """One call of a provider's SDK: what is done before its first event, after its
+    last one, and if it fails.
+    """
 
     def __init__(
         self, provider: Provider, client: Client, request: Request, *, is_streamed: bool
     ) -> None:
-        self._provider = provider
+        self._provider = _api_of(provider, client.sdk)
+        self._codes = provider.ERROR_CODES
         self._client = client
         self._request = request
-        self._began = False
-        self.exchange = Exchange(is_streamed)
+        self._exchange = Exchange(is_streamed)
+        self._events: Events | None = None
+        self._body: AnswerBytes | None = None  # where the HTTP response is known
+        self._decoder = self._provider.make_decoder()
+        self.first_outputs: list[Output] = []
 
-    def begin(self, events: Events) -> Any:
-        """The HTTP response of a stream that was opened, from the SDK or from the hook;
-        None if neither shows it.
-        """
-        self._began = True
+    async def open(self) -> tuple[Events, Decoder]:
+        """Ask for a stream."""
+        arguments = self._provider.encode_request(self._request)
+        with self._exchange.present():
+            events = await self._provider.open_stream(
+                self._client.sdk, self._request, arguments
+            )
+        self._events = events
         if events.response is not None:
-            self.exchange.response = events.response
-        return self.exchange.response
+            self._exchange.response = events.response
+            self.first_outputs.append(_request_id(events.response.headers))
+        reader = self._provider.SDK_READER
+        if self._exchange.response is not None and reader is not None:
+            self._body = watch_stream(self._exchange.response, reader)
+        for event in events.first:
+            self.first_outputs += self._decoder.decode(event)
+        if self._decoder.is_complete:
+            await drain(events.iterator)
+        return events, self._decoder
 
-    async def translate(self, raised: Exception) -> ModelError | ConfigurationError:
+    async def last_outputs(self) -> Iterable[Output]:
+        """What is known only after the last event.
+
+        Raises StreamInterrupted if the stream was cut.
+        """
+        if self._events is not None and self._decoder.is_complete:
+            await drain(self._events.iterator)
+        elif self._body is not None and self._body.is_cut:
+            raise StreamInterrupted("the answer broke off in the middle of an event")
+        return self._decoder.close()
+
+    async def close(self) -> None:
+        """Close the stream, if it was opened, at whatever point it is."""
+        if self._events is not None:
+            await self._events.close()
+
+    async def ask(self) -> Iterable[Output]:
+        """Ask for the whole answer, and decode it."""
+        arguments = self._provider.encode_request(self._request)
+        with self._exchange.present():
+            answer = await self._provider.ask(
+                self._client.sdk, self._request, arguments
+            )
+        if isinstance(answer, list):
+            outputs = [one for event in answer for one in self._decoder.decode(event)]
+            return [*outputs, *self._decoder.close()]
+        body, headers = answer
+        # What is no JSON object was made by the SDK, perhaps of something else.
+        if not isinstance(body, dict) and self._exchange.response is not None:
+            check_whole_body(self._exchange.response)
+        return chain((_request_id(headers),), self._provider.decode_response(body))
+
+    async def fail(self, raised: Exception) -> ModelError | ConfigurationError:
         """The error to raise; what the SDK left open of the answer is closed."""
         if isinstance(raised, ConfigurationError):
             return raised
-        response = self.exchange.response
+        response = self._exchange.response
         keys = list(self._client.keys)
         if response is not None:
             await response.aclose()
             keys += secrets_in(response.request.headers)
-        began = self._began or response is not None
+        began = self._events is not None or response is not None
         error = translate(
-            self._with_body(raised), began=began, keys=keys, rules=self._rules()
+            self._said_in_body(raised), began=began, keys=keys, rules=self._rules()
         )
         return error if began else unsent(raised, error, self._request.model)
 
-    def _with_body(self, raised: Exception) -> Exception:
-        """What the body of a whole answer says, where an SDK fails at it."""
-        if self.exchange.is_streamed or self.exchange.response is None:
+    def _said_in_body(self, raised: Exception) -> Exception:
+        """What a whole answer says at which an SDK failed, else what the SDK raised."""
+        if self._exchange.is_streamed or self._exchange.response is None:
             return raised
         if isinstance(raised, ModelError | ReportedError):
             return raised
         try:
-            check_whole_body(self.exchange.response)
+            check_whole_body(self._exchange.response)
         except (ModelError, ReportedError) as error:
             return error
         except ValueError:  # no JSON, or cut, which is what the SDK found too
@@ -162,9 +169,18 @@ class _Call:
         return raised
 
     def _rules(self) -> ErrorRules:
-        provider = self._provider
         return ErrorRules(
-            provider.ERROR_CODES,
-            getattr(provider, "read_error", None),
-            getattr(provider, "UNREACHABLE_HINT", ""),
+            self._codes,
+            getattr(self._provider, "read_error", None),
+            getattr(self._provider, "UNREACHABLE_HINT", ""),
         )
+
+
+def _api_of(provider: Provider, sdk: Any) -> Provider:
+    """The provider itself, or the one of its APIs that this SDK's client speaks."""
+    choose = getattr(provider, "provider_for", None)
+    return provider if choose is None else cast(Provider, choose(sdk))
+
+
+def _request_id(headers: Mapping[str, str]) -> RequestId:
+    return RequestId(request_id(headers) or "")

@@ -97,17 +97,21 @@ def is_error(value: object) -> bool:
     error instead.
     """
     if isinstance(value, list) and value:
-        return isinstance(value[0], Mapping) and is_error(value[0])
+        value = value[0]
     if not isinstance(value, Mapping):
         return False
     if value.get("error"):
         return True
     if value.keys() & ANSWER:
         return False
-    named = "error" in (value.get("object"), value.get("type"))
-    return (
-        named or any(value.get(name) for name in ONLY_ERRORS) or _is_flat_error(value)
-    )
+    return _is_named_error(value) or _is_flat_error(value)
+
+
+def _is_named_error(value: Mapping[object, object]) -> bool:
+    """Whether this says that it is an error, or has what only errors have."""
+    if "error" in (value.get("object"), value.get("type")):
+        return True
+    return any(value.get(name) for name in ONLY_ERRORS)
 
 
 def _is_flat_error(value: Mapping[object, object]) -> bool:
@@ -153,17 +157,19 @@ def _words_of_object(value: Mapping[object, object], depth: int) -> Iterator[str
     place = value.get("loc")
     if isinstance(place, list):  # in the request, as FastAPI says it
         yield ".".join(map(str, place))
-    found = False
-    for name in WORDS:
-        for said in _words(value.get(name), depth + 1):
-            found = True
-            yield said
+    found = [text for name in WORDS for text in _words(value.get(name), depth + 1)]
+    yield from found
     yield from _words_of_relayed_error(value, depth)
-    if not found and depth:  # the errors by the name of the field that they are about
-        for field, inner in value.items():
-            listed = list(_words(inner, depth + 1)) if isinstance(inner, list) else []
-            if listed:
-                yield f"{field}: {'; '.join(listed)}"
+    if not found and depth:
+        yield from _words_by_field(value, depth)
+
+
+def _words_by_field(value: Mapping[object, object], depth: int) -> Iterator[str]:
+    """The errors by the name of the field that they are about."""
+    for field, inner in value.items():
+        listed = list(_words(inner, depth + 1)) if isinstance(inner, list) else []
+        if listed:
+            yield f"{field}: {'; '.join(listed)}"
 
 
 def _words_of_relayed_error(
@@ -205,19 +211,22 @@ def _codes(value: object, depth: int) -> Iterator[str]:
         return
     for name in INNER:
         inner = value.get(name)
-        if not (
-            name == "detail" and isinstance(inner, list)
-        ):  # FastAPI's: their types are those of pydantic
+        # The types in FastAPI's list of details are those of pydantic.
+        if name != "detail" or not isinstance(inner, list):
             yield from _codes(inner, depth + 1)
-    if isinstance(value.get("error"), str) and CODE.fullmatch(str(value["error"])):
-        yield str(value["error"])
+    yield from _own_codes(value)
+    # Azure's, which says the same in more detail.
+    yield from _codes(value.get("innererror"), depth + 1)
+
+
+def _own_codes(value: Mapping[object, object]) -> Iterator[str]:
+    error = value.get("error")
+    if isinstance(error, str) and CODE.fullmatch(error):
+        yield error
     for name in CODES:
         code = value.get(name)
         if _is_code(code):
             yield str(code)
-    yield from _codes(
-        value.get("innererror"), depth + 1
-    )  # Azure's, which says the same in more detail
 
 
 def _is_code(value: object) -> bool:

@@ -1,7 +1,7 @@
 """What codes, words, statuses and exception classes of providers, SDKs and HTTP clients
 mean; data, and no decisions.
 
-`transport/errors.py` says in which order these tables are asked.
+`error_kinds.py` says in which order these tables are asked.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ whatever it says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from traceback import clear_frames
 from typing import Any
 
@@ -35,18 +35,24 @@ def keep_secret(raised: ModelError, error: BaseException, keys: Sequence[str]) -
     """
     chain = _chain(error)
     secrets = set(keys).union(*map(_sent, chain))
-    forms = {
-        form for key in secrets if len(key) >= MIN_KEY_CHARS for form in _forms(key)
-    }
     for one in chain:
         _blank_headers(one)
+    forms = _forms_of(secrets)
     if not forms:
         return
     if any(_shows(one, forms) for one in chain):
         raised.__cause__ = raised.__context__ = None
     raised.args = (_without(str(raised.args[0]), forms),)
-    raised.code = raised.code and _without(raised.code, forms)
-    raised.request_id = raised.request_id and _without(raised.request_id, forms)
+    if raised.code:
+        raised.code = _without(raised.code, forms)
+    if raised.request_id:
+        raised.request_id = _without(raised.request_id, forms)
+
+
+def _forms_of(secrets: Iterable[str]) -> set[str]:
+    """All forms of all of them that are long enough to be looked for."""
+    keys = [secret for secret in secrets if len(secret) >= MIN_KEY_CHARS]
+    return {form for key in keys for form in _forms(key)}
 
 
 def _forms(key: str) -> tuple[str, ...]:

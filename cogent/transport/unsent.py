@@ -8,6 +8,8 @@ client's, that never comes from an answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, ModelError
 from cogent.json_values import UnsendableError, check_json
 from cogent.model import Model
@@ -36,31 +38,35 @@ def unsent(raised: Exception, error: ModelError, model: Model) -> ModelError:
     that cannot be used.
     """
     causes = _causes(raised)
-    for cause in causes:
-        words = BY_CLASS.get(type(cause).__name__)
-        if words is not None:
-            raise ConfigurationError(f"the request cannot be sent: {words}") from None
-    words = next(
-        (
-            str(cause)
-            for cause in causes
-            if _of_the_encoder(cause) or isinstance(cause, Warning)
-        ),
-        None,
-    )
-    if (
-        words is None
-        and isinstance(error, ConnectionFailed)
-        and isinstance(causes[-1], AttributeError | TypeError)
-    ):
-        words = str(
-            causes[-1]
-        )  # two SDKs call all that happens before the answer a connection error
+    _check_address_and_headers(causes)
+    words = _words_of_encoder(causes)
+    # Two SDKs call all that happens before the answer a connection error.
+    if words is None and isinstance(error, ConnectionFailed):
+        words = _words_of_type_error(causes[-1])
     if words is None:
         return error
     refused = BadRequest(f"the request cannot be sent: {_place(model) or words}")
     refused.__cause__ = raised
     return refused
+
+
+def _check_address_and_headers(causes: Iterable[BaseException]) -> None:
+    for cause in causes:
+        words = BY_CLASS.get(type(cause).__name__)
+        if words is not None:
+            raise ConfigurationError(f"the request cannot be sent: {words}") from None
+
+
+def _words_of_encoder(causes: Iterable[BaseException]) -> str | None:
+    """What Python's encoder, or a warning that is raised as an error, says."""
+    for cause in causes:
+        if _is_of_encoder(cause) or isinstance(cause, Warning):
+            return str(cause)
+    return None
+
+
+def _words_of_type_error(cause: BaseException) -> str | None:
+    return str(cause) if isinstance(cause, AttributeError | TypeError) else None
 
 
 def _causes(raised: BaseException) -> list[BaseException]:
@@ -70,7 +76,7 @@ def _causes(raised: BaseException) -> list[BaseException]:
     return causes
 
 
-def _of_the_encoder(error: BaseException) -> bool:
+def _is_of_encoder(error: BaseException) -> bool:
     return isinstance(error, TypeError | ValueError) and any(
         words in str(error) for words in ENCODER_WORDS
     )
