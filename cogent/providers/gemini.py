@@ -19,7 +19,7 @@ from google.genai import types
 from google.genai.errors import APIError
 from pydantic import ValidationError
 
-from cogent.errors import ConfigurationError, ModelError
+from cogent.errors import AuthenticationError, ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Answer, Events, Request, encoder
@@ -42,7 +42,7 @@ FINISH_WORDS: FinishWords = {
     **ANY_SERVER,
     "blocked": "content_filter",  # the prompt was; the reason follows after a colon
 }
-ERROR_CODES: Mapping[str, type[ModelError]] = {}
+ERROR_CODES: Mapping[str, type[ModelError]] = {"API_KEY_INVALID": AuthenticationError}
 DELAY = re.compile(r"(\d+(\.\d+)?)s")
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
 # 3 refuses a call without one.

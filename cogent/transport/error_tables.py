@@ -31,8 +31,9 @@ class FilterRefusal(BadRequest):
     """
 
 
-# What a provider's code or type means, whatever the HTTP status. Codes are compared by
-# `_normal`.
+# What a code or type means, whatever the HTTP status and whoever sends it: servers that
+# are compatible with a provider, and gateways before it, send its codes too. What one
+# provider alone sends is in its `ERROR_CODES`. Codes are compared by `_normal`.
 BY_CODE: dict[str, type[ModelError]] = {
     "contextlengthexceeded": ContextTooLong,
     "contextwindowexceedederror": ContextTooLong,
@@ -41,14 +42,12 @@ BY_CODE: dict[str, type[ModelError]] = {
     "stringabovemaxlength": ContextTooLong,
     "tokenstoolong": ContextTooLong,
     "invalidapikey": AuthenticationError,
-    "apikeyinvalid": AuthenticationError,
     "authenticationerror": AuthenticationError,
     "permissionerror": PermissionDenied,
     "permissiondenied": PermissionDenied,
     "permissiondeniederror": PermissionDenied,
     "modelnotfound": ModelNotFound,
     "notfounderror": ModelNotFound,
-    "deploymentnotfound": ModelNotFound,
     "ratelimiterror": RateLimited,
     "ratelimitexceeded": RateLimited,
     "toomanyrequests": RateLimited,

@@ -584,6 +584,21 @@ async def test_a_key_of_the_users_own_client_is_not_shown(
         await close(client)
 
 
+async def test_a_key_of_the_users_own_client_is_not_shown_amid_a_stream(
+    server: Loopback, wire: Wire
+) -> None:
+    """Nor is it where the error that repeats it comes after text, with status 200."""
+    client = clients(server.url)[wire.name]()
+    server.reply(*inside(wire, True))
+    try:
+        seen = await closing(
+            wire.agent(server, model={"api_key": None, "client": client})
+        )
+    finally:
+        await close(client)
+    assert_hidden(server, seen)
+
+
 async def close(client: Any) -> None:
     """Close a client of whichever SDK."""
     if isinstance(client, genai.Client):

@@ -359,7 +359,10 @@ async def test_leaving_closes_the_connection_at_once(
 
 
 @pytest.mark.usefixtures("no_collector")
-async def test_an_error_in_the_stream_closes_the_connection(server: Loopback) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["our client", "the user's client"])
+async def test_an_error_in_the_stream_closes_the_connection(
+    server: Loopback, own: bool
+) -> None:
     """After an error event of a server that stays silent the connection is closed at once."""
     server.reply(
         Reply(
@@ -367,12 +370,16 @@ async def test_an_error_in_the_stream_closes_the_connection(server: Loopback) ->
             end="stall",
         )
     )
-    one = agent(server)
+    options = types.HttpOptions(base_url=server.url)
+    client = genai.Client(api_key=KEY, http_options=options) if own else None
+    one = Agent("a", model(server, client=client))
     with pytest.raises(Overloaded):
         async for _ in one.run_stream("Go"):
             pass
     left = await asyncio.to_thread(server.requests[0].wait_disconnected, 5)
     await one.aclose()
+    if client is not None:
+        await client.aio.aclose()
 
     assert left
 
