@@ -133,7 +133,10 @@ def _read_api_error(error: APIError) -> ErrorReport:
     if not read_report(body).codes:
         report.code = report.code or str(error.code)
     report.headers = getattr(response, "headers", {})
-    report.url = getattr(response, "url", None)
+    # Of an error amid a stream the SDK keeps its own response, around that of the HTTP
+    # client, which it leaves open.
+    report.response = getattr(response, "response_stream", None)
+    report.request = getattr(report.response or response, "request", None)
     return report
 
 

@@ -166,7 +166,7 @@ def _read_status_error(response: httpx.Response) -> ErrorReport:
         response.text,
         response.status_code,
         retry_after=retry_after(response.headers),
-        url=response.url,
+        request=response.request,
     )
     if response.status_code == 404 and "model" in read_report(response.text).words:
         asked = json.loads(response.request.content)

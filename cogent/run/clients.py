@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from cogent.model import Model
 from cogent.providers import Client, Provider
@@ -37,7 +36,7 @@ class Clients:
         Raises ConfigurationError, for example when the key is missing.
         """
         if self._model.client is not None:
-            return _wrap(self._model.client)
+            return _wrap(self._model)
         loop = asyncio.get_running_loop()
         if loop not in self._holders:
             # Other threads may do the same just now: entries come and go one by one.
@@ -63,10 +62,14 @@ class Clients:
             await holder.aclose()
 
 
-def _wrap(sdk: Any) -> Client:
-    """A client that the user brought: its keys are known only from its requests."""
-    address = getattr(sdk, "base_url", None)
-    return Client(sdk, None if address is None else str(address))
+def _wrap(model: Model) -> Client:
+    """A client that the user brought.
+
+    Its keys are known from its requests only, and from the model, if that has one too.
+    """
+    address = getattr(model.client, "base_url", None)
+    keys = (model.api_key,) if isinstance(model.api_key, str) else ()
+    return Client(model.client, None if address is None else str(address), keys)
 
 
 async def _hold(client: Client) -> AsyncGenerator[Client, None]:

@@ -16,7 +16,7 @@ from cogent.run.outputs import Output, RequestId
 from cogent.transport.answers import check_whole_body, watch_stream
 from cogent.transport.body import AnswerBytes, drain
 from cogent.transport.error_kinds import request_id
-from cogent.transport.errors import ErrorRules, translate
+from cogent.transport.errors import ErrorRules, report_of, translate
 from cogent.transport.exchange import Exchange
 from cogent.transport.keys import secrets_in
 from cogent.transport.reported import ReportedError
@@ -143,15 +143,18 @@ class _Call:
         """The error to raise; what the SDK left open of the answer is closed."""
         if isinstance(raised, ConfigurationError):
             return raised
+        rules = self._rules()
         response = self._exchange.response
+        if response is None:  # the user's own client, which has no hook of ours
+            report = report_of(raised, rules)
+            response = None if report is None else report.response
         keys = list(self._client.keys)
         if response is not None:
             await response.aclose()
             keys += secrets_in(response.request.headers)
         began = self._events is not None or response is not None
-        error = translate(
-            self._said_in_body(raised), began=began, keys=keys, rules=self._rules()
-        )
+        said = self._said_in_body(raised)
+        error = translate(said, began=began, keys=keys, rules=rules)
         return error if began else unsent(raised, error, self._request.model)
 
     def _said_in_body(self, raised: Exception) -> Exception:

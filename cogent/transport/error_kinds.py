@@ -52,8 +52,9 @@ def reported_error(report: ErrorReport, own_codes: Codes) -> ModelError:
     if error.retry_after is None:
         error.retry_after = retry_after(report.headers)
     error.request_id = request_id(report.headers)
-    if report.url is not None and _is_of_wrong_path(error):
-        asked = f"{origin(report.url)}{report.url.path}"
+    if report.request is not None and _is_of_wrong_path(error):
+        url = report.request.url
+        asked = f"{origin(url)}{url.path}"
         error.args = (f"{error.args[0]} (asked: {asked}; is base_url right?)",)
     if report.hint:
         error.args = (f"{error.args[0]}: {report.hint}",)

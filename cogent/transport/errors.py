@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from json import JSONDecodeError
+from typing import Any
 
 from cogent.errors import (
     ConnectionFailed,
@@ -70,13 +71,16 @@ def translate(
     what the provider repeats, and an error that shows one is not kept.
     """
     raised = _raised_inside(error)
+    request = None
     if isinstance(raised, ModelError):
         translated = raised
     else:
-        translated = _translate(raised, began, rules)
+        report = report_of(raised, rules)
+        request = None if report is None else report.request
+        translated = _translate(raised, report, began, rules)
         translated.__cause__ = None if isinstance(error, ReportedError) else error
         translated.__suppress_context__ = True
-    keep_secret(translated, error, keys)
+    keep_secret(translated, error, keys, request)
     translated.args = (str(translated.args[0])[:MAX_MESSAGE_CHARS],)
     return translated
 
@@ -91,9 +95,15 @@ def _raised_inside(error: Exception) -> Exception:
     return error
 
 
-def _translate(error: Exception, began: bool, rules: ErrorRules) -> ModelError:
+def report_of(error: Exception, rules: ErrorRules) -> ErrorReport | None:
+    """What the exception knows of an error that a server reported, if it does."""
     report = rules.read_error(error) if rules.read_error is not None else None
-    report = report or _common_report(error)
+    return report or _common_report(error)
+
+
+def _translate(
+    error: Exception, report: ErrorReport | None, began: bool, rules: ErrorRules
+) -> ModelError:
     if report is not None:
         return reported_error(report, rules.codes)
     translated = _without_answer(error, began)
@@ -103,25 +113,26 @@ def _translate(error: Exception, began: bool, rules: ErrorRules) -> ModelError:
 
 
 def _common_report(error: Exception) -> ErrorReport | None:
-    """What an exception of the SDKs made after OpenAI's pattern knows; None for any
-    other.
+    """What an exception with a status, a response or a body knows; None for any other.
+
+    Those of the SDKs made after OpenAI's pattern are so, and what the HTTP clients
+    raise by `raise_for_status`.
     """
     if isinstance(error, ReportedError):
         return ErrorReport(error.body, error.status)
-    status = _status_of(error)
+    response = getattr(error, "response", None)
+    status = _status_of(error, response)
     body = error_body(error, status)
     if status is None and body is None:
         return None
-    report = ErrorReport(body, status or 200)
-    response = getattr(error, "response", None)
-    report.headers = getattr(response, "headers", {})
-    report.url = getattr(response, "url", None)
-    return report
+    headers = getattr(response, "headers", None) or {}
+    request = None if response is None else response.request
+    return ErrorReport(body, status or 200, headers, request=request)
 
 
-def _status_of(error: Exception) -> int | None:
+def _status_of(error: Exception, response: Any) -> int | None:
     """The HTTP status, where this is one; other exceptions have numbers of their own."""
-    status = getattr(error, "status_code", None)
+    status = getattr(error, "status_code", getattr(response, "status_code", None))
     return status if isinstance(status, int) and status >= 100 else None
 
 

@@ -27,16 +27,22 @@ def check_key(key: object) -> None:
         )
 
 
-def keep_secret(raised: ModelError, error: BaseException, keys: Sequence[str]) -> None:
+def keep_secret(
+    raised: ModelError, error: BaseException, keys: Sequence[str], request: Any = None
+) -> None:
     """Take keys out of an error that is raised, and drop its causes, `error` and those
     behind it, if they show one.
 
-    The keys are those given, and those in the headers of requests that failed.
+    The keys are those given, and those in the headers of requests that failed: of
+    `request`, and of those that the errors keep.
     """
     chain = _chain(error)
-    secrets = set(keys).union(*map(_sent, chain))
-    for one in chain:
-        _blank_headers(one)
+    headers = [_headers(one) for one in chain]
+    if request is not None:
+        headers.append(request.headers)
+    secrets = set(keys).union(*map(secrets_in, headers))
+    for sent in headers:
+        _blank(sent)
     forms = _forms_of(secrets)
     if not forms:
         return
@@ -100,11 +106,6 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _sent(error: BaseException) -> set[str]:
-    """The secrets in the headers of the request that failed."""
-    return set(secrets_in(_headers(error)))
-
-
 def secrets_in(headers: Mapping[str, str]) -> list[str]:
     """The secrets in the headers of a request."""
     return [
@@ -114,11 +115,10 @@ def secrets_in(headers: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _blank_headers(error: BaseException) -> None:
-    """Take the secrets out of the request that the SDK's error keeps: it has been sent,
+def _blank(headers: MutableMapping[str, str]) -> None:
+    """Take the secrets out of a request that an SDK's error keeps: it has been sent,
     and is not sent again.
     """
-    headers = _headers(error)
     for name in [name for name in headers if HEADER.search(name)]:
         headers[name] = "[key]"
 

@@ -33,8 +33,9 @@ class ErrorReport:
 
     `body` is a decoded JSON value, or text; None if the server gave no reason. `code`
     says more than the codes in the usual places of the body. `retry_after` is in
-    seconds, for servers that do not say it in a header. `url` is the address that was
-    asked, as the HTTP client has it. `hint` says what helps.
+    seconds, for servers that do not say it in a header. `request` is what was sent, as
+    the HTTP client has it: its `url` and `headers` are read. `response` is its answer,
+    of an SDK that leaves it open. `hint` says what helps.
     """
 
     body: object
@@ -42,7 +43,8 @@ class ErrorReport:
     headers: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     retry_after: float | None = None
-    url: Any = None
+    request: Any = None
+    response: Any = None
     hint: str = ""
 
 
