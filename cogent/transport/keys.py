@@ -37,7 +37,7 @@ def keep_secret(
     `request`, and of those that the errors keep.
     """
     chain = _chain(error)
-    headers = [_headers(one) for one in chain]
+    headers = [*map(_headers, chain)]
     if request is not None:
         headers.append(request.headers)
     secrets = set(keys).union(*map(secrets_in, headers))
