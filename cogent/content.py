@@ -77,8 +77,8 @@ class _Media:
 class Image(_Media):
     """A picture for the model: `Image("photo.png")`, `Image(data)`, `Image(url)`.
 
-    `media_type`, like "image/png", is told by the first bytes where it is not given; of
-    a URL it is not known. Raises ConfigurationError for what is no picture.
+    `media_type`, like "image/png", is read from the first bytes where it is not given;
+    of a URL it is not known. Raises ConfigurationError for what is no picture.
     """
 
     def __post_init__(self) -> None:
@@ -99,8 +99,8 @@ class Image(_Media):
 class File(_Media):
     """A document for the model: `File("invoice.pdf")`, `File(data, name="notes.txt")`.
 
-    `media_type` is told by the content where it is not given; of a URL it is not known.
-    `name` is what the model is told, by default the last part of the path or URL.
+    `media_type` is read from the content where it is not given; of a URL it is not
+    known. `name` is what the model reads, by default the last part of the path or URL.
     """
 
     name: str | None = None

@@ -44,7 +44,7 @@ class ModelError(CogentError):
     """The provider failed.
 
     `status` is the HTTP status (200 for an error inside a stream), `code` the
-    provider's own word, `retry_after` seconds that the provider asked to wait.
+    provider's name for the error, `retry_after` seconds that the provider asked to wait.
     `retryable` says whether asking again may help.
     """
 
@@ -123,7 +123,7 @@ class Overloaded(ModelError):
 
 
 class ServerError(ModelError):
-    """The provider failed, or sent what is no answer."""
+    """The provider failed, or sent something that is no answer."""
 
     retryable = True
 
@@ -153,7 +153,7 @@ class ModelTimeout(ModelError):
 
 
 class StreamInterrupted(ModelError):
-    """The answer broke off: what came is in `partial`, and it is not the whole."""
+    """The answer ended before it was complete; `partial` has what came of it."""
 
     retryable = True
 

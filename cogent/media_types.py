@@ -1,5 +1,4 @@
-"""The media type of bytes, told by what is in them, and the kind of content that a
-media type stands for.
+"""The media type of bytes by what is in them, and the kind of a media type.
 
 A file's name says nothing here: a text that is called `photo.png` is a text.
 """

@@ -15,10 +15,10 @@ from cogent.validation import shown
 
 @dataclass(slots=True)
 class ToolResult:
-    """What one tool call gave: `content` is what the model reads, `duration` is in
-    seconds.
+    """What one tool call gave.
 
-    `parts` are its texts, Images and Files, where it gave more than text.
+    `content` is what the model reads, `duration` is in seconds. `parts` are its texts,
+    Images and Files, where it gave more than text.
     """
 
     id: str
@@ -55,8 +55,8 @@ class ToolCall:
 
     `arguments` is an object, or the model's own string where that is no JSON object.
     `result` is None until the tool has ended, and stays None for a call that was never
-    run. `type` is "function", or the provider's own word for a call that it leaves to
-    its client, like "local_shell_call".
+    run. `type` is "function", or the provider's type of a call that it leaves to its
+    client, like "local_shell_call".
     """
 
     id: str
@@ -66,8 +66,9 @@ class ToolCall:
     type: str = "function"
 
     def to_dict(self) -> Json:
-        """The call alone: `{"id", "name", "arguments"}`, and the `type` of one that is
-        no function.
+        """The call alone: `{"id", "name", "arguments"}`.
+
+        One that is no function has its `type` too.
         """
         call: Json = {"id": self.id, "name": self.name, "arguments": self.arguments}
         if self.type != "function":
@@ -87,7 +88,8 @@ def read_call(data: object, path: str) -> ToolCall:
         return data
     if not isinstance(data, Mapping):
         raise ConfigurationError(
-            f"not a message: {path} is a dict with id, name and arguments; got {shown(data)}"
+            f"not a message: {path} is a dict with id, name and arguments; "
+            f"got {shown(data)}"
         )
     missing = [name for name in ("id", "name", "arguments") if name not in data]
     if missing:

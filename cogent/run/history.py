@@ -28,7 +28,7 @@ from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.run.surrogates import is_json_object, json_object
 
-NOT_RUN = "Not executed: the run was stopped before this tool had ended."
+NOT_RUN = "Not executed to its end: the run was stopped before."
 UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME_CHARS = 64
 # OpenAI's Chat Completions have refused longer ones; elsewhere 64 are allowed.

@@ -111,7 +111,7 @@ def answers(id: str | None, name: str | None = None) -> Message:
 
 
 def test_a_result_answers_the_last_call_of_its_id() -> None:
-    """Where two messages have a call of one id, a result answers that of the later one, and a further result the other."""
+    """Of two messages with a call of one id the later one is answered first, then the other."""
     first, second, spare = answers("a"), answers("a"), answers("a")
     results, waiting = pair_results([asks("a"), asks("a", "b"), first, second, spare])
     assert results[1, 0] is first and results[0, 0] is second
