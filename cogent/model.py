@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, Self
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json, UnsendableError, check_json
 from cogent.model_names import parse, prefixes
 from cogent.validation import check_whole, is_number, shown
+
+if TYPE_CHECKING:
+    from cogent.providers import Provider
 
 __all__ = ["Model", "prefixes"]
 
@@ -30,8 +35,22 @@ FILLED_IN = {
     "system_instruction": SET_BY_INSTRUCTIONS,
     "systemInstruction": SET_BY_INSTRUCTIONS,
 }
-HIDDEN_FROM_REPR = frozenset({"id", "api_key", "client", "extra", "provider", "name"})
+HIDDEN_FROM_REPR = frozenset(
+    {"id", "api_key", "client", "extra", "provider", "name", "own_provider"}
+)
 CACHED_INSTRUCTIONS = ("anthropic", "system")  # where only blocks can ask for the cache
+
+
+class _ProviderField:
+    """The field `Model.provider`: it takes a provider of the user's own, and gives the
+    prefix of the model string.
+    """
+
+    def __get__(self, model: Model | None, owner: type[Model]) -> str:
+        return "" if model is None else str(model.__dict__["prefix"])
+
+    def __set__(self, model: Model, provider: Provider | str | None) -> None:
+        model.__dict__["own_provider"] = provider or None
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,7 +63,8 @@ class Model:
     close. `api_key` may be a function (sync or async) that returns the key, where the
     SDK takes one. `max_retries` counts further attempts before the first visible
     output. `strict_end=False` accepts a stream that ends without saying that it is
-    complete. `extra` goes to the SDK call untouched: further settings, `tools` of the
+    complete. `provider` is one of your own, a module or an object with the functions of
+    `cogent.providers.Provider`; the attribute is always the prefix. `extra` goes to the SDK call untouched: further settings, `tools` of the
     provider's own, `extra_headers`; not what a run fills in itself (`messages`,
     `stream`, ...).
 
@@ -63,13 +83,18 @@ class Model:
     strict_end: bool = True
     api_version: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    provider: str = field(init=False)
+    provider: _ProviderField = _ProviderField()
     name: str = field(init=False)
+    own_provider: Provider | None = field(init=False)
 
     def __post_init__(self) -> None:
-        provider, name = parse(self.id)
-        object.__setattr__(self, "provider", provider)
+        own = self.own_provider
+        prefix, name = parse(self.id, own=own is not None and not isinstance(own, str))
         object.__setattr__(self, "name", name)
+        self.__dict__["prefix"] = prefix
+        if isinstance(own, str):
+            _check_prefix_given(own, prefix, name)
+            self.__dict__["own_provider"] = None
         _check_address(self.base_url)
         _check_key(self.api_key)
         _check_numbers(self)
@@ -94,7 +119,14 @@ class Model:
         state = self.__dict__.copy()
         if isinstance(self.api_key, str):
             state["api_key"] = None
+        if isinstance(self.own_provider, ModuleType):
+            state["own_provider"] = self.own_provider.__name__
         return state
+
+    def __setstate__(self, state: Json) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.own_provider, str):  # the name of a module
+            self.__dict__["own_provider"] = import_module(self.own_provider)
 
     # A frozen value is its own copy; without these a copy would go through __getstate__
     # and lose the key.
@@ -103,6 +135,14 @@ class Model:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def _check_prefix_given(given: str, prefix: str, name: str) -> None:
+    """A prefix as `provider=` is what dataclasses.replace gives, and else a mistake."""
+    if given != prefix:
+        raise ConfigurationError(
+            f'provider is an object or a module; a prefix is written into the model string: "{given}:{name}"'
+        )
 
 
 def _check_address(address: object) -> None:

@@ -6,10 +6,16 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import LONE_SURROGATE
 from cogent.validation import shown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS = "cogent.providers"  # the group in which packages name their providers
 
 # Names so well known that they need no prefix.
 BARE_NAMES = {
@@ -39,6 +45,8 @@ ALIASES = {
     "gpt": "openai",
     "llama-cpp-python": "local",
     "llamacpp-python": "local",
+    "mistral-ai": "mistral",
+    "mistralai": "mistral",
     "open-ai": "openai",
     "openai-compatible": "openai-chat",
     "openai-like": "openai-chat",
@@ -63,8 +71,6 @@ COMPATIBLE = {
     "llamacpp": "http://localhost:8080/v1",
     "lm-studio": "http://localhost:1234/v1",
     "lmstudio": "http://localhost:1234/v1",
-    "mistral": "https://api.mistral.ai/v1",
-    "mistralai": "https://api.mistral.ai/v1",
     "moonshot": "https://api.moonshot.ai/v1",
     "nvidia": "https://integrate.api.nvidia.com/v1",
     "openrouter": "https://openrouter.ai/api/v1",
@@ -89,15 +95,44 @@ TAG = re.compile(
 
 
 def prefixes() -> list[str]:
-    """The prefixes of model strings: the names of the modules in `cogent/providers`."""
+    """The prefixes of model strings.
+
+    There is one for each module in `cogent/providers`, by its name, and one for each
+    provider that another package adds.
+    """
+    return sorted({*_included(), *added_providers()})
+
+
+def _included() -> set[str]:
     files = (Path(__file__).parent / "providers").glob("[!_]*.py")
-    return sorted(file.stem.replace("_", "-") for file in files)
+    return {file.stem.replace("_", "-") for file in files}
 
 
-def parse(text: object) -> tuple[str, str]:
-    """The provider and the name of a model string.
+def added_providers() -> dict[str, EntryPoint]:
+    """The providers of other packages, by their prefixes; none is imported.
 
-    Raises ConfigurationError, with the nearest that can be used.
+    A package adds one by an entry point of the group `cogent.providers`. It cannot
+    replace a provider of this library.
+    """
+    from importlib.metadata import entry_points  # slow, and seldom needed
+
+    included = _included()
+    added = entry_points(group=ENTRY_POINTS)
+    return {entry.name: entry for entry in added if entry.name not in included}
+
+
+def has_provider(prefix: object) -> bool:
+    """Whether there is a provider with this prefix."""
+    if not isinstance(prefix, str):
+        return False
+    return prefix in _included() or prefix in added_providers()
+
+
+def parse(text: object, *, own: bool = False) -> tuple[str, str]:
+    """The prefix and the name of a model string.
+
+    Any prefix will do if the user gives a provider of their `own`. Raises
+    ConfigurationError, with the nearest that can be used.
     """
     if not isinstance(text, str) or not text.strip():
         raise ConfigurationError(
@@ -108,8 +143,13 @@ def parse(text: object) -> tuple[str, str]:
             f"the model {text!r} cannot be sent: the text has half a character"
         )
     provider, colon, name = text.partition(":")
+    if own and not (provider and name.strip()):
+        raise ConfigurationError(
+            f'a model of your own provider is written "PREFIX:NAME"; got {text!r}'
+        )
     if colon:
-        _check_prefixed(text, provider, name)
+        if not own:
+            _check_prefixed(text, provider, name)
         return provider, name
     if text == "local":
         return text, ""
@@ -128,8 +168,7 @@ def check_prefix(prefix: object) -> None:
 
     The error names the nearest one.
     """
-    known = prefixes()
-    if prefix in known:
+    if has_provider(prefix):
         return
     if not isinstance(prefix, str):
         raise ConfigurationError(
@@ -139,17 +178,17 @@ def check_prefix(prefix: object) -> None:
     near = _nearest(_normalized(word), _known_words())
     hint = _did_you_mean(None if near is None else f'"{_provider_of(near)}"')
     raise ConfigurationError(
-        f"unknown provider {prefix!r}; the known prefixes are {', '.join(known)}{hint}"
+        f"unknown provider {prefix!r}; the known prefixes are "
+        f"{', '.join(prefixes())}{hint}"
     )
 
 
 def _check_prefixed(text: str, provider: str, name: str) -> None:
-    known = prefixes()
-    if provider not in known:
+    if not has_provider(provider):
         hint = _did_you_mean(_suggest_for_prefixed(text, provider, name))
         raise ConfigurationError(
             f"unknown provider {provider!r} in {text!r}; "
-            f"the known prefixes are {', '.join(known)}{hint}"
+            f"the known prefixes are {', '.join(prefixes())}{hint}"
         )
     if not name.strip() and provider != "local":
         raise ConfigurationError(
