@@ -48,7 +48,7 @@ async def later() -> str:
 MEANT = {
     "llama3.2:3b": '"ollama:llama3.2:3b"',
     "gpt-oss:20b": '"ollama:gpt-oss:20b"',
-    "mistral:7b": '"ollama:mistral:7b"',
+    "mixtral:7b": '"ollama:mixtral:7b"',
     "qwen3:latest": '"ollama:qwen3:latest"',
     "phi3": '"ollama:phi3"',
     "gtp-5.4": '"gpt-5.4"',
@@ -72,7 +72,8 @@ MEANT = {
     "claude:opus": '"anthropic:opus"',
     "gpt:5": '"openai:5"',
     "ft:gpt-5.4:org::id": '"openai:ft:gpt-5.4:org::id"',
-    "mistral:mistral-large": 'Model("openai-chat:mistral-large", base_url="https://api.mistral.ai/v1")',
+    "mistralai:mistral-large": '"mistral:mistral-large"',
+    "Mistral:mistral-large": '"mistral:mistral-large"',
     "lmstudio:m": 'Model("openai-chat:m", base_url="http://localhost:1234/v1")',
     "openrouter:a/b": 'Model("openai-chat:a/b", base_url="https://openrouter.ai/api/v1")',
     "grok:grok-4": 'Model("openai-chat:grok-4", base_url="https://api.x.ai/v1")',

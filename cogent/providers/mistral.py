@@ -1,0 +1,219 @@
+"""Mistral through its own SDK, which adds `/v1` to the address itself.
+
+Of the SDK are the client, the request and the plain answer. The events of a stream are
+read by its HTTP client, httpx2: the SDK's own reader takes a body apart byte by byte,
+leaves the connection at `[DONE]`, and refuses chunks for which its types have no place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from inspect import isawaitable
+from typing import Any
+
+import httpx2
+from httpx2 import EventSource, ServerSentEvent
+from mistralai.client import Mistral
+from mistralai.client.chat import Chat  # noqa: F401  # the SDK imports it only with the first request
+from mistralai.client.errors import MistralError
+
+from cogent.errors import (
+    ConfigurationError,
+    ModelError,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+)
+from cogent.json_values import Json
+from cogent.model import Model
+from cogent.providers import Answer, Client, Events, Part, Request
+from cogent.providers.formats import chat_decoder, chat_encoder
+from cogent.providers.formats.chat_decoder import decode_response
+from cogent.timeout import Timeout
+from cogent.transport.answers import EVENT_STREAM, client_settings, is_event_stream
+from cogent.transport.event_stream import SdkReader
+from cogent.transport.exchange import present_exchange
+from cogent.transport.keys import check_key
+from cogent.transport.reported import ErrorReport
+
+__all__ = ["decode_response"]
+
+SDK_READER = SdkReader()
+ERROR_CODES: Mapping[str, type[ModelError]] = {
+    "invalid_model": ModelNotFound,
+    "rate_limited": RateLimited,
+    "service_tier_capacity_exceeded": RateLimited,
+    "unreachable_backend": Overloaded,
+}
+ADDRESS = "https://api.mistral.ai"
+DONE = "[DONE]"
+# The SDK takes this header for the announcement in a whole answer, and fails as it
+# looks for the model in a body that is still to come.
+DEPRECATION = "x-model-deprecation-timestamp"
+CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
+
+
+# The client
+
+
+def make_client(model: Model, timeout: Timeout) -> Client:
+    """A client with the model's key and address."""
+    address = model.base_url or ADDRESS
+    key = _Key(model.api_key or os.environ.get("MISTRAL_API_KEY"))
+    if key.setting is None and not os.environ.get("MISTRAL_SA_TOKEN_PATH"):
+        raise ConfigurationError(
+            "no API key: set MISTRAL_API_KEY, or give Model(..., api_key=...)"
+        )
+    http = httpx2.AsyncClient(**_settings(timeout, address))
+    # Without one the SDK makes a client for calls without asyncio, which takes long.
+    no_http = httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False)
+    sdk = Mistral(key.setting, server_url=address, client=no_http, async_client=http)
+    return Client(sdk, address, key.known, http.aclose)
+
+
+def _settings(timeout: Timeout, address: str) -> dict[str, Any]:
+    settings = client_settings(httpx2, timeout, address, SDK_READER)
+    limits = settings["timeout"].as_dict()
+
+    async def keep_timeout(request: httpx2.Request) -> None:
+        # The SDK gives every request 300 s to connect, and as much for each read.
+        request.extensions["timeout"] = limits
+
+    settings["event_hooks"]["request"].append(keep_timeout)
+    settings["event_hooks"]["response"].append(_fit_to_sdk)
+    return settings
+
+
+async def _fit_to_sdk(response: httpx2.Response) -> None:
+    """A response hook, for what the SDK fails at in a streamed answer."""
+    exchange = present_exchange()
+    if exchange is None or not exchange.is_streamed:
+        return
+    response.headers.pop(DEPRECATION, None)
+    if response.status_code == httpx2.codes.OK:
+        # Servers say other things of a stream; what is none has been found out by now.
+        response.headers["content-type"] = EVENT_STREAM
+    else:
+        await response.aread()  # it fails at an error without words
+
+
+class _Key:
+    """A key as the SDK takes it: a string, or a function that returns one.
+
+    `known` are the keys that were used.
+    """
+
+    def __init__(self, key: Any) -> None:
+        self.setting: str | Callable[[], str] | None = key
+        self.known: list[str] = []
+        if callable(key):
+            self.setting = self._provide
+            self._read = key
+        elif key is not None:
+            self.known.append(key)
+
+    def _provide(self) -> str:
+        key = self._read()
+        if isawaitable(key):
+            raise ConfigurationError(
+                "mistral takes a function that returns the API key, not an async one"
+            )
+        check_key(key)
+        self.known[:] = [key]
+        return str(key)
+
+
+# Encode
+
+
+def encode_request(request: Request) -> Json:
+    """The arguments of `chat.stream_async` and `chat.complete_async`."""
+    arguments = chat_encoder.encode_request(request, max_tokens="max_tokens")
+    for message in arguments["messages"]:
+        if "tool_call_id" in message:
+            message["tool_call_id"] = _valid_id(message["tool_call_id"])
+        for call in message.get("tool_calls", ()):
+            call["id"] = _valid_id(call["id"])
+    return arguments
+
+
+def _valid_id(call_id: str) -> str:
+    """The id of a call as Mistral takes it, which refuses all others; the same id always
+    becomes the same.
+    """
+    if CALL_ID.fullmatch(call_id):
+        return call_id
+    return sha256(call_id.encode()).hexdigest()[:9]
+
+
+# Ask
+
+
+async def open_stream(sdk: Mistral, request: Request, arguments: Json) -> Events:
+    """Ask for a stream."""
+    stream = await sdk.chat.stream_async(**arguments, retries=None)
+    response = stream.response
+    events = _read_events(response)
+
+    async def close() -> None:
+        await response.aclose()
+        with suppress(Exception):  # reading a closed response ends its generators
+            async for _ in events:
+                pass
+
+    return Events(events, close, response)
+
+
+async def ask(sdk: Mistral, request: Request, arguments: Json) -> Answer:
+    """Ask for the whole answer at once.
+
+    The SDK's object lacks what its types have no place for, so the response is read.
+    """
+    try:
+        answer = await sdk.chat.complete_async(**arguments, retries=None)
+    except MistralError as error:
+        if error.status_code != httpx2.codes.OK:
+            raise
+        response = error.raw_response  # of a form that its types have no place for
+    else:
+        exchange = present_exchange()
+        if exchange is None or exchange.response is None:  # a client of the user's
+            return answer.model_dump(mode="json"), {}
+        response = exchange.response
+    if is_event_stream(response):
+        return [event async for event in _read_events(response)]
+    return response.json(), response.headers
+
+
+def _read_events(response: httpx2.Response) -> AsyncIterator[ServerSentEvent]:
+    response.headers["content-type"] = EVENT_STREAM  # the reader takes no other
+    return aiter(EventSource(response, max_event_size=None))
+
+
+# Decode
+
+
+class StreamDecoder(chat_decoder.StreamDecoder):
+    """Decodes the events of one stream, in order."""
+
+    def decode(self, event: ServerSentEvent) -> Iterable[Part]:
+        """What an event of the stream gives."""
+        if event.data in ("", DONE):
+            return ()
+        return super().decode(json.loads(event.data))
+
+
+make_decoder = StreamDecoder
+
+
+def read_error(error: Exception) -> ErrorReport | None:
+    """What the server said, for an exception of this SDK, which keeps it as text."""
+    if not isinstance(error, MistralError):
+        return None
+    url = error.raw_response.url
+    return ErrorReport(error.body, error.status_code, error.headers, url=url)
