@@ -13,6 +13,7 @@ from support.wire import (
     anthropic_messages,
     chat_completions,
     gemini_generate,
+    mistral_chat,
     ollama_chat,
     openai_responses,
 )
@@ -30,7 +31,7 @@ class Wire:
 
     `suffix` ends the base_url, `limit` is its word for max_tokens and `default_limit` what is sent where its API cannot
     do without, `variable` names its key in the environment. A `bare` format has no ids of calls and requests and no
-    details of usage.
+    details of usage; one with `own_ids` takes the ids of calls only in a form of its own.
     """
 
     provider: str
@@ -41,7 +42,13 @@ class Wire:
     default_limit: int | None = None
     variable: str = "OPENAI_API_KEY"
     bare: bool = False
+    own_ids: bool = False
     mime: str = "text/event-stream"
+
+    @property
+    def format(self) -> Any:
+        """The builders, or those of the format that this one's events and requests have the shape of."""
+        return getattr(self.send, "SHAPE", self.send)
 
     @property
     def name(self) -> str:
@@ -103,6 +110,7 @@ WIRES = [
         limit="maxOutputTokens",
         variable="GEMINI_API_KEY",
     ),
+    Wire("mistral", mistral_chat, "", variable="MISTRAL_API_KEY", own_ids=True),
     Wire(
         "ollama",
         ollama_chat,

@@ -24,7 +24,7 @@ from cogent.run.history import fit_history, server_address
 
 Json = dict[str, Any]
 
-OPENAI, CHAT, AZURE, AZURE_CHAT, GROQ, ANTHROPIC, GEMINI, OLLAMA = WIRES
+OPENAI, CHAT, AZURE, AZURE_CHAT, GROQ, ANTHROPIC, GEMINI, MISTRAL, OLLAMA = WIRES
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 EACH_WITH_TEXT = pytest.mark.parametrize(
     "wire", [OPENAI, CHAT, AZURE_CHAT, GROQ], ids=lambda w: w.name
@@ -111,7 +111,7 @@ def _entries(wire: Wire, body: Json) -> Any:
         gemini_generate: _read_gemini,
         ollama_chat: _read_ollama,
     }
-    return readers[wire.send](body)
+    return readers[wire.format](body)
 
 
 def _read_responses(body: Json) -> Any:

@@ -69,7 +69,7 @@ async def test_a_last_event_may_come_byte_by_byte(server: Loopback, wire: Wire) 
 
 @pytest.mark.parametrize(
     "wire",
-    [w for w in KEYED if "chat" in w.name or w.name == "groq"],
+    [w for w in KEYED if w.format is chat_completions],
     ids=lambda w: w.name,
 )
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def finishing(wire: Wire) -> tuple[int, int]:
         event.replace(b"\r\n", b"\n") for event in wire.send.text("Hello, ", "world.")
     ]
     place = next(
-        place for place, event in enumerate(events) if ENDS[wire.send] in event
+        place for place, event in enumerate(events) if ENDS[wire.format] in event
     )
     start = len(b"".join(events[:place]))
     return start, start + len(events[place].rstrip(b"\n"))

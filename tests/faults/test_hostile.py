@@ -290,7 +290,7 @@ def test_lines_may_end_in_any_way(
     """CR LF, CR and a byte order mark before the first event lose nothing, wherever the network cuts."""
     events = wire.send.text(*WORDS)
     data = b"".join(
-        events[wire.send is chat_completions :]
+        events[wire.format is chat_completions :]
     )  # so that there is something to lose in the first event
     data = LINES[case](data.replace(b"\r\n", b"\n"))
     outcome = bed.attempt(wire, Reply(data, split=split, content_type=wire.mime))
@@ -344,7 +344,7 @@ def between(wire: Wire, more: bytes) -> Reply:
 
 def test_a_new_kind_of_event_is_skipped(bed: Bed, wire: Wire) -> None:
     """An event of a type that nobody knows yet says nothing."""
-    outcome = bed.attempt(wire, between(wire, NEW[wire.send]))
+    outcome = bed.attempt(wire, between(wire, NEW[wire.format]))
     assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
         None,
         TEXT,

@@ -349,7 +349,7 @@ def silences(wire: Wire, *said: str) -> dict[str, Scene]:
     """Answers that say this and then nothing, or nothing but what is no content."""
     start = begun(wire, *said)
     noise = {
-        **NOISE[wire.send],
+        **NOISE[wire.format],
         "empty deltas": delta(wire, "xyz").replace(b"xyz", b""),
     }
     scenes = {

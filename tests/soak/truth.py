@@ -32,6 +32,7 @@ from support.wire import (
     anthropic_messages,
     chat_completions,
     gemini_generate,
+    mistral_chat,
     ollama_chat,
     openai_responses,
 )
@@ -308,6 +309,17 @@ def read_chat(told: Told, event: Json) -> None:
     told.usage = counts(event.get("usage"), "prompt_tokens", "completion_tokens")
 
 
+def read_mistral(told: Told, event: Json) -> None:
+    """The same, but for reasoning, which is a part of a content list."""
+    for choice in event["choices"]:
+        content = choice["delta"]["content"]
+        if isinstance(content, list):
+            texts = [piece["text"] for part in content for piece in part["thinking"]]
+            told.reasoning += "".join(texts)
+            choice["delta"]["content"] = ""
+    read_chat(told, event)
+
+
 ANTHROPIC_ENDS = {
     "end_turn": "stop",
     "tool_use": "stop",
@@ -398,6 +410,7 @@ def read_ollama(told: Told, event: Json) -> None:
 READERS: dict[Any, Callable[[Told, Json], None]] = {
     openai_responses: read_responses,
     chat_completions: read_chat,
+    mistral_chat: read_mistral,
     anthropic_messages: read_anthropic,
     gemini_generate: read_gemini,
     ollama_chat: read_ollama,
@@ -509,7 +522,7 @@ def insides(events: Events) -> Iterator[tuple[str, int]]:
 def failing(wire: Wire, second: bool) -> Iterator[Cell]:
     """Each shape with an error after each event before its end: the errors in turn, and what comes after them too."""
     turns: Any = zip(
-        cycle(FAILURES[wire.send]),
+        cycle(FAILURES[wire.format]),
         cycle(("clean", "close", "clean", "stall", "clean")),
         strict=False,
     )

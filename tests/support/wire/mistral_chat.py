@@ -7,8 +7,10 @@ Mistral itself has neither refusals nor content filters: what stands for them he
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
+from . import chat_completions
 from .common import Answer, Call, Json, Options, cut, encode, event
 
+SHAPE = chat_completions
 DONE = b"data: [DONE]\n\n"
 
 
@@ -101,8 +103,7 @@ def _deltas(answer: Answer) -> Iterator[Json]:
         yield {"content": piece}
     if answer.calls:
         yield {"content": "", "tool_calls": _calls(answer)}
-    else:
-        yield {"content": ""}
+    yield {"content": ""}
 
 
 def _plain(answer: Answer) -> bytes:
