@@ -63,9 +63,10 @@ class Model:
     close. `api_key` may be a function (sync or async) that returns the key, where the
     SDK takes one. `max_retries` counts further attempts before the first visible
     output. `strict_end=False` accepts a stream that ends without saying that it is
-    complete. `provider` is one of your own, a module or an object with the functions of
-    `cogent.providers.Provider`; the attribute is always the prefix. `extra` goes to the SDK call untouched: further settings, `tools` of the
-    provider's own, `extra_headers`; not what a run fills in itself (`messages`,
+    complete. `provider` is one of your own, a module or an object with what
+    `cogent.providers.Provider` asks for; the attribute is always the prefix. `extra`
+    goes to the SDK call untouched: further settings, `tools` of the provider's own,
+    `extra_headers`; not what a run fills in itself (`messages`,
     `stream`, ...).
 
     The key is in no repr and no pickle; an unpickled model reads it from the
@@ -141,7 +142,8 @@ def _check_prefix_given(given: str, prefix: str, name: str) -> None:
     """A prefix as `provider=` is what dataclasses.replace gives, and else a mistake."""
     if given != prefix:
         raise ConfigurationError(
-            f'provider is an object or a module; a prefix is written into the model string: "{given}:{name}"'
+            "provider is an object or a module; a prefix is written into the model "
+            f'string: "{given}:{name}"'
         )
 
 

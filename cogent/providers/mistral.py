@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from inspect import isawaitable
@@ -29,11 +29,12 @@ from cogent.errors import (
     Overloaded,
     RateLimited,
 )
-from cogent.json_values import Json
+from cogent.json_values import Json, UnsendableError, check_json
 from cogent.model import Model
-from cogent.providers import Answer, Client, Events, Part, Request
+from cogent.providers import Answer, Client, Events, Request
 from cogent.providers.formats import chat_decoder, chat_encoder
 from cogent.providers.formats.chat_decoder import decode_response
+from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 from cogent.transport.answers import EVENT_STREAM, client_settings, is_event_stream
 from cogent.transport.event_stream import SdkReader
@@ -64,16 +65,17 @@ CALL_ID = re.compile(r"[A-Za-z0-9]{9}")
 def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's key and address."""
     address = model.base_url or ADDRESS
-    key = _Key(model.api_key or os.environ.get("MISTRAL_API_KEY"))
-    if key.setting is None and not os.environ.get("MISTRAL_SA_TOKEN_PATH"):
+    key = model.api_key or os.environ.get("MISTRAL_API_KEY")
+    if not key and not os.environ.get("MISTRAL_SA_TOKEN_PATH"):
         raise ConfigurationError(
             "no API key: set MISTRAL_API_KEY, or give Model(..., api_key=...)"
         )
     http = httpx2.AsyncClient(**_settings(timeout, address))
     # Without one the SDK makes a client for calls without asyncio, which takes long.
     no_http = httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False)
-    sdk = Mistral(key.setting, server_url=address, client=no_http, async_client=http)
-    return Client(sdk, address, key.known, http.aclose)
+    known = key if isinstance(key, str) else None  # else `_options` gives it
+    sdk = Mistral(known, server_url=address, client=no_http, async_client=http)
+    return Client(sdk, address, (known,) if known else (), http.aclose)
 
 
 def _settings(timeout: Timeout, address: str) -> dict[str, Any]:
@@ -102,44 +104,28 @@ async def _fit_to_sdk(response: httpx2.Response) -> None:
         await response.aread()  # it fails at an error without words
 
 
-class _Key:
-    """A key as the SDK takes it: a string, or a function that returns one.
-
-    `known` are the keys that were used.
-    """
-
-    def __init__(self, key: Any) -> None:
-        self.setting: str | Callable[[], str] | None = key
-        self.known: list[str] = []
-        if callable(key):
-            self.setting = self._provide
-            self._read = key
-        elif key is not None:
-            self.known.append(key)
-
-    def _provide(self) -> str:
-        key = self._read()
-        if isawaitable(key):
-            raise ConfigurationError(
-                "mistral takes a function that returns the API key, not an async one"
-            )
-        check_key(key)
-        self.known[:] = [key]
-        return str(key)
-
-
 # Encode
 
 
 def encode_request(request: Request) -> Json:
     """The arguments of `chat.stream_async` and `chat.complete_async`."""
+    _check_metadata(request.model)
     arguments = chat_encoder.encode_request(request, max_tokens="max_tokens")
     for message in arguments["messages"]:
         if "tool_call_id" in message:
             message["tool_call_id"] = _valid_id(message["tool_call_id"])
-        for call in message.get("tool_calls", ()):
+        for place, call in enumerate(message.get("tool_calls", ())):
             call["id"] = _valid_id(call["id"])
+            call["index"] = place  # the SDK would send 0 for each
     return arguments
+
+
+def _check_metadata(model: Model) -> None:
+    """The SDK sends none of them, and says nothing, if JSON cannot hold one."""
+    try:
+        check_json(model.extra.get("metadata"))
+    except UnsendableError as error:
+        raise ConfigurationError(error.at("extra['metadata']")) from None
 
 
 def _valid_id(call_id: str) -> str:
@@ -156,7 +142,8 @@ def _valid_id(call_id: str) -> str:
 
 async def open_stream(sdk: Mistral, request: Request, arguments: Json) -> Events:
     """Ask for a stream."""
-    stream = await sdk.chat.stream_async(**arguments, retries=None)
+    options = await _options(request.model)
+    stream = await sdk.chat.stream_async(**{**options, **arguments})
     response = stream.response
     events = _read_events(response)
 
@@ -174,8 +161,9 @@ async def ask(sdk: Mistral, request: Request, arguments: Json) -> Answer:
 
     The SDK's object lacks what its types have no place for, so the response is read.
     """
+    options = await _options(request.model)
     try:
-        answer = await sdk.chat.complete_async(**arguments, retries=None)
+        answer = await sdk.chat.complete_async(**{**options, **arguments})
     except MistralError as error:
         if error.status_code != httpx2.codes.OK:
             raise
@@ -190,6 +178,20 @@ async def ask(sdk: Mistral, request: Request, arguments: Json) -> Answer:
     return response.json(), response.headers
 
 
+async def _options(model: Model) -> Json:
+    """What the SDK is told of one request: not to ask again by itself, and the key, if
+    a function gives it. The SDK takes a function itself, but no async one.
+    """
+    options: Json = {"retries": None}
+    if callable(model.api_key):
+        key = model.api_key()
+        if isawaitable(key):
+            key = await key
+        check_key(key)
+        options["http_headers"] = {"Authorization": f"Bearer {key}"}
+    return options
+
+
 def _read_events(response: httpx2.Response) -> AsyncIterator[ServerSentEvent]:
     response.headers["content-type"] = EVENT_STREAM  # the reader takes no other
     return aiter(EventSource(response, max_event_size=None))
@@ -201,9 +203,9 @@ def _read_events(response: httpx2.Response) -> AsyncIterator[ServerSentEvent]:
 class StreamDecoder(chat_decoder.StreamDecoder):
     """Decodes the events of one stream, in order."""
 
-    def decode(self, event: ServerSentEvent) -> Iterable[Part]:
+    def decode(self, event: ServerSentEvent) -> Iterable[Output]:
         """What an event of the stream gives."""
-        if event.data in ("", DONE):
+        if event.data.strip() in ("", DONE):
             return ()
         return super().decode(json.loads(event.data))
 

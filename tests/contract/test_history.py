@@ -187,9 +187,7 @@ async def test_a_conversation_moves_between_providers(
     assert moved.content == "Still 3"
     conversation = json.dumps(sent(server)[2])
     id = response.tool_calls[0].id
-    assert conversation.count(f'"{id}"') == (
-        0 if target.bare or target.own_ids else 2
-    )
+    assert conversation.count(f'"{id}"') == (0 if target.bare or target.own_ids else 2)
     assert conversation.count('"3"') == 1 and "It is 3" in conversation
     assert ("encrypted_content" in conversation) == (
         source is target and source.send is openai_responses

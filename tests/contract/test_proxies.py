@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from conftest import AZURE_CHAT, Wire
+from conftest import AZURE_CHAT, WIRES, Wire
 from support.loopback import Loopback
 from support.scene import whole
 
@@ -92,9 +92,12 @@ VARIABLES = {
     "anthropic": ("ANTHROPIC_BASE_URL", ""),
     "gemini": ("GOOGLE_GEMINI_BASE_URL", ""),
     "ollama": ("OLLAMA_HOST", ""),
-}
+}  # the SDK of Mistral reads no address
 
 
+@pytest.mark.parametrize(
+    "wire", [w for w in WIRES if w.name in VARIABLES], ids=lambda w: w.name
+)
 async def test_an_address_of_this_machine_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, proxy: Loopback, wire: Wire
 ) -> None:

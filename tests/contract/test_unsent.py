@@ -67,11 +67,11 @@ def body_setting(wire: Wire, value: Any) -> dict[str, Any]:
     """A setting of the request's body that no SDK looks into."""
     if wire.provider == "gemini":
         return {"http_options": {"extra_body": {"x": value}}}
-    return (
-        {"options": {"x": value}}
-        if wire.provider == "ollama"
-        else {"extra_body": {"x": value}}
-    )
+    if wire.provider == "mistral":
+        return {"metadata": {"x": value}}
+    if wire.provider == "ollama":
+        return {"options": {"x": value}}
+    return {"extra_body": {"x": value}}
 
 
 @both_ways

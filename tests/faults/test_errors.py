@@ -48,7 +48,7 @@ KEYED = [wire for wire in WIRES if wire.provider != "ollama"]
 KEY_FUNCTIONS = [
     wire
     for wire in WIRES
-    if wire.provider in ("openai", "openai-chat", "azure", "anthropic")
+    if wire.provider in ("openai", "openai-chat", "azure", "anthropic", "mistral")
 ]
 
 
@@ -91,9 +91,13 @@ def _refusal(
 
 def _made_by(wire: Wire, error: object) -> bool:
     """Whether the error is one of the provider's SDK."""
-    maker = {"openai-chat": "openai", "azure": "openai", "gemini": "google"}.get(
-        wire.provider, wire.provider
-    )
+    makers = {
+        "openai-chat": "openai",
+        "azure": "openai",
+        "gemini": "google",
+        "mistral": "mistralai",
+    }
+    maker = makers.get(wire.provider, wire.provider)
     return type(error).__module__.split(".")[0] == maker
 
 
@@ -558,7 +562,7 @@ BROKEN: dict[str, list[Any]] = {
 BROKEN_EVENTS = [
     pytest.param(wire, event, id=f"{wire.name}-{json.dumps(event)}")
     for wire in WIRES
-    for event in BROKEN[wire.send.__name__.rpartition(".")[2]]
+    for event in BROKEN[wire.format.__name__.rpartition(".")[2]]
 ]
 either_place = pytest.mark.parametrize(
     "begun", [False, True], ids=["first", "after text"]
@@ -658,7 +662,7 @@ BROKEN_ANSWERS: dict[str, list[Any]] = {
     [
         pytest.param(wire, body, id=f"{wire.name}-{json.dumps(body)}")
         for wire in WIRES
-        for body in BROKEN_ANSWERS[wire.send.__name__.rpartition(".")[2]]
+        for body in BROKEN_ANSWERS[wire.format.__name__.rpartition(".")[2]]
     ],
 )
 async def test_a_plain_answer_that_lacks_its_fields(

@@ -256,7 +256,7 @@ ODD: dict[str, Make] = {
 def refused_by_the_sdk(wire: Wire, streaming: bool, case: str) -> bool:
     """Whether the SDK itself takes the answer for none: it is then an error of ours that says so."""
     return ("content type" in case and not streaming) or (
-        case == "299" and wire.provider == "gemini"
+        case == "299" and wire.provider in ("gemini", "mistral")
     )
 
 

@@ -22,6 +22,8 @@ import openai
 import pytest
 from conftest import WIRES, Wire, sdk_wire
 from google import genai
+from mistralai.client import Mistral
+from mistralai.client.utils import BackoffStrategy, RetryConfig
 from support.loopback import Loopback, Recorded, Reply
 
 from cogent import Agent, CogentError, Model, ModelError, tool
@@ -432,6 +434,14 @@ async def own_client(
         plain = ollama.AsyncClient(url, timeout=seconds)
         yield plain
         await plain.close()  # type: ignore[no-untyped-call]
+        return
+    if wire.provider == "mistral":
+        pauses = BackoffStrategy(10, 10, 1, 1000)
+        again = RetryConfig("backoff", pauses, True) if retries else None
+        async with Mistral(
+            "key", server_url=url, timeout_ms=int(1000 * seconds), retry_config=again
+        ) as mistral:
+            yield mistral
         return
     settings: dict[str, Any] = {
         "api_key": "key",

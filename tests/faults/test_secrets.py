@@ -17,6 +17,7 @@ from conftest import WIRES, Wire
 from google import genai
 from google.genai.types import HttpOptions
 from groq import AsyncGroq
+from mistralai.client import Mistral
 from ollama import AsyncClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 from support.loopback import Loopback, Reply
@@ -521,6 +522,7 @@ def clients(url: str) -> dict[str, Callable[[], Any]]:
         "gemini": lambda: genai.Client(
             api_key=KEY, http_options=HttpOptions(base_url=url)
         ),
+        "mistral": lambda: Mistral(api_key=KEY, server_url=url),
         "ollama": lambda: AsyncClient(url, headers={"authorization": f"Bearer {KEY}"}),
     }
 
@@ -610,6 +612,8 @@ async def close(client: Any) -> None:
     if isinstance(client, genai.Client):
         await client.aio.aclose()
         client.close()
+    elif isinstance(client, Mistral):
+        await client.__aexit__(None, None, None)
     else:
         await client.close()
 

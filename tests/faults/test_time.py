@@ -23,6 +23,7 @@ import openai
 import pytest
 from conftest import WIRES, Wire
 from google import genai
+from mistralai.client import Mistral
 from support.loopback import Loopback, Recorded, Reply
 from support.pace import pace
 from support.wire import (
@@ -996,6 +997,7 @@ OWN: dict[str, Callable[[str], Any]] = {
         api_key="key", base_url=url, max_retries=0
     ),
     "gemini": lambda url: genai.Client(api_key="key", http_options={"base_url": url}),
+    "mistral": lambda url: Mistral(api_key="key", server_url=url),
     "ollama": lambda url: ollama.AsyncClient(url),
 }
 

@@ -1,7 +1,7 @@
 """Mistral's chat format: https://docs.mistral.ai/api/endpoint/chat.
 
 Reasoning is a part of a content list, calls come whole, and the last chunk has the finish reason and the usage.
-Mistral itself has neither refusals nor content filters: what stands for them here is a text whose `finish_reason` says so.
+Mistral itself has neither refusals nor content filters: what stands for them here is a text that ends with such a word.
 """
 
 from collections.abc import Iterator, Sequence
