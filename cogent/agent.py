@@ -11,7 +11,7 @@ from cogent.errors import ConfigurationError
 from cogent.json_values import Json, UnsendableError, check_json, check_text
 from cogent.messages import Message, Response
 from cogent.model import Model
-from cogent.providers import load
+from cogent.providers import provider_of
 from cogent.run.clients import Clients
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_message
@@ -185,7 +185,7 @@ class Agent:
         self._plan = self._make_plan()
 
     def _make_plan(self) -> Plan:
-        provider = load(self.model.provider)
+        provider = provider_of(self.model)
         clients = Clients(provider, self.model, self.timeout)
         return Plan(
             self.model,

@@ -100,10 +100,11 @@ def prefixes() -> list[str]:
     There is one for each module in `cogent/providers`, by its name, and one for each
     provider that another package adds.
     """
-    return sorted({*_included(), *added_providers()})
+    return sorted({*included_providers(), *added_providers()})
 
 
-def _included() -> set[str]:
+def included_providers() -> set[str]:
+    """The prefixes of this library's own providers."""
     files = (Path(__file__).parent / "providers").glob("[!_]*.py")
     return {file.stem.replace("_", "-") for file in files}
 
@@ -116,7 +117,7 @@ def added_providers() -> dict[str, EntryPoint]:
     """
     from importlib.metadata import entry_points  # slow, and seldom needed
 
-    included = _included()
+    included = included_providers()
     added = entry_points(group=ENTRY_POINTS)
     return {entry.name: entry for entry in added if entry.name not in included}
 
@@ -125,7 +126,7 @@ def has_provider(prefix: object) -> bool:
     """Whether there is a provider with this prefix."""
     if not isinstance(prefix, str):
         return False
-    return prefix in _included() or prefix in added_providers()
+    return prefix in included_providers() or prefix in added_providers()
 
 
 def parse(text: object, *, own: bool = False) -> tuple[str, str]:

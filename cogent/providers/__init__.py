@@ -41,13 +41,15 @@ from cogent.content import has_media
 from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message
-from cogent.model_names import check_prefix
+from cogent.model_names import added_providers, check_prefix, included_providers
 from cogent.run.finish import FinishWords
 from cogent.run.history import fit_history
 from cogent.run.outputs import Output
 from cogent.transport.event_stream import SdkReader
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from cogent.model import Model
     from cogent.timeout import Timeout
     from cogent.tools import Tool
@@ -187,6 +189,10 @@ class Provider(Protocol):
         ...
 
 
+# What every provider has, whoever wrote it.
+DATA = tuple(Provider.__annotations__)
+FUNCTIONS = tuple(name for name in vars(Provider) if not name.startswith("_"))
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -218,12 +224,52 @@ def encoder(encode: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
+def provider_of(model: Model) -> Provider:
+    """The provider of a model: the user's own, or the one of its prefix.
+
+    Raises ConfigurationError if it cannot be used.
+    """
+    if model.own_provider is None:
+        return load(model.provider)
+    return _checked(model.own_provider, f"the provider of {model.id!r}")
+
+
 def load(name: str) -> Provider:
-    """The provider module for a prefix; imports its SDK.
+    """The provider for a prefix; imports its SDK.
 
     Raises ConfigurationError if that is missing or too old.
     """
     check_prefix(name)
+    if name in included_providers():
+        return _load_included(name)
+    return _load_added(added_providers()[name])
+
+
+def _load_added(entry: EntryPoint) -> Provider:
+    what = f"the provider {entry.name!r}, which is {entry.value!r},"
+    try:
+        provider = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{what} cannot be imported: {error}") from error
+    return _checked(provider, what)
+
+
+def _checked(provider: object, what: str) -> Provider:
+    """The object as a provider. Raises ConfigurationError for what it lacks."""
+    if isinstance(provider, type):
+        raise ConfigurationError(f"{what} is a class: give an object of it")
+    lacks = [name for name in (*DATA, *FUNCTIONS) if not hasattr(provider, name)]
+    if lacks:
+        raise ConfigurationError(
+            f"{what} lacks {', '.join(lacks)}: see cogent.providers.Provider"
+        )
+    for name in FUNCTIONS:
+        if not callable(getattr(provider, name)):
+            raise ConfigurationError(f"{what} has a {name} that is no function")
+    return cast(Provider, provider)
+
+
+def _load_included(name: str) -> Provider:
     try:
         provider = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
         for client, transport in LAZY.items():
