@@ -20,6 +20,7 @@ from cogent.providers import Answer, Client, Events, Request, _stainless
 from cogent.providers.formats import chat_encoder
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.parts import COMMON_IMAGES, Accepted
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
@@ -33,6 +34,11 @@ SDK_READER = SdkReader(reads_event_names=False)
 __all__ = ["decode_response"]
 
 ERROR_CODES: Mapping[str, type[ModelError]] = {}
+ACCEPTED = Accepted(
+    data={"image": "image", "text": "text"},
+    urls={"image": "image"},
+    media_types={"image": COMMON_IMAGES},
+)
 
 make_decoder = StreamDecoder
 
@@ -64,7 +70,9 @@ def make_client(model: Model, timeout: Timeout) -> Client:
 
 def encode_request(request: Request) -> Json:
     """The arguments of `chat.completions.create`."""
-    return chat_encoder.encode_request(request, max_tokens="max_completion_tokens")
+    return chat_encoder.encode_request(
+        request, max_tokens="max_completion_tokens", accepted=ACCEPTED
+    )
 
 
 async def open_stream(sdk: AsyncGroq, request: Request, arguments: Json) -> Events:

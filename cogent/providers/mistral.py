@@ -34,6 +34,10 @@ from cogent.model import Model
 from cogent.providers import Answer, Client, Events, Request
 from cogent.providers.formats import chat_decoder, chat_encoder
 from cogent.providers.formats.chat_decoder import decode_response
+from cogent.providers.formats.chat_parts import AUDIO_FORMATS
+from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.parts import Accepted
+from cogent.run.finish import FinishWords
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
 from cogent.transport.answers import EVENT_STREAM, client_settings, is_event_stream
@@ -45,12 +49,22 @@ from cogent.transport.reported import ErrorReport
 __all__ = ["decode_response"]
 
 SDK_READER = SdkReader()
+FINISH_WORDS: FinishWords = {
+    **ANY_SERVER,
+    "model_length": "length",  # the model can hold no more
+    "error": "error",
+}
 ERROR_CODES: Mapping[str, type[ModelError]] = {
     "invalid_model": ModelNotFound,
     "rate_limited": RateLimited,
     "service_tier_capacity_exceeded": RateLimited,
     "unreachable_backend": Overloaded,
 }
+ACCEPTED = Accepted(
+    data={"image": "image", "pdf": "file", "text": "text", "audio": "audio"},
+    urls={"image": "image", "pdf": "file", None: "file"},
+    media_types={"audio": frozenset(AUDIO_FORMATS)},
+)
 ADDRESS = "https://api.mistral.ai"
 DONE = "[DONE]"
 # The SDK takes this header for the announcement in a whole answer, and fails as it
@@ -110,14 +124,32 @@ async def _fit_to_sdk(response: httpx2.Response) -> None:
 def encode_request(request: Request) -> Json:
     """The arguments of `chat.stream_async` and `chat.complete_async`."""
     _check_metadata(request.model)
-    arguments = chat_encoder.encode_request(request, max_tokens="max_tokens")
+    arguments = chat_encoder.encode_request(
+        request, max_tokens="max_tokens", accepted=ACCEPTED
+    )
     for message in arguments["messages"]:
+        if message["role"] == "user" and isinstance(message["content"], list):
+            message["content"] = [_own_part(part) for part in message["content"]]
         if "tool_call_id" in message:
             message["tool_call_id"] = _valid_id(message["tool_call_id"])
         for place, call in enumerate(message.get("tool_calls", ())):
             call["id"] = _valid_id(call["id"])
             call["index"] = place  # the SDK would send 0 for each
     return arguments
+
+
+def _own_part(part: Json) -> Json:
+    """A part of a message in Mistral's form, which is another one for PDF and audio."""
+    if part["type"] == "file":
+        file = part["file"]
+        return {
+            "type": "document_url",
+            "document_url": file["file_data"],
+            "document_name": file["filename"],
+        }
+    if part["type"] == "input_audio":
+        return {"type": "input_audio", "input_audio": part["input_audio"]["data"]}
+    return part
 
 
 def _check_metadata(model: Model) -> None:
@@ -217,5 +249,5 @@ def read_error(error: Exception) -> ErrorReport | None:
     """What the server said, for an exception of this SDK, which keeps it as text."""
     if not isinstance(error, MistralError):
         return None
-    url = error.raw_response.url
-    return ErrorReport(error.body, error.status_code, error.headers, url=url)
+    request = error.raw_response.request
+    return ErrorReport(error.body, error.status_code, error.headers, request=request)

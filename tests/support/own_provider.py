@@ -88,9 +88,7 @@ async def read_lines(response: httpx2.Response) -> AsyncIterator[str]:
         yield line
 
 
-async def ask(
-    http: httpx2.AsyncClient, request: Request, arguments: Json
-) -> Answer:
+async def ask(http: httpx2.AsyncClient, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer: all lines in a list."""
     response = await http.post("/talk", json={**arguments, "stream": False})
     response.raise_for_status()

@@ -10,14 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from copy import deepcopy
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Request, encoder
-from cogent.providers.formats.chat_parts import encode_media_of_results, encode_parts
-from cogent.providers.formats.parts import parts_to_send
+from cogent.providers.formats.chat_parts import (
+    OPENAI_CHAT,
+    FormOf,
+    encode_media_of_results,
+    encode_parts,
+)
+from cogent.providers.formats.parts import Accepted, parts_to_send
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
@@ -32,12 +38,15 @@ SEE_NEXT = "See the next message."  # of a result that has no text
 
 
 @encoder
-def encode_request(request: Request, *, max_tokens: str) -> Json:
+def encode_request(
+    request: Request, *, max_tokens: str, accepted: Accepted = OPENAI_CHAT
+) -> Json:
     """The arguments of `chat.completions.create`; `max_tokens` is the server's name for
-    that limit.
+    that limit, `accepted` the images and files that it takes.
     """
     model = request.model
-    messages = _encode_messages(request.history(with_parts=True), model.provider)
+    form_of = partial(accepted.form_of, provider=model.provider)
+    messages = _encode_messages(request.history(with_parts=True), form_of)
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}
@@ -61,18 +70,18 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
     return {"type": "function", "function": function}
 
 
-def _encode_messages(messages: Iterable[Message], provider: str) -> list[Json]:
+def _encode_messages(messages: Iterable[Message], form_of: FormOf) -> list[Json]:
     """The conversation; what results hold beside text follows the last of a turn."""
     encoded: list[Json] = []
     for is_results, group in groupby(messages, lambda message: message.role == "tool"):
         same = list(group)
-        encoded += [_encode_message(message, provider) for message in same]
+        encoded += [_encode_message(message, form_of) for message in same]
         if is_results:
-            encoded += encode_media_of_results(same, provider)
+            encoded += encode_media_of_results(same, form_of)
     return encoded
 
 
-def _encode_message(message: Message, provider: str) -> Json:
+def _encode_message(message: Message, form_of: FormOf) -> Json:
     parts = parts_to_send(message)
     if message.role == "tool":
         return {
@@ -80,7 +89,7 @@ def _encode_message(message: Message, provider: str) -> Json:
             "tool_call_id": message.tool_call_id,
             "content": message.content or (SEE_NEXT if parts else ""),
         }
-    content = encode_parts(parts, provider) if parts else message.content
+    content = encode_parts(parts, form_of) if parts else message.content
     encoded: Json = {"role": message.role, "content": content}
     if message.tool_calls:
         encoded["content"] = message.content or None

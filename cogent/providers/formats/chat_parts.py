@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cogent.content import ContentPart, Media
 from cogent.content_json import base64_of
 from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.providers.formats.parts import (
-    COMMON_IMAGES,
     Accepted,
-    data_url,
+    Form,
     file_name,
     marked_text,
     parts_to_send,
@@ -25,30 +24,25 @@ AUDIO_FORMATS = {
     "audio/x-wav": "wav",
 }
 
-# Which types of images it takes depends on the server behind the format.
+FormOf = Callable[[Media], Form]  # `Accepted.form_of` of a provider
+
+# What OpenAI takes; which types of images depends on the server behind the format.
 OPENAI_CHAT = Accepted(
     data={"image": "image", "pdf": "file", "text": "text", "audio": "audio"},
     urls={"image": "image"},
     media_types={"audio": frozenset(AUDIO_FORMATS)},
 )
-GROQ = Accepted(
-    data={"image": "image", "text": "text"},
-    urls={"image": "image"},
-    media_types={"image": COMMON_IMAGES},
-)
-LOCAL = Accepted(data={"text": "text"}, urls={}, media_types={})
-ACCEPTED = {"openai-chat": OPENAI_CHAT, "groq": GROQ, "local": LOCAL}
 
 
-def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
+def encode_parts(parts: Sequence[ContentPart], form_of: FormOf) -> list[Json]:
     """The content of a message of the user.
 
     Raises ConfigurationError for what the provider does not take.
     """
-    return [_encode_part(part, provider) for part in parts]
+    return [_encode_part(part, form_of) for part in parts]
 
 
-def encode_media_of_results(results: Sequence[Message], provider: str) -> list[Json]:
+def encode_media_of_results(results: Sequence[Message], form_of: FormOf) -> list[Json]:
     """The message that follows the results of a turn with what they cannot hold.
 
     A result has text alone in this format: Images and Files come from the user, after
@@ -59,14 +53,14 @@ def encode_media_of_results(results: Sequence[Message], provider: str) -> list[J
         media = [part for part in parts_to_send(result) if not isinstance(part, str)]
         if media:
             text = f"From the tool {result.name!r} (call {result.tool_call_id!r}):"
-            content += encode_parts([text, *media], provider)
+            content += encode_parts([text, *media], form_of)
     return [{"role": "user", "content": content}] if content else []
 
 
-def _encode_part(part: ContentPart, provider: str) -> Json:
+def _encode_part(part: ContentPart, form_of: FormOf) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    match ACCEPTED.get(provider, OPENAI_CHAT).form_of(part, provider):
+    match form_of(part):
         case "image":
             return {"type": "image_url", "image_url": {"url": url_or_data(part)}}
         case "audio":
@@ -74,7 +68,7 @@ def _encode_part(part: ContentPart, provider: str) -> Json:
         case "text":
             return {"type": "text", "text": marked_text(part)}
         case "file":
-            file = {"filename": file_name(part), "file_data": data_url(part)}
+            file = {"filename": file_name(part), "file_data": url_or_data(part)}
             return {"type": "file", "file": file}
 
 
