@@ -19,8 +19,9 @@ from typing import Any
 import httpx2
 from httpx2 import EventSource, ServerSentEvent
 from mistralai.client import Mistral
-from mistralai.client.chat import Chat  # noqa: F401  # the SDK imports it only with the first request
+from mistralai.client.chat import Chat  # noqa: F401  # imported only with the first request
 from mistralai.client.errors import MistralError
+from mistralai.client.utils import get_headers, get_query_params  # noqa: F401  # so are these
 
 from cogent.errors import (
     ConfigurationError,

@@ -1,8 +1,8 @@
 """A provider as a user writes one, outside of the package: a server that is made up, asked without an SDK.
 
 Each line of its answers is a JSON object: `{"say": "Hel"}`, `{"do": "search", "with": {...}, "as": "t1"}`,
-`{"over": "fine", "cost": [11, 7]}`, or `{"wrong": "It broke.", "kind": "bad_luck"}`. Its ticket has to go back with each
-answer of the assistant.
+`{"over": "fine", "cost": [11, 7]}`, or `{"wrong": "It broke.", "kind": "bad_luck"}`. A `ticket` in a line has to
+go back with the answer.
 """
 
 import json

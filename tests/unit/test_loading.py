@@ -17,6 +17,7 @@ SDKS = {
     "anthropic": "anthropic",
     "gemini": "google/genai",
     "groq": "groq",
+    "mistral": "mistralai/client",
     "ollama": "ollama",
 }
 

@@ -530,6 +530,7 @@ SDKS = {
     "anthropic": "anthropic",
     "gemini": "google.genai",
     "groq": "groq",
+    "mistral": "mistralai",
     "ollama": "ollama",
 }
 PACKAGES = {"google.genai": "google-genai"}

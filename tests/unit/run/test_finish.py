@@ -78,6 +78,17 @@ def _groq() -> set[str]:
     )
 
 
+def _mistral() -> set[str]:
+    from mistralai.client.models import (
+        ChatCompletionChoiceFinishReason,
+        CompletionResponseStreamChoiceFinishReason,
+    )
+
+    return _literals(ChatCompletionChoiceFinishReason) | _literals(
+        CompletionResponseStreamChoiceFinishReason
+    )
+
+
 def _ollama() -> set[str]:
     return {
         "stop",
@@ -87,13 +98,22 @@ def _ollama() -> set[str]:
     }  # the SDK's type is a plain string; these its server documents
 
 
-PROVIDERS = ["anthropic", "gemini", "groq", "ollama", "openai", "openai-chat"]
+PROVIDERS = [
+    "anthropic",
+    "gemini",
+    "groq",
+    "mistral",
+    "ollama",
+    "openai",
+    "openai-chat",
+]
 SOURCES = {
     "openai-chat": (_openai_chat, 5),
     "openai": (_openai_responses, 10),
     "anthropic": (_anthropic, 8),
     "gemini": (_gemini, 20),
     "groq": (_groq, 5),
+    "mistral": (_mistral, 5),
     "ollama": (_ollama, 4),
 }
 
