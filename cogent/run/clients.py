@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from cogent.errors import ConfigurationError
 from cogent.model import Model
 from cogent.providers import Client, Provider
 from cogent.run.event_loop import running_loop
@@ -44,6 +45,11 @@ class Clients:
                 self._holders.pop(ended, None)
             check_key(self._model.api_key)
             client = self._provider.make_client(self._model, self._timeout)
+            if not isinstance(client, Client):
+                raise ConfigurationError(
+                    f"make_client of {self._model.provider!r} gives a Client; "
+                    f"got {client!r}"
+                )
             for key in client.keys:  # which may come from the environment
                 check_key(key)
             holder = _hold(client)
