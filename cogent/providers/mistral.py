@@ -35,9 +35,8 @@ from cogent.model import Model
 from cogent.providers import Answer, Client, Events, Request
 from cogent.providers.formats import chat_decoder, chat_encoder
 from cogent.providers.formats.chat_decoder import decode_response
-from cogent.providers.formats.chat_parts import AUDIO_FORMATS
 from cogent.providers.formats.finish_words import ANY_SERVER
-from cogent.providers.formats.parts import Accepted
+from cogent.providers.formats.parts import COMMON_IMAGES, Accepted
 from cogent.run.finish import FinishWords
 from cogent.run.outputs import Output
 from cogent.timeout import Timeout
@@ -62,9 +61,10 @@ ERROR_CODES: Mapping[str, type[ModelError]] = {
     "unreachable_backend": Overloaded,
 }
 ACCEPTED = Accepted(
-    data={"image": "image", "pdf": "file", "text": "text", "audio": "audio"},
+    data={"image": "image", "pdf": "file", "text": "text"},
     urls={"image": "image", "pdf": "file", None: "file"},
-    media_types={"audio": frozenset(AUDIO_FORMATS)},
+    media_types={"image": COMMON_IMAGES},
+    in_results=True,
 )
 ADDRESS = "https://api.mistral.ai"
 DONE = "[DONE]"
@@ -129,7 +129,7 @@ def encode_request(request: Request) -> Json:
         request, max_tokens="max_tokens", accepted=ACCEPTED
     )
     for message in arguments["messages"]:
-        if message["role"] == "user" and isinstance(message["content"], list):
+        if message["role"] != "assistant" and isinstance(message["content"], list):
             message["content"] = [_own_part(part) for part in message["content"]]
         if "tool_call_id" in message:
             message["tool_call_id"] = _valid_id(message["tool_call_id"])
@@ -140,17 +140,15 @@ def encode_request(request: Request) -> Json:
 
 
 def _own_part(part: Json) -> Json:
-    """A part of a message in Mistral's form, which is another one for PDF and audio."""
-    if part["type"] == "file":
-        file = part["file"]
-        return {
-            "type": "document_url",
-            "document_url": file["file_data"],
-            "document_name": file["filename"],
-        }
-    if part["type"] == "input_audio":
-        return {"type": "input_audio", "input_audio": part["input_audio"]["data"]}
-    return part
+    """A part of a message in Mistral's form, which has another one for PDF files."""
+    if part["type"] != "file":
+        return part
+    file = part["file"]
+    return {
+        "type": "document_url",
+        "document_url": file["file_data"],
+        "document_name": file["filename"],
+    }
 
 
 def _check_metadata(model: Model) -> None:

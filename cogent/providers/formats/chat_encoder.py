@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from copy import deepcopy
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ from cogent.messages import Message, ToolCall
 from cogent.providers import Request, encoder
 from cogent.providers.formats.chat_parts import (
     OPENAI_CHAT,
-    FormOf,
+    Receiver,
     encode_media_of_results,
     encode_parts,
+    encode_result,
 )
 from cogent.providers.formats.parts import Accepted, parts_to_send
 
@@ -34,9 +34,6 @@ GROWING_IN_PART = ("text", "thinking", "summary", "data")
 GROWING_IN_DETAIL = ("text", "summary", "data")
 
 
-SEE_NEXT = "See the next message."  # of a result that has no text
-
-
 @encoder
 def encode_request(
     request: Request, *, max_tokens: str, accepted: Accepted = OPENAI_CHAT
@@ -45,8 +42,8 @@ def encode_request(
     that limit, `accepted` the images and files that it takes.
     """
     model = request.model
-    form_of = partial(accepted.form_of, provider=model.provider)
-    messages = _encode_messages(request.history(with_parts=True), form_of)
+    receiver = Receiver(model.provider, accepted)
+    messages = _encode_messages(request.history(with_parts=True), receiver)
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}
@@ -70,26 +67,22 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
     return {"type": "function", "function": function}
 
 
-def _encode_messages(messages: Iterable[Message], form_of: FormOf) -> list[Json]:
+def _encode_messages(messages: Iterable[Message], receiver: Receiver) -> list[Json]:
     """The conversation; what results hold beside text follows the last of a turn."""
     encoded: list[Json] = []
     for is_results, group in groupby(messages, lambda message: message.role == "tool"):
         same = list(group)
-        encoded += [_encode_message(message, form_of) for message in same]
+        encoded += [_encode_message(message, receiver) for message in same]
         if is_results:
-            encoded += encode_media_of_results(same, form_of)
+            encoded += encode_media_of_results(same, receiver)
     return encoded
 
 
-def _encode_message(message: Message, form_of: FormOf) -> Json:
-    parts = parts_to_send(message)
+def _encode_message(message: Message, receiver: Receiver) -> Json:
     if message.role == "tool":
-        return {
-            "role": "tool",
-            "tool_call_id": message.tool_call_id,
-            "content": message.content or (SEE_NEXT if parts else ""),
-        }
-    content = encode_parts(parts, form_of) if parts else message.content
+        return encode_result(message, receiver)
+    parts = parts_to_send(message)
+    content = encode_parts(parts, receiver) if parts else message.content
     encoded: Json = {"role": message.role, "content": content}
     if message.tool_calls:
         encoded["content"] = message.content or None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cogent.content import ContentPart, Media
 from cogent.content_json import base64_of
@@ -10,7 +11,6 @@ from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.providers.formats.parts import (
     Accepted,
-    Form,
     file_name,
     marked_text,
     parts_to_send,
@@ -24,8 +24,6 @@ AUDIO_FORMATS = {
     "audio/x-wav": "wav",
 }
 
-FormOf = Callable[[Media], Form]  # `Accepted.form_of` of a provider
-
 # What OpenAI takes; which types of images depends on the server behind the format.
 OPENAI_CHAT = Accepted(
     data={"image": "image", "pdf": "file", "text": "text", "audio": "audio"},
@@ -34,33 +32,59 @@ OPENAI_CHAT = Accepted(
 )
 
 
-def encode_parts(parts: Sequence[ContentPart], form_of: FormOf) -> list[Json]:
+SEE_NEXT = "See the next message."  # of a result that has no text
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """The provider that a request is for, and what it takes."""
+
+    provider: str
+    accepted: Accepted
+
+
+def encode_parts(parts: Sequence[ContentPart], receiver: Receiver) -> list[Json]:
     """The content of a message of the user.
 
     Raises ConfigurationError for what the provider does not take.
     """
-    return [_encode_part(part, form_of) for part in parts]
+    return [_encode_part(part, receiver) for part in parts]
 
 
-def encode_media_of_results(results: Sequence[Message], form_of: FormOf) -> list[Json]:
+def encode_result(result: Message, receiver: Receiver) -> Json:
+    """The message with the result of a call."""
+    parts = parts_to_send(result)
+    content: str | list[Json] = result.content
+    if parts and receiver.accepted.in_results:
+        content = encode_parts(parts, receiver)
+    elif parts and not content:
+        content = SEE_NEXT
+    return {"role": "tool", "tool_call_id": result.tool_call_id, "content": content}
+
+
+def encode_media_of_results(
+    results: Sequence[Message], receiver: Receiver
+) -> list[Json]:
     """The message that follows the results of a turn with what they cannot hold.
 
-    A result has text alone in this format: Images and Files come from the user, after
-    all results of the turn. An empty list where the results have none.
+    A result has text alone, unless the provider says otherwise: Images and Files come
+    from the user, after all results of the turn. An empty list where there are none.
     """
+    if receiver.accepted.in_results:
+        return []
     content: list[Json] = []
     for result in results:
         media = [part for part in parts_to_send(result) if not isinstance(part, str)]
         if media:
             text = f"From the tool {result.name!r} (call {result.tool_call_id!r}):"
-            content += encode_parts([text, *media], form_of)
+            content += encode_parts([text, *media], receiver)
     return [{"role": "user", "content": content}] if content else []
 
 
-def _encode_part(part: ContentPart, form_of: FormOf) -> Json:
+def _encode_part(part: ContentPart, receiver: Receiver) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    match form_of(part):
+    match receiver.accepted.form_of(part, receiver.provider):
         case "image":
             return {"type": "image_url", "image_url": {"url": url_or_data(part)}}
         case "audio":

@@ -1,7 +1,7 @@
 """What an API takes of images and files, and in which form a request has them.
 
-Each format's file holds an `Accepted` for every provider that speaks it. What is not in
-it is refused before any request, with an error that names provider and kind.
+Each provider has an `Accepted`, its own or its format's. What is not in it is refused
+before any request, with an error that names provider and kind.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ class Accepted:
 
     The key None stands for a URL of a File whose media type was not given.
     `media_types` are those that it takes of bytes of a kind; a kind that is not in it
-    is not limited.
+    is not limited. `in_results` says whether the result of a tool may hold them too.
     """
 
     data: Mapping[Kind, Form]
     urls: Mapping[Kind | None, Form]
     media_types: Mapping[Kind, frozenset[str]]
+    in_results: bool = False
 
     def form_of(self, media: Media, provider: str) -> Form:
         """The form in which a request has it.
