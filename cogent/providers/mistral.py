@@ -44,7 +44,7 @@ from cogent.transport.answers import EVENT_STREAM, client_settings, is_event_str
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.exchange import present_exchange
 from cogent.transport.keys import check_key
-from cogent.transport.reported import ErrorReport
+from cogent.transport.reported import ErrorReport, ReportedError
 
 __all__ = ["decode_response"]
 
@@ -236,6 +236,8 @@ class StreamDecoder(chat_decoder.StreamDecoder):
 
     def decode(self, event: ServerSentEvent) -> Iterable[Output]:
         """What an event of the stream gives."""
+        if event.event == "error":
+            raise ReportedError(event.data)
         if event.data.strip() in ("", DONE):
             return ()
         return super().decode(json.loads(event.data))

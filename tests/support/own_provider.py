@@ -30,7 +30,7 @@ from cogent.transport.reported import ReportedError
 
 Json = dict[str, Any]
 
-SDK_READER = SdkReader(event_ends=(b"\n",), make_mender=lambda: lambda data: (data,))
+SDK_READER = SdkReader(json_lines=True)
 FINISH_WORDS = {"fine": "stop", "too much": "length"}
 ERROR_CODES = {"bad_luck": Overloaded}
 
@@ -42,7 +42,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         raise ConfigurationError("no API key: set ECHO_KEY")
     address = model.base_url or "http://localhost:7777"
     settings = client_settings(httpx2, timeout, address, SDK_READER)
-    http = httpx2.AsyncClient(base_url=address, headers={"x-key": key}, **settings)
+    settings["headers"]["x-key"] = key
+    http = httpx2.AsyncClient(base_url=address, **settings)
     return Client(http, address, (key,), http.aclose)
 
 
