@@ -111,7 +111,8 @@ class File(_Media):
             object.__setattr__(self, "name", _name_of(self))
         elif not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(
-                f"the name of a File is a string that is not empty; got {shown(self.name)}"
+                "the name of a File is a string that is not empty; "
+                f"got {shown(self.name)}"
             )
         else:
             _check_name(self.name)

@@ -65,6 +65,7 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32)])
 CONTROL_CHARACTERS = re.compile(f"[{re.escape(CONTROL_BYTES.decode())}]")
 
+FAMILIES: dict[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
 TEXT_TYPES = frozenset(
     {
         "application/javascript",
@@ -98,26 +99,19 @@ def detect_media_type(data: bytes) -> str:
     for first, media_type in FIRST_BYTES:
         if data.startswith(first):
             return media_type
-    if data.startswith(b"RIFF"):
-        return RIFF_FORMATS.get(data[8:12], UNKNOWN_TYPE)
-    if data[4:8] == b"ftyp":
-        return BRANDS.get(data[8:12], "video/mp4")
+    container_type = _type_of_container(data)
+    if container_type is not None:
+        return container_type
     if data.startswith(b"BM") and data[6:10] == bytes(4):
         return "image/bmp"
-    if data.startswith(b"PK\x03\x04"):
-        return _type_of_archive(data)
     return TEXT if _is_text(data) else UNKNOWN_TYPE
 
 
 def kind_of(media_type: str) -> Kind:
     """What a media type stands for; what is none of the known kinds is "other"."""
     family = media_type.partition("/")[0]
-    if family == "image":
-        return "image"
-    if family == "audio":
-        return "audio"
-    if family == "video":
-        return "video"
+    if family in FAMILIES:
+        return FAMILIES[family]
     if media_type == PDF:
         return "pdf"
     if media_type in DOCUMENT_TYPES:
@@ -146,6 +140,17 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return not is_utf_16 or CONTROL_CHARACTERS.search(text) is None
+
+
+def _type_of_container(data: bytes) -> str | None:
+    """The media type of a format that holds others; None for any other bytes."""
+    if data.startswith(b"RIFF"):
+        return RIFF_FORMATS.get(data[8:12], UNKNOWN_TYPE)
+    if data[4:8] == b"ftyp":
+        return BRANDS.get(data[8:12], "video/mp4")
+    if data.startswith(b"PK\x03\x04"):
+        return _type_of_archive(data)
+    return None
 
 
 def _type_of_archive(data: bytes) -> str:

@@ -96,9 +96,9 @@ class Message:
     provider's own pieces of an assistant message (reasoning with its signature or
     encrypted content, calls, text), sent back unchanged and in order to the server that
     made them: the same `provider` at the same `address`. Any other server gets
-    `content`, `parts` and `tool_calls`. `address` is scheme, host, port and path of that server,
-    without credentials, or "local"; None where it is not known, and then every server
-    of the provider counts as the one.
+    `content`, `parts` and `tool_calls`. `address` is scheme, host, port and path of
+    that server, without credentials, or "local"; None where it is not known, and then
+    every server of the provider counts as the one.
 
     `parts` are the texts, Images and Files of a `user` or `tool` message, in the order
     in which the model sees them; empty where there is nothing but text. `content` is

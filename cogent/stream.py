@@ -30,7 +30,7 @@ SECOND_READER = (
 
 
 class _Reader:
-    """Whoever reads the chunks of a run: one loop, or all who use the stream by hand."""
+    """Whoever reads the chunks of a run: one loop, or those who use it by hand."""
 
     def __init__(self, closer: StreamCloser, chunks: Chunks) -> None:
         self._closer: StreamCloser = closer

@@ -83,13 +83,15 @@ class StreamCloser:
         self.at_rest = True
         now = self._time()
         self._deadlines.start(now)
-        self._arm(self._deadlines.next_check(now, held_since=None))
+        first_check = self._deadlines.next_check(now, held_since=None)
+        self._arm(first_check)
         closing = self._close_when_done(chunks)
         self.closing = self.loop.create_task(closing)
 
     def expect(self, phase: Phase) -> None:
         """The run goes on to this phase, whose limit counts from now."""
-        self._deadlines.enter(phase, self._time())
+        now = self._time()
+        self._deadlines.enter(phase, now)
         self._arm_by(self._deadlines.phase_deadline)
 
     def remaining(self) -> float:
@@ -141,13 +143,15 @@ class StreamCloser:
         """
         if not self._has_cancelled or self._task is None:
             return False
-        return self._task.uncancel() <= self._outer_cancellations
+        cancellations = self._task.uncancel()
+        return cancellations <= self._outer_cancellations
 
     def overrun(self) -> tuple[Limit, str] | None:
         """The limit of time that ended the run, and what to say of it, if one did."""
-        if not isinstance(self.reason, Limit):
-            return None
-        return self.reason, self._deadlines.message(self.reason)
+        limit = self.reason
+        if isinstance(limit, Limit):
+            return limit, self._deadlines.message(limit)
+        return None
 
     def finished(self) -> None:
         """The run has ended."""
@@ -183,7 +187,8 @@ class StreamCloser:
             return
         # Not while a cancellation by the caller or an HTTP client is under way: one of
         # the two would be lost.
-        if self._task.cancelling() <= self._outer_cancellations:
+        cancellations = self._task.cancelling()
+        if cancellations <= self._outer_cancellations:
             self._has_cancelled = self._task.cancel()
         self.loop.call_later(CANCEL_RETRY_SECONDS, self._cancel_or_release)
 
@@ -206,8 +211,8 @@ class StreamCloser:
     def _stop_dropped(self) -> None:
         # A cancellation that arrives in the body of a loop leaves the loop too, and is
         # no wish to end there.
-        reader = self.reader
-        if reader is not None and reader.cancelling() > self._outer_cancellations:
+        cancellations = 0 if self.reader is None else self.reader.cancelling()
+        if cancellations > self._outer_cancellations:
             self.request_stop(Stop.CANCELLED)
         else:
             self.request_stop(Stop.REQUESTED)

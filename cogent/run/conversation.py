@@ -62,14 +62,18 @@ class Run:
         turn = self.turn
         assert turn is not None
         self.turn = None
-        self.turns.append(self._summary(turn, reason))
+        summary = self._summary(turn, reason)
+        self.turns.append(summary)
         calls = turn.calls()
-        asks_for_tools = reason == "tool_calls"
-        self.open_calls = calls if asks_for_tools else []
-        self.pending = turn.pending if asks_for_tools else []
-        self.calls += [*calls, *self.pending]
+        self.open_calls = []
+        self.pending = []
+        if reason == "tool_calls":
+            self.open_calls = calls
+            self.pending = turn.pending
+        self.calls += calls
+        self.calls += self.pending
         message = self._message(turn)
-        if asks_for_tools or (reason == "stop" and not calls):
+        if reason == "tool_calls" or (reason == "stop" and not calls):
             self._complete(message, turn)
         if message.content or message.tool_calls or message.items:
             self.messages.append(message)
@@ -121,23 +125,25 @@ class Run:
 
     def metadata(self) -> Json:
         """The final chunk's metadata, as things stand."""
-        turns = self.turns
-        calls = self.calls
+        turns = list(self.turns)
+        calls = list(self.calls)
         open_turn = self._open_turn()
         if open_turn is not None:
-            turns = [*turns, self._summary(open_turn, None)]
-            calls = [*calls, *open_turn.calls()]
-        usage = sum((turn.usage for turn in turns), self.abandoned)
-        last = turns[-1] if turns else None
+            turns.append(self._summary(open_turn, None))
+            calls += open_turn.calls()
+        none = TurnSummary("", None, None, self.model, Usage())
+        last = turns[-1] if turns else none
+        usages = [turn.usage for turn in turns]
+        ids = [turn.request_id for turn in turns]
         metadata: Json = {
-            "model": self.model if last is None else last.model,
+            "model": last.model,
             "provider": self.provider,
-            "tokens": usage.to_dict(),
-            "raw_finish_reason": None if last is None else last.raw_finish_reason,
+            "tokens": sum(usages, self.abandoned).to_dict(),
+            "raw_finish_reason": last.raw_finish_reason,
             "steps": len(turns),
             "tool_calls": list(map(_described, calls)),
             **self._times(),
-            "request_ids": [turn.request_id for turn in turns if turn.request_id],
+            "request_ids": list(filter(None, ids)),
         }
         if self.pending:
             metadata["pending"] = list(map(_described_pending, self.pending))
@@ -152,15 +158,17 @@ class Run:
 
     def finish(self, reason: FinishReason) -> Json:
         """End the run; returns the final chunk's metadata."""
-        self.finished = self._response(self.metadata(), reason)
-        return copy_json(self.finished.metadata)
+        metadata = self.metadata()
+        self.finished = self._response(metadata, reason)
+        return copy_json(metadata)
 
     def response(self) -> Response:
         """A copy of the whole response, or before the end of what there is of it."""
         if self.finished is not None:
             return copy_response(self.finished)
         so_far = self._ended_here()
-        return copy_response(so_far._response(self.metadata(), None))
+        response = so_far._response(self.metadata(), None)
+        return copy_response(response)
 
     def hand_over(self) -> Response:
         """The response for a caller who alone holds this run: no copy once finished."""

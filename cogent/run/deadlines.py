@@ -45,7 +45,9 @@ MESSAGES = {
     Limit.FIRST: "no content came within {0:g} seconds",
     Limit.STALL: "no content came for {0:g} seconds",
     Limit.TOTAL: "the run took longer than {0:g} seconds",
-    Limit.IDLE: "the stream was held for {0:g} seconds without asking for its next chunk",
+    Limit.IDLE: (
+        "the stream was held for {0:g} seconds without asking for its next chunk"
+    ),
 }
 LIMIT_OF_PHASE = {
     Phase.FIRST_CONTENT: Limit.FIRST,

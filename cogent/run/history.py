@@ -284,10 +284,10 @@ def _match(ids: list[object], calls: Calls) -> Calls:
     """
     if all(map(_may_be_from, calls, ids)):
         return calls
-    by_id = {call.id: call for call in calls}
-    found = [by_id.pop(str(id), None) for id in ids]
-    rest = iter(by_id.values())
-    return [call or next(rest) for call in found]
+    rest = {call.id: call for call in calls}
+    found = [rest.pop(str(id), None) for id in ids]
+    in_order = iter(rest.values())
+    return [call or next(in_order) for call in found]
 
 
 def _may_be_from(call: ToolCall, id: object) -> bool:

@@ -92,7 +92,8 @@ def _how_to_answer(calls: Sequence[ToolCall]) -> str:
     if results:
         examples.append(f"results={{{results[0]!r}: ...}}")
     return (
-        f"{names} must be answered before the model can go on. Give {' and '.join(examples)} for each of them, "
+        f"{names} must be answered before the model can go on. "
+        f"Give {' and '.join(examples)} for each of them, "
         "or leave the message that holds them out of the history"
     )
 

@@ -13,7 +13,10 @@ UserMessage = str | Sequence[ContentPart]
 
 
 def user_message(given: object) -> Message:
-    """The message of the user. Raises ConfigurationError for one that cannot be sent."""
+    """The message of the user.
+
+    Raises ConfigurationError for one that cannot be sent.
+    """
     if isinstance(given, str):
         _check_text(given, "the message")
         message = Message("user", given)
