@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from anthropic import (
@@ -30,6 +30,7 @@ from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.messages_parts import encode_parts
 from cogent.providers.formats.parts import parts_to_send
+from cogent.providers.formats.settings import add_tools, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.timeout import Timeout
@@ -37,6 +38,9 @@ from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
 from cogent.transport.requests import bypass_sdk_validation, without_retries
+
+if TYPE_CHECKING:
+    from cogent.tools import Tool
 
 __all__ = ["decode_response"]
 
@@ -135,24 +139,23 @@ def encode_request(request: Request) -> Json:
     containers = _containers(history)
     if containers:
         arguments["container"] = containers[-1]
-    system = _system_text(request)
+    system = [text for text in system_texts(request) if text]
     if system:
-        arguments["system"] = system
+        arguments["system"] = "\n\n".join(system)
     arguments |= model.extra
     if model.temperature is not None:
         body = model.extra.get("extra_body", {})
         arguments["extra_body"] = {"temperature": model.temperature, **body}
-    tools = [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "input_schema": tool.parameters,
-        }
-        for tool in request.tools
-    ]
-    if tools:
-        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    add_tools(arguments, request, _encode_tool)
     return arguments
+
+
+def _encode_tool(tool: Tool[..., Any]) -> Json:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.parameters,
+    }
 
 
 def _containers(history: Sequence[Message]) -> list[object]:
@@ -161,13 +164,6 @@ def _containers(history: Sequence[Message]) -> list[object]:
     """
     items = [item for message in history for item in message.items]
     return [item["container"] for item in items if "type" not in item]
-
-
-def _system_text(request: Request) -> str:
-    texts = [
-        message.content for message in request.messages if message.role == "system"
-    ]
-    return "\n\n".join(text for text in (request.instructions, *texts) if text)
 
 
 def _encode_messages(messages: Sequence[Message], provider: str) -> list[Json]:

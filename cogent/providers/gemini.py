@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from google import genai
 from google.genai import types
@@ -28,6 +28,7 @@ from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
 from cogent.providers.formats.parts import parts_to_send
+from cogent.providers.formats.settings import add_settings, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
@@ -35,6 +36,9 @@ from cogent.transport.answers import close_generator_chain, read_first
 from cogent.transport.error_body import decoded, read_report
 from cogent.transport.errors import error_body
 from cogent.transport.reported import ErrorReport, ReportedError
+
+if TYPE_CHECKING:
+    from cogent.tools import Tool
 
 __all__ = ["SDK_READER", "make_client"]
 
@@ -192,39 +196,24 @@ def _make_config(request: Request) -> Config:
 
 def _encode_settings(request: Request) -> Json:
     model = request.model
-    settings: Json = {}
-    if model.max_tokens is not None:
-        settings["max_output_tokens"] = model.max_tokens
-    if model.temperature is not None:
-        settings["temperature"] = model.temperature
-    system = _system_texts(request)
+    settings: Json = {"automatic_function_calling": {"disable": True}}
+    system = system_texts(request)
     if system:
         settings["system_instruction"] = system
-    settings["automatic_function_calling"] = {"disable": True}
-    settings |= model.extra
-    tools = [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters_json_schema": tool.parameters,
-        }
-        for tool in request.tools
-    ]
-    if tools:
-        settings["tools"] = [
-            {"function_declarations": tools},
-            *model.extra.get("tools", ()),
-        ]
+    add_settings(settings, model, max_tokens="max_output_tokens")
+    if request.tools:
+        tools = [_encode_tool(tool) for tool in request.tools]
+        declared = {"function_declarations": tools}
+        settings["tools"] = [declared, *model.extra.get("tools", ())]
     return settings
 
 
-def _system_texts(request: Request) -> list[str]:
-    texts = [
-        message.content for message in request.messages if message.role == "system"
-    ]
-    if request.instructions is not None:
-        texts.insert(0, request.instructions)
-    return texts
+def _encode_tool(tool: Tool[..., Any]) -> Json:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters_json_schema": tool.parameters,
+    }
 
 
 def _encode_messages(messages: Sequence[Message], provider: str) -> list[Json]:

@@ -30,6 +30,7 @@ from cogent.providers.formats.responses_decoder import (
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.providers.formats.responses_parts import encode_parts
 from cogent.providers.formats.responses_pending import pending_items
+from cogent.providers.formats.settings import add_settings, add_tools
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
@@ -95,14 +96,8 @@ def encode_request(request: Request) -> Json:
         arguments["include"] = [ENCRYPTED_REASONING]
     if request.instructions is not None:
         arguments["instructions"] = request.instructions
-    if model.max_tokens is not None:
-        arguments["max_output_tokens"] = model.max_tokens
-    if model.temperature is not None:
-        arguments["temperature"] = model.temperature
-    arguments |= model.extra
-    if request.tools:
-        tools = [_encode_tool(tool) for tool in request.tools]
-        arguments["tools"] = [*tools, *model.extra.get("tools", ())]
+    add_settings(arguments, model, max_tokens="max_output_tokens")
+    add_tools(arguments, request, _encode_tool)
     return arguments
 
 

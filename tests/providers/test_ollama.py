@@ -33,7 +33,8 @@ from cogent import (
     tool,
 )
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.providers.ollama import decode_response, encode_schema, read_error
+from cogent.providers.formats.ollama_schema import encode_schema
+from cogent.providers.ollama import decode_response, read_error
 from cogent.run.outputs import FinishWord, ModelName, Output, TokenCounts
 from cogent.transport.errors import ErrorRules, translate
 

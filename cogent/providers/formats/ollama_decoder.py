@@ -1,0 +1,72 @@
+"""What Ollama's chat API answers, streamed or whole, as cogent's chunks and updates.
+
+Each line stands for itself. Calls come whole and without ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from ollama import ChatResponse
+from ollama import Message as OllamaMessage
+
+from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.providers.formats.counts import known
+from cogent.providers.formats.updates import updates_of
+from cogent.run.outputs import Output, Update
+
+
+class StreamDecoder:
+    """Decodes the lines of one answer, each of which stands for itself."""
+
+    is_complete: bool = False
+
+    def decode(self, event: ChatResponse) -> Iterable[Output]:
+        """The parts that a line of the stream stands for."""
+        self.is_complete = bool(event.done)
+        return decode_response(event)
+
+    def close(self) -> Iterable[Output]:
+        """Nothing: each line was given as it came."""
+        return ()
+
+
+def decode_response(event: ChatResponse) -> Iterable[Output]:
+    """The parts that a line of the stream, or a whole answer, stands for."""
+    message = event.message
+    if message.content and not (message.thinking or message.tool_calls or event.done):
+        return (StreamChunk(message.content),)
+    return _decode_all(event)
+
+
+def _decode_all(event: ChatResponse) -> Iterator[Output]:
+    message = event.message
+    if message.thinking:
+        yield StreamChunk(reasoning=message.thinking)
+    if message.content:
+        yield StreamChunk(message.content)
+    yield from _decode_calls(message)
+    if event.done or not (message.content or message.thinking):
+        yield from _decode_updates(event)
+
+
+def _decode_calls(message: OllamaMessage) -> Iterator[Output]:
+    for call in message.tool_calls or ():
+        function = call.function
+        if function.name or function.arguments:
+            arguments = json.dumps(function.arguments)
+            yield StreamChunk(
+                tool_call=ToolCallDelta(name=function.name, arguments=arguments)
+            )
+
+
+def _decode_updates(event: ChatResponse) -> Iterator[Update]:
+    finish = None
+    if event.done:
+        finish = event.done_reason or "stop"
+    counts = {
+        "input_tokens": event.prompt_eval_count,
+        "output_tokens": event.eval_count,
+    }
+    return updates_of(model=event.model, finish=finish, counts=known(counts))

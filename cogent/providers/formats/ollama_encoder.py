@@ -1,0 +1,87 @@
+"""Encode requests for Ollama's chat API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from cogent.json_values import Json
+from cogent.messages import Message, ToolCall
+from cogent.model import Model
+from cogent.providers import Request, encoder
+from cogent.providers.formats.ollama_parts import encode_parts
+from cogent.providers.formats.ollama_schema import encode_schema
+from cogent.providers.formats.parts import parts_to_send
+from cogent.providers.formats.settings import add_tools
+
+if TYPE_CHECKING:
+    from cogent.tools import Tool
+
+
+@encoder
+def encode_request(request: Request) -> Json:
+    """The arguments of `chat`."""
+    model = request.model
+    messages = [
+        _encode_message(message, model.provider)
+        for message in request.history(with_parts=True)
+    ]
+    if request.instructions is not None:
+        messages.insert(0, {"role": "system", "content": request.instructions})
+    arguments: Json = {"model": model.name, "messages": messages, **model.extra}
+    options = _encode_options(model)
+    if options:
+        arguments["options"] = options
+    add_tools(arguments, request, _encode_tool)
+    return arguments
+
+
+def _encode_options(model: Model) -> Json:
+    """The model's limits with the user's own options; empty where the model has no
+    limits.
+    """
+    options: Json = {}
+    if model.max_tokens is not None:
+        options["num_predict"] = model.max_tokens
+    if model.temperature is not None:
+        options["temperature"] = model.temperature
+    if not options:
+        return {}
+    for name, value in dict(model.extra.get("options") or {}).items():
+        if value is not None:
+            options[name] = value
+    return options
+
+
+def _encode_message(message: Message, provider: str) -> Json:
+    encoded: Json = {"role": message.role, "content": message.content}
+    parts = parts_to_send(message)
+    if parts:
+        encoded |= encode_parts(parts, provider)
+    if message.role == "tool":
+        encoded["tool_name"] = message.name
+    if message.reasoning:
+        encoded["thinking"] = message.reasoning
+    if message.tool_calls:
+        encoded["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
+    return encoded
+
+
+def _encode_call(call: ToolCall) -> Json:
+    return {"function": {"name": call.name, "arguments": call.arguments}}
+
+
+_encoded_schemas: WeakKeyDictionary[Tool[..., Any], Json] = WeakKeyDictionary()
+
+
+def _encode_tool(tool: Tool[..., Any]) -> Json:
+    schema = _encoded_schemas.get(tool)
+    if schema is None:
+        schema = encode_schema(tool.parameters)
+        _encoded_schemas[tool] = schema
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": schema,
+    }
+    return {"type": "function", "function": function}
