@@ -41,9 +41,9 @@ async def run_steps(job: Job) -> Chunks:
         with _stopping(closer):
             await read_files(run.messages)
             for _ in range(plan.max_steps):
-                # A new look-up, as a tool may have closed the agent.
-                client = await plan.clients.get()
-                answer = Answer(job, client)
+                # A new look-up, as a tool may have closed the agent. No local is the
+                # client: the frame stays with an error, and the client has the key.
+                answer = Answer(job, await plan.clients.get())
                 while not answer.is_complete:
                     async with answer.attempt() as pieces:
                         async for piece in pieces:
