@@ -27,10 +27,10 @@ ENDS: dict[str, Callable[[Wire, bool], Reply]] = {
     "a refused key": refused,
     "a failed server": lambda *_: Reply("Bad gateway", 502, "text/plain"),
     "no answer": lambda wire, streaming: whole(
-        wire, streaming, truncate=0, end="close"
+        wire, "Done", streaming=streaming, truncate=0, end="close"
     ),
     "a cut answer": lambda wire, streaming: whole(
-        wire, streaming, truncate=30, end="close"
+        wire, "Done", streaming=streaming, truncate=30, end="close"
     ),
     "no JSON": lambda *_: Reply("{nonsense", content_type=JSON),
     "a key in what is no JSON": lambda *_: Reply(
