@@ -19,6 +19,7 @@ from cogent import (
     Agent,
     AuthenticationError,
     ConfigurationError,
+    Image,
     Model,
     ModelError,
     ModelNotFound,
@@ -409,3 +410,19 @@ def test_importing_cogent_looks_for_no_entry_point(
         [sys.executable, "-c", code], env=paths, capture_output=True, text=True
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+@both_ways
+async def test_images_are_refused_unless_the_provider_encodes_them(
+    server: Loopback, provider: Any, streaming: bool
+) -> None:
+    """A provider that does not say it encodes parts loses none in silence; texts it gets as one."""
+    agent = Agent("tester", echo(server, provider), stream=streaming)
+    async with agent:
+        image = Image("https://example.org/cat.png")
+        with pytest.raises(ConfigurationError, match="echo takes no images and files"):
+            await agent.run(["Look", image])
+        assert server.requests == []
+        server.reply(reply(TEXT, streaming))
+        await agent.run(["One", "Two"])
+    assert server.requests[0].json["lines"] == [{"by": "user", "text": "One\nTwo"}]
