@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from inspect import isawaitable
 from typing import Any
@@ -22,6 +22,7 @@ from mistralai.client import Mistral
 from mistralai.client.chat import Chat  # noqa: F401  # imported only with the first request
 from mistralai.client.errors import MistralError
 from mistralai.client.utils import get_headers, get_query_params  # noqa: F401  # so are these
+from pydantic import ValidationError
 
 from cogent.errors import (
     ConfigurationError,
@@ -68,6 +69,7 @@ ACCEPTED = Accepted(
 )
 ADDRESS = "https://api.mistral.ai"
 DONE = "[DONE]"
+WITHOUT_RETRIES: Json = {"retries": None}
 # The SDK takes this header for the announcement in a whole answer, and fails as it
 # looks for the model in a body that is still to come.
 DEPRECATION = "x-model-deprecation-timestamp"
@@ -88,7 +90,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     http = httpx2.AsyncClient(**_settings(timeout, address))
     # Without one the SDK makes a client for calls without asyncio, which takes long.
     no_http = httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False)
-    known = key if isinstance(key, str) else None  # else `_options` gives it
+    known = key if isinstance(key, str) else None  # else `_with_key` gives it
     sdk = Mistral(known, server_url=address, client=no_http, async_client=http)
     return Client(sdk, address, (known,) if known else (), http.aclose)
 
@@ -173,8 +175,9 @@ def _valid_id(call_id: str) -> str:
 
 async def open_stream(sdk: Mistral, request: Request, arguments: Json) -> Events:
     """Ask for a stream."""
-    options = await _options(request.model)
-    stream = await sdk.chat.stream_async(**{**options, **arguments})
+    arguments = await _with_key(request.model, arguments)
+    with _explained():
+        stream = await sdk.chat.stream_async(**arguments, **WITHOUT_RETRIES)
     response = stream.response
     events = _read_events(response)
 
@@ -192,9 +195,10 @@ async def ask(sdk: Mistral, request: Request, arguments: Json) -> Answer:
 
     The SDK's object lacks what its types have no place for, so the response is read.
     """
-    options = await _options(request.model)
+    arguments = await _with_key(request.model, arguments)
     try:
-        answer = await sdk.chat.complete_async(**{**options, **arguments})
+        with _explained():
+            answer = await sdk.chat.complete_async(**arguments, **WITHOUT_RETRIES)
     except MistralError as error:
         if error.status_code != httpx2.codes.OK:
             raise
@@ -209,18 +213,33 @@ async def ask(sdk: Mistral, request: Request, arguments: Json) -> Answer:
     return response.json(), response.headers
 
 
-async def _options(model: Model) -> Json:
-    """What the SDK is told of one request: not to ask again by itself, and the key, if
-    a function gives it. The SDK takes a function itself, but no async one.
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Make what the SDK refuses to send the caller's error."""
+    try:
+        yield
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise ConfigurationError(
+            f"the Mistral SDK does not take the history or extra: {place}: {wrong['msg']}"
+        ) from None
+
+
+async def _with_key(model: Model, arguments: Json) -> Json:
+    """The arguments with the key, if a function gives it.
+
+    The SDK takes a function too, but no async one.
     """
-    options: Json = {"retries": None}
-    if callable(model.api_key):
-        key = model.api_key()
-        if isawaitable(key):
-            key = await key
-        check_key(key)
-        options["http_headers"] = {"Authorization": f"Bearer {key}"}
-    return options
+    if not callable(model.api_key):
+        return arguments
+    key = model.api_key()
+    if isawaitable(key):
+        key = await key
+    check_key(key)
+    headers = arguments.get("http_headers", {})
+    headers = {"Authorization": f"Bearer {key}", **headers}
+    return {**arguments, "http_headers": headers}
 
 
 def _read_events(response: httpx2.Response) -> AsyncIterator[ServerSentEvent]:
