@@ -1,21 +1,28 @@
 """What a provider is: a module, or any object, that translates between cogent and an SDK.
 
 What must hold on every provider is done once, around it, in `run/exchange.py`: opening,
-the check that an answer is a stream, completeness, closing, limits of size, errors and
-the keys in them. A provider has (see `Provider`):
+the check that an answer is a stream, completeness, closing, limits of size, and errors
+without the keys in them. To add one, write a module here that has these names, and give
+it an extra of the same name in pyproject.toml; `groq.py` is a short one to begin from.
 
-- `make_client(model, timeout)`: the SDK's client, over an HTTP client with the settings
-  of `client_settings(...)`, in a `Client` with its address and its keys;
-- `encode_request(request)`: the arguments of the SDK's call, without asking anything;
-- `open_stream` and `ask`: that call, streamed and not;
-- `make_decoder()` and `decode_response(body)`: what the SDK gives, as chunks and
-  updates; what reports an error is raised as a ReportedError;
-- `SDK_READER` and `ERROR_CODES`, and `read_error`, if its SDK needs it.
+1. `make_client(model, timeout)` makes the SDK's client, over an HTTP client with what
+   `client_settings(...)` gives, and returns `Client(sdk, address, keys, close)`.
+2. `encode_request(request)` returns the arguments of the SDK's call, and asks nobody.
+   `request.history()` is the conversation as this server takes it.
+3. `open_stream(sdk, request, arguments)` asks for a stream; it returns `Events`.
+4. `ask(sdk, request, arguments)` asks for a whole answer; it returns body and headers.
+5. `make_decoder()` makes what decodes one stream: `decode(event)` gives the outputs of
+   an event, `close()` those of the end, `is_complete` says that the end event came.
+6. `decode_response(body)` gives the outputs of a whole answer. What reports an error is
+   raised as a ReportedError, here and in the decoder.
+7. `FINISH_WORDS` says what its finish words mean: `ANY_SERVER`, and its own.
+8. `ERROR_CODES` says what its error codes mean, beyond those that many servers send.
+9. `SDK_READER` says what the SDK's reader of streamed bytes takes: see `SdkReader`.
+10. `read_error(error)`, if the exceptions of this SDK keep status, body and headers
+    elsewhere than those of OpenAI's: it returns an `ErrorReport`, or None.
 
-`request.history()` is the conversation as the server takes it. A client's `address`
-tells its server from others: what one made (signatures, encrypted reasoning) is sent to
-no other. A new provider is one new file here and one extra of the same name: nothing
-else knows the providers.
+Nothing else knows the providers, but the tests: an entry among the `WIRES` of
+`tests/conftest.py` tries all that is true of every provider.
 """
 
 from __future__ import annotations
@@ -58,7 +65,7 @@ Answer = tuple[Any, Mapping[str, str]] | list[Any]
 
 # What the HTTP clients import only when the first is made, which is inside a running
 # loop.
-LAZY = {"httpx": "httpcore", "httpx2": "httpcore2"}
+HTTP_BACKENDS = {"httpx": "httpcore", "httpx2": "httpcore2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +151,15 @@ class Decoder(Protocol):
 
 
 class Provider(Protocol):
-    """What a provider module has.
+    """What a provider has: see the recipe above.
 
-    Three more are optional: `read_error(error) -> ErrorReport | None` tells where the
-    exceptions of this SDK keep what the server said; `UNREACHABLE_HINT` says what helps
-    where no server answers; `provider_for(sdk) -> Provider` is for a provider of more
-    than one API.
+    Three more are optional: `read_error(error) -> ErrorReport | None`;
+    `UNREACHABLE_HINT`, which says what helps where no server answers; and
+    `provider_for(sdk) -> Provider`, for a provider of more than one API.
     """
 
     FINISH_WORDS: FinishWords
-    SDK_READER: SdkReader | None  # what the SDK takes that reads the answers
+    SDK_READER: SdkReader | None  # None if its streams are not for cogent to look at
     ERROR_CODES: Mapping[str, type[ModelError]]  # beyond those that many servers send
 
     def make_client(self, model: Model, timeout: Timeout) -> Client:
@@ -272,7 +278,7 @@ def _checked(provider: object, what: str) -> Provider:
 def _load_included(name: str) -> Provider:
     try:
         provider = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-        for client, transport in LAZY.items():
+        for client, transport in HTTP_BACKENDS.items():
             if client in sys.modules:
                 importlib.import_module(transport)
         return cast(Provider, provider)
