@@ -1,4 +1,4 @@
-"""What a provider is: a module, or any object, that translates between cogent and an SDK.
+"""What a provider is: a module, or another object, that translates for one SDK.
 
 What must hold on every provider is done once, around it, in `run/exchange.py`: opening,
 the check that an answer is a stream, completeness, closing, limits of size, and errors
