@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json, UnsendableError, check_json, check_text
-from cogent.messages import Message, Response
+from cogent.json_values import Json, UnsendableError, check_json
+from cogent.messages import Response
 from cogent.model import Model
 from cogent.providers import provider_of
 from cogent.run.clients import Clients
 from cogent.run.conversation import Run
-from cogent.run.copies import copy_message
+from cogent.run.inputs import (
+    History,
+    UserMessage,
+    check_sendable,
+    read_history,
+    read_message,
+)
 from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Plan
-from cogent.run.user_message import UserMessage, user_message
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
 from cogent.validation import check_whole, is_number, shown
 
 AnyTool = Tool[..., Any]
-History = Sequence[Message | Mapping[str, Any]]
 
 CONFIGURATION = (
     "name",
@@ -66,7 +70,7 @@ class Agent:
                 f"an agent's name is a string that is not empty; got {shown(name)}"
             )
         if instructions is not None:
-            _check_text(instructions, "instructions")
+            check_sendable(instructions, "instructions")
         if not isinstance(stream, bool):
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
         check_whole(max_steps, "max_steps", at_least=1)
@@ -204,63 +208,16 @@ class Agent:
         approvals: Approvals | None,
         results: Results | None,
     ) -> Run:
-        messages = _read_history(history)
+        messages = read_history(history)
         messages += answer_calls(messages, approvals, results)
         if message is not None:
-            messages.append(user_message(message))
+            messages.append(read_message(message))
         elif not messages or messages[-1].role not in ("user", "tool"):
             raise ConfigurationError(
                 "the message must be a string; "
                 "it may be left out only when the history has something to answer"
             )
         return Run(self.model.provider, self.model.name, messages)
-
-
-def _check_text(text: object, name: str) -> None:
-    if not isinstance(text, str):
-        raise ConfigurationError(f"{name} must be a string; got {type(text).__name__}")
-    try:
-        check_text(text)
-    except UnsendableError as error:
-        raise ConfigurationError(f"{name} cannot be sent: the text {error}") from None
-
-
-# The history
-
-
-def _read_history(history: History | None) -> list[Message]:
-    """Copies of the messages, each of them checked.
-
-    Raises ConfigurationError, which says which one is wrong.
-    """
-    if history is None:
-        return []
-    if isinstance(history, Response):
-        raise ConfigurationError(
-            "history is a list of messages: pass response.messages"
-        )
-    is_other = isinstance(history, str | bytes | Message | Mapping)
-    if is_other or not isinstance(history, Iterable):
-        raise ConfigurationError(
-            "history is a list of messages, as in response.messages; "
-            f"got {shown(history)}"
-        )
-    messages: list[Message] = []
-    for place, entry in enumerate(history):
-        try:
-            messages.append(_read_entry(entry))
-        except ConfigurationError as error:
-            raise ConfigurationError(
-                f"the history cannot be read: entry {place}: {error}"
-            ) from None
-    return messages
-
-
-def _read_entry(entry: Message | Mapping[str, object]) -> Message:
-    if not isinstance(entry, Message):
-        return copy_message(Message.from_dict(entry))
-    entry.check()
-    return copy_message(entry)
 
 
 # The tools

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import isfinite
-from operator import attrgetter
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -92,26 +90,16 @@ class Expected:
     element: Expected | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedFields:
-    """The fields of a dataclass: how to read them all, and what each may hold."""
-
-    values: Callable[[object], tuple[object, ...]]
-    expected: list[tuple[str, Expected]]
-
-
 def check_fields(value: object, path: str = "") -> None:
     """Raise WrongTypeError unless each field has the type that its annotation says.
 
-    The value is a dataclass of two fields or more. Lists in it are looked through, and
-    so are dataclasses in lists. What is in a dict is not looked at, and a Literal only
-    has to be a string.
+    The value is a dataclass. Lists in it are looked through, and so are dataclasses in
+    lists. What is in a dict is not looked at, and a Literal only has to be a string.
     """
     kind: Any = type(value)  # mypy does not see that a class is hashable
-    known = _expected_fields(kind)
-    pairs = zip(known.expected, known.values(value), strict=True)
-    for (name, expected), inner in pairs:
-        if inner.__class__ not in expected.simple_classes and inner != []:
+    for name, simple_classes, expected in _expected_fields(kind):
+        inner = getattr(value, name)
+        if inner.__class__ not in simple_classes and inner != []:
             _check_type(inner, expected, f"{path}{name}")
 
 
@@ -138,11 +126,14 @@ def _is_instance(value: object, classes: tuple[type, ...]) -> bool:
 
 
 @cache
-def _expected_fields(kind: Any) -> ExpectedFields:
+def _expected_fields(kind: Any) -> list[tuple[str, frozenset[type], Expected]]:
+    """The fields of a dataclass, each with its simple classes and all that it may be."""
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    expected = [(name, _expected(hints[name])) for name in names]
-    return ExpectedFields(attrgetter(*names), expected)
+    found = []
+    for field in fields(kind):
+        expected = _expected(hints[field.name])
+        found.append((field.name, expected.simple_classes, expected))
+    return found
 
 
 def _expected(hint: Any) -> Expected:

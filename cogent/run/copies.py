@@ -31,7 +31,7 @@ def copy_message(message: Message) -> Message:
     """The message with calls and items of its own."""
     copied = Message(*_values_of_message(message))
     copied.tool_calls = list(map(copy_call, message.tool_calls))
-    copied.items = copy_json(message.items)
+    copied.items = copy_json(message.items) if message.items else []
     copied.parts = list(message.parts)  # which cannot be changed themselves
     return copied
 
