@@ -7,7 +7,7 @@ about the turn and never reaches the user as such. `Turn` takes in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cogent.chunks import StreamChunk, ToolCallDelta
@@ -101,3 +101,4 @@ Update = (
     | PendingCall
 )
 Output = StreamChunk | Update
+Outputs = Iterable[Output]

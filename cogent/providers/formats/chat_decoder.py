@@ -23,7 +23,7 @@ from cogent.providers.formats.counts import (
     match_total,
 )
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Item, Output, Refusal, Update
+from cogent.run.outputs import Item, Outputs, Refusal, Update
 from cogent.transport.reported import ReportedError, raise_reported
 
 # The names under which servers send reasoning text; the first that is set is shown, as
@@ -46,12 +46,8 @@ KNOWN_IN_CALL = {"index", "id", "type", "function"}
 # Parts of a content list.
 TEXT_PARTS = ("text", "output_text")
 REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content")
-REASONING_TEXTS = (
-    "thinking",
-    "summary",
-    "text",
-    "content",
-)  # the fields of such a part that may hold its text
+# The fields of such a part that may hold its text.
+REASONING_TEXTS = ("thinking", "summary", "text", "content")
 
 
 class StreamDecoder:
@@ -66,7 +62,7 @@ class StreamDecoder:
     def __init__(self) -> None:
         self._has_deltas = False
 
-    def decode(self, event: Any) -> Iterable[Output]:
+    def decode(self, event: Any) -> Outputs:
         """What a chunk of the stream gives."""
         choice = _first_choice(event)
         if choice is None:
@@ -86,7 +82,7 @@ class StreamDecoder:
                 return (StreamChunk(content),)
         return _decode_choice(event, choice, delta)
 
-    def close(self) -> Iterable[Output]:
+    def close(self) -> Outputs:
         """Nothing: each chunk was given as it came."""
         return ()
 
@@ -95,13 +91,14 @@ class StreamDecoder:
         return message or {}
 
 
-def decode_response(response: Json) -> Iterator[Output]:
-    """The parts of a whole answer."""
+def decode_response(response: Json) -> Outputs:
+    """What a whole answer gives."""
     raise_reported(response)
     choices = response.get("choices")
     if not choices:
         raise ReportedError("the answer has no choices")
-    yield from _decode_choice(response, choices[0], choices[0].get("message") or {})
+    choice = choices[0]
+    yield from _decode_choice(response, choice, choice.get("message") or {})
 
 
 def _first_choice(event: Any) -> Json | None:
@@ -119,7 +116,11 @@ def _first_choice(event: Any) -> Json | None:
     return None
 
 
-def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Output]:
+def _decode_choice(
+    event: Json,
+    choice: Json,
+    delta: Json,
+) -> Outputs:
     if choice.get("error"):
         raise ReportedError(choice["error"])
     yield from _decode_reasoning(delta)
@@ -135,8 +136,8 @@ def _decode_choice(event: Json, choice: Json, delta: Json) -> Iterator[Output]:
 # Content and reasoning
 
 
-def _decode_content(content: object, whole: bool) -> Iterator[Output]:
-    """The parts of a text or of a content list.
+def _decode_content(content: object, whole: bool) -> Outputs:
+    """What a text or a content list gives.
 
     `whole` says that each entry of the list is a part of its own, and none a piece of
     that before it.
@@ -148,10 +149,8 @@ def _decode_content(content: object, whole: bool) -> Iterator[Output]:
             yield from _decode_content_part(part, whole)
 
 
-def _decode_content_part(part: object, whole: bool) -> Iterator[Output]:
-    """The parts of one entry; what is no plain text is kept in the form in which it
-    came.
-    """
+def _decode_content_part(part: object, whole: bool) -> Outputs:
+    """What one entry gives; what is no plain text is kept in the form in which it came."""
     if isinstance(part, str):
         part = {"text": part}
     if not isinstance(part, dict):
@@ -180,7 +179,7 @@ def _reasoning_texts(part: Json) -> Iterator[str]:
                 yield text
 
 
-def _decode_reasoning(delta: Json) -> Iterator[Output]:
+def _decode_reasoning(delta: Json) -> Outputs:
     details = delta.get("reasoning_details")
     if details:
         yield Item({"reasoning_details": details})
@@ -203,7 +202,7 @@ def _texts_by_field(delta: Json) -> dict[str, str]:
     }
 
 
-def _show_details(details: Iterable[Json]) -> Iterator[Output]:
+def _show_details(details: Iterable[Json]) -> Outputs:
     for detail in details:
         text = detail.get("text") or detail.get("summary")
         if text:
@@ -213,11 +212,11 @@ def _show_details(details: Iterable[Json]) -> Iterator[Output]:
 # Calls
 
 
-def _decode_calls(delta: Json) -> Iterator[Output]:
-    calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
-    former = delta.get(
-        "function_call"
-    )  # what calls were named before there could be several
+def _decode_calls(delta: Json) -> Outputs:
+    given = delta.get("tool_calls") or ()
+    calls = [call for call in given if isinstance(call, dict)]
+    # The name of a call before there could be several.
+    former = delta.get("function_call")
     if former and not calls:
         calls = [{"function": former}]
     has_several = len(calls) > 1
@@ -225,8 +224,8 @@ def _decode_calls(delta: Json) -> Iterator[Output]:
         yield from _decode_call(call, place if has_several else None)
 
 
-def _decode_call(call: Json, place: int | None) -> Iterator[Output]:
-    """The parts of a piece of a call; `place` is its index where the server gives none."""
+def _decode_call(call: Json, place: int | None) -> Outputs:
+    """What a piece of a call gives; `place` is its index where the server gives none."""
     function = call.get("function") or {}
     index = call.get("index")
     if index is None:

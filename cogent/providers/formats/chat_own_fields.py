@@ -65,7 +65,8 @@ def _whole_parts(items: Iterable[Json]) -> list[Json]:
         if "content_part" not in item:
             continue
         part = deepcopy(item["content_part"])
-        if not item.get("whole") and parts and _has_type_of(parts[-1], part):
+        is_piece = parts and not item.get("whole")
+        if is_piece and _has_type_of(parts[-1], part):
             _join_part(parts[-1], part)
         else:
             parts.append(part)
@@ -115,7 +116,8 @@ def _whole_details(items: Iterable[Json]) -> list[Json]:
 
 
 def _continues(detail: Json, piece: Json) -> bool:
-    return all(detail.get(name) == piece.get(name) for name in ("type", "index"))
+    has_type = detail.get("type") == piece.get("type")
+    return has_type and detail.get("index") == piece.get("index")
 
 
 def _join_detail(detail: Json, piece: Json) -> None:

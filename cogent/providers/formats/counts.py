@@ -26,8 +26,13 @@ def count(value: object) -> int | None:
 
 def first_count(*values: object) -> int | None:
     """The first of the values that is a count and not 0; 0 if there is only that."""
-    counts = [number for number in map(count, values) if number is not None]
-    return next(filter(None, counts), counts[0] if counts else None)
+    first = None
+    for number in map(count, values):
+        if number:
+            return number
+        if first is None:
+            first = number
+    return first
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -37,8 +42,12 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 def known(counts: Mapping[str, object]) -> dict[str, int]:
     """Those of the named values that are counts."""
-    numbers = {name: count(value) for name, value in counts.items()}
-    return {name: number for name, number in numbers.items() if number is not None}
+    numbers: dict[str, int] = {}
+    for name, value in counts.items():
+        number = count(value)
+        if number is not None:
+            numbers[name] = number
+    return numbers
 
 
 def match_total(counts: dict[str, int], total: int | None) -> dict[str, int]:
@@ -49,17 +58,16 @@ def match_total(counts: dict[str, int], total: int | None) -> dict[str, int]:
     endpoint does not even name it); cached tokens are part of the input, but not with
     every gateway. A total that is too small says nothing.
     """
-    rest = (total or 0) - counts.get("input_tokens", 0) - counts.get("output_tokens", 0)
+    rest = total or 0
+    rest -= counts.get("input_tokens", 0)
+    rest -= counts.get("output_tokens", 0)
     if rest <= 0:
         return counts
-    read, written = (
-        counts.get("cache_read_tokens", 0),
-        counts.get("cache_write_tokens", 0),
-    )
-    left_out = rest in (read, written, read + written) and rest != counts.get(
-        "reasoning_tokens"
-    )
-    side = (
-        "input_tokens" if left_out or "input_tokens" not in counts else "output_tokens"
-    )
+    read = counts.get("cache_read_tokens", 0)
+    written = counts.get("cache_write_tokens", 0)
+    is_cache = rest in (read, written, read + written)
+    is_reasoning = rest == counts.get("reasoning_tokens")
+    side = "output_tokens"
+    if "input_tokens" not in counts or (is_cache and not is_reasoning):
+        side = "input_tokens"
     return {**counts, side: counts.get(side, 0) + rest}

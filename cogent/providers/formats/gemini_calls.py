@@ -84,7 +84,11 @@ def _value_of(piece: types.PartialArg) -> object:
     return None
 
 
-def _put(node: Any, steps: list[str | int], value: object) -> Any:
+def _put(
+    node: Any,
+    steps: list[str | int],
+    value: object,
+) -> Any:
     """The node with the value where the steps lead; texts at one place add up."""
     if not steps:
         if isinstance(node, str) and isinstance(value, str):

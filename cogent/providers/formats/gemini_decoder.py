@@ -6,7 +6,7 @@ text are one part then, and a part with a signature stays by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from google.genai import types
 
@@ -18,7 +18,7 @@ from cogent.run.outputs import (
     FinishWord,
     Item,
     ModelName,
-    Output,
+    Outputs,
     RequestId,
     TokenCounts,
     Update,
@@ -41,7 +41,7 @@ class StreamDecoder:
         self._request_id = ""
         self._model = ""
 
-    def decode(self, event: types.GenerateContentResponse) -> Iterator[Output]:
+    def decode(self, event: types.GenerateContentResponse) -> Outputs:
         """What an event gives."""
         candidate = _first(event.candidates or ())
         content = candidate.content
@@ -50,7 +50,7 @@ class StreamDecoder:
                 yield from self._decode_part(part)
         yield from self._updates(event, candidate)
 
-    def close(self) -> Iterator[Output]:
+    def close(self) -> Outputs:
         """What is known only at the end: the parts to be sent back."""
         yield from self._calls.close()
         for item in self._items:
@@ -58,7 +58,7 @@ class StreamDecoder:
                 item = {**item, "text": "".join(item["text"])}
             yield Item(item)
 
-    def _decode_part(self, part: types.Part) -> Iterable[Output]:
+    def _decode_part(self, part: types.Part) -> Outputs:
         text = part.text
         if text and self._open_text is not None and part.model_fields_set == TEXT_ONLY:
             self._open_text.append(text)
@@ -74,7 +74,7 @@ class StreamDecoder:
         self,
         part: types.Part,
         call: types.FunctionCall,
-    ) -> Iterator[Output]:
+    ) -> Outputs:
         if self._calls.begins(call):
             item: Json = part.to_json_dict()
             item["function_call"] = self._calls.begin(call)
@@ -112,7 +112,11 @@ class StreamDecoder:
         elif part.text:
             self._keep_text(part.text, bool(part.thought))
 
-    def _keep_text(self, text: str, is_thought: bool) -> None:
+    def _keep_text(
+        self,
+        text: str,
+        is_thought: bool,
+    ) -> None:
         """Append to the item before if that is of the same kind, else begin a new one."""
         item: Json = {"thought": True} if is_thought else {}
         item["text"] = []
@@ -155,20 +159,26 @@ def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str,
     """
     prompt = usage.prompt_token_count or 0
     results = usage.tool_use_prompt_token_count or 0
-    answer = usage.candidates_token_count or 0
-    total = usage.total_token_count
-    output = answer
-    if not total or total != prompt + results + answer:
-        output += usage.thoughts_token_count or 0
-    request = prompt
-    if not prompt or total != prompt + output:
-        request += results
+    output = _output_tokens(usage, prompt + results)
+    if prompt and usage.total_token_count == prompt + output:
+        results = 0
     counts = {
         "cache_read_tokens": usage.cached_content_token_count,
         "reasoning_tokens": usage.thoughts_token_count,
     }
     if results or usage.prompt_token_count is not None:
-        counts["input_tokens"] = request
-    if output or prompt:
+        counts["input_tokens"] = prompt + results
+    if prompt + output > 0:
         counts["output_tokens"] = output
     return known(counts)
+
+
+def _output_tokens(
+    usage: types.GenerateContentResponseUsageMetadata,
+    request: int,
+) -> int:
+    answer = usage.candidates_token_count or 0
+    total = usage.total_token_count
+    if total and total == request + answer:
+        return answer
+    return answer + (usage.thoughts_token_count or 0)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.run.history import fit_arguments
-from cogent.run.outputs import Item, Output, Working
+from cogent.run.outputs import Item, Outputs, Working
 from cogent.transport.reported import ReportedError
 
 # By the type of a delta: the type of block that it never belongs to.
@@ -36,7 +35,7 @@ class Block:
     item: Json
     pieces: list[str] = field(default_factory=list)
 
-    def start(self) -> Iterator[Output]:
+    def start(self) -> Outputs:
         """What the start of the block holds."""
         match self.item["type"]:
             case "text":
@@ -51,7 +50,7 @@ class Block:
             case _:
                 yield Working()
 
-    def add(self, delta: Json) -> Iterable[Output]:
+    def add(self, delta: Json) -> Outputs:
         """What the next piece of the block holds."""
         match delta["type"]:
             case "text_delta":
@@ -69,7 +68,7 @@ class Block:
                 self._add_fields(delta)
         return ()
 
-    def stop(self) -> Iterator[Output]:
+    def stop(self) -> Outputs:
         """The whole block, to be sent back."""
         item = self.item
         kind = item["type"]
@@ -84,7 +83,7 @@ class Block:
             yield StreamChunk(tool_call=delta)
         yield Item(item, self.position)
 
-    def _add_input(self, piece: str) -> Iterable[Output]:
+    def _add_input(self, piece: str) -> Outputs:
         self.pieces.append(piece)
         is_call = self.item["type"] == "tool_use"  # and no tool of the provider's own
         if not piece or not is_call:

@@ -8,7 +8,7 @@ index of another ends that, and the end of the message ends all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cogent.chunks import StreamChunk
@@ -21,7 +21,7 @@ from cogent.providers.formats.messages_blocks import (
 )
 from cogent.providers.formats.messages_usage import decode_usage, read_counts
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import FinishWord, Item, Output, Update
+from cogent.run.outputs import FinishWord, Item, Outputs, Update
 from cogent.transport.reported import raise_reported
 
 NO_INDEX = object()
@@ -42,7 +42,7 @@ class StreamDecoder:
         self._open_index: object = NO_INDEX
         self._append: Callable[[str], None] = list[str]().append
 
-    def decode(self, event: Any) -> Iterable[Output]:
+    def decode(self, event: Any) -> Outputs:
         """What an event gives; events that only repeat or announce give nothing."""
         if event.__class__ is not dict:
             raise_reported(event)
@@ -55,12 +55,16 @@ class StreamDecoder:
             return (StreamChunk(delta["text"]),)
         return self._decode_delta(event, delta)
 
-    def close(self) -> Iterator[Output]:
+    def close(self) -> Outputs:
         """What is left after a stream that gave a stop reason, but no `message_stop`."""
         if self._finish is not None and not self.is_complete:
             yield from self._stop_all()
 
-    def _decode_other(self, kind: str | None, event: Json) -> Iterable[Output]:
+    def _decode_other(
+        self,
+        kind: str | None,
+        event: Json,
+    ) -> Outputs:
         self._open_index = NO_INDEX
         decode = DECODERS.get(kind)
         if decode is None:
@@ -70,21 +74,21 @@ class StreamDecoder:
 
     # The message
 
-    def start_message(self, event: Json) -> Iterator[Output]:
+    def start_message(self, event: Json) -> Outputs:
         """The message begins."""
         message = mapping(event.get("message"))
         self._message_content = message.get("content") or []
         yield from self.updates(message)
         yield from decode_container(message)
 
-    def end_message(self, event: Json) -> Iterator[Output]:
+    def end_message(self, event: Json) -> Outputs:
         """Why the message ends, and its counts."""
         delta = mapping(event.get("delta"))
         self._finish = delta.get("stop_reason") or self._finish
         yield from self.updates(event, self._finish)
         yield from decode_container(delta)
 
-    def stop_message(self, _: Json) -> Iterator[Output]:
+    def stop_message(self, _: Json) -> Outputs:
         """The message is over, also if it gave no reason."""
         self.is_complete = True
         yield from self._stop_all()
@@ -103,7 +107,7 @@ class StreamDecoder:
                 self._counts[name] = number
         return updates_of(model=source.get("model"), finish=finish, counts=counts)
 
-    def _stop_all(self) -> Iterator[Output]:
+    def _stop_all(self) -> Outputs:
         """The blocks that no event ended, and those that only the message held."""
         for index in list(self._blocks):
             yield from self._stop(index)
@@ -112,20 +116,28 @@ class StreamDecoder:
 
     # Its blocks
 
-    def decode_block(self, index: int, item: Json) -> Iterator[Output]:
+    def decode_block(
+        self,
+        index: int,
+        item: Json,
+    ) -> Outputs:
         """What a block gives that came whole."""
         yield from self._start(index, item)
         yield from self._stop(index)
 
-    def start_block(self, event: Json) -> Iterable[Output]:
+    def start_block(self, event: Json) -> Outputs:
         """A block begins."""
         return self._start(event.get("index") or 0, event["content_block"])
 
-    def stop_block(self, event: Json) -> Iterable[Output]:
+    def stop_block(self, event: Json) -> Outputs:
         """A block is whole."""
         return self._stop(event.get("index") or 0)
 
-    def _decode_delta(self, event: Json, delta: Json) -> Iterable[Output]:
+    def _decode_delta(
+        self,
+        event: Json,
+        delta: Json,
+    ) -> Outputs:
         index = event.get("index") or 0
         kind = delta["type"]
         self._open_index = NO_INDEX
@@ -139,18 +151,26 @@ class StreamDecoder:
             self._append = block.pieces.append
         return block.add(delta)
 
-    def _start(self, index: int, item: Json) -> Iterator[Output]:
+    def _start(
+        self,
+        index: int,
+        item: Json,
+    ) -> Outputs:
         yield from self._stop(index)
         yield from self._begin(index, dict(item)).start()
 
-    def _begin(self, index: int, item: Json) -> Block:
+    def _begin(
+        self,
+        index: int,
+        item: Json,
+    ) -> Block:
         self._message_content = []
         block = Block(index, max(index, self._next_position), item)
         self._next_position = block.position + 1
         self._blocks[index] = block
         return block
 
-    def _stop(self, index: int) -> Iterator[Output]:
+    def _stop(self, index: int) -> Outputs:
         block = self._blocks.pop(index, None)
         if block is not None:
             yield from block.stop()
@@ -165,7 +185,7 @@ def decode_container(source: Mapping[str, Any]) -> Iterator[Update]:
         yield Item({"container": container}, position=-1)
 
 
-def decode_response(response: Json) -> Iterator[Output]:
+def decode_response(response: Json) -> Outputs:
     """What a whole answer gives, in the order of its blocks."""
     raise_reported(response)
     decoder = StreamDecoder()
@@ -175,7 +195,7 @@ def decode_response(response: Json) -> Iterator[Output]:
     yield from decoder.updates(response, response.get("stop_reason"))
 
 
-DECODERS: dict[str | None, Callable[[StreamDecoder, Json], Iterable[Output]]] = {
+DECODERS: dict[str | None, Callable[[StreamDecoder, Json], Outputs]] = {
     "message_start": StreamDecoder.start_message,
     "content_block_start": StreamDecoder.start_block,
     "content_block_stop": StreamDecoder.stop_block,

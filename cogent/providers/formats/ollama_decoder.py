@@ -1,12 +1,12 @@
 """What Ollama's chat API answers, streamed or whole, as cogent's chunks and updates.
 
-Each line stands for itself. Calls come whole and without ids.
+Each line is read by itself. Calls come whole and without ids.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ollama import ChatResponse
 from ollama import Message as OllamaMessage
@@ -14,33 +14,33 @@ from ollama import Message as OllamaMessage
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.providers.formats.counts import known
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Output, Update
+from cogent.run.outputs import Outputs, Update
 
 
 class StreamDecoder:
-    """Decodes the lines of one answer, each of which stands for itself."""
+    """Decodes the lines of one answer."""
 
     is_complete: bool = False
 
-    def decode(self, event: ChatResponse) -> Iterable[Output]:
-        """The parts that a line of the stream stands for."""
+    def decode(self, event: ChatResponse) -> Outputs:
+        """What a line of the stream gives."""
         self.is_complete = bool(event.done)
         return decode_response(event)
 
-    def close(self) -> Iterable[Output]:
+    def close(self) -> Outputs:
         """Nothing: each line was given as it came."""
         return ()
 
 
-def decode_response(event: ChatResponse) -> Iterable[Output]:
-    """The parts that a line of the stream, or a whole answer, stands for."""
+def decode_response(event: ChatResponse) -> Outputs:
+    """What a line of the stream, or a whole answer, gives."""
     message = event.message
     if message.content and not (message.thinking or message.tool_calls or event.done):
         return (StreamChunk(message.content),)
     return _decode_all(event)
 
 
-def _decode_all(event: ChatResponse) -> Iterator[Output]:
+def _decode_all(event: ChatResponse) -> Outputs:
     message = event.message
     if message.thinking:
         yield StreamChunk(reasoning=message.thinking)
@@ -51,7 +51,7 @@ def _decode_all(event: ChatResponse) -> Iterator[Output]:
         yield from _decode_updates(event)
 
 
-def _decode_calls(message: OllamaMessage) -> Iterator[Output]:
+def _decode_calls(message: OllamaMessage) -> Outputs:
     for call in message.tool_calls or ():
         function = call.function
         if function.name or function.arguments:

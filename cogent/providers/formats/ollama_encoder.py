@@ -47,7 +47,8 @@ def _encode_options(model: Model) -> Json:
         options["temperature"] = model.temperature
     if not options:
         return {}
-    for name, value in dict(model.extra.get("options") or {}).items():
+    own = dict(model.extra.get("options") or {})
+    for name, value in own.items():
         if value is not None:
             options[name] = value
     return options

@@ -27,7 +27,11 @@ def encode_schema(schema: Json) -> Json:
     }
 
 
-def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any:
+def _inline(
+    value: Any,
+    defs: Mapping[str, Any],
+    inside: tuple[str, ...],
+) -> Any:
     """The schema without references, but for those to what they are inside of: its
     `title` is the name they give.
     """
@@ -43,7 +47,8 @@ def _inline(value: Any, defs: Mapping[str, Any], inside: tuple[str, ...]) -> Any
     if target not in defs or target in inside:
         return inlined
     del inlined["$ref"]
-    return {**_inline(defs[target], defs, (*inside, target)), **inlined}
+    definition = _inline(defs[target], defs, (*inside, target))
+    return {**definition, **inlined}
 
 
 def _flatten(schema: Json) -> Json:

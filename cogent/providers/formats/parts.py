@@ -53,7 +53,11 @@ class Accepted:
     media_types: Mapping[Kind, frozenset[str]]
     in_results: bool = False
 
-    def form_of(self, media: Media, provider: str) -> Form:
+    def form_of(
+        self,
+        media: Media,
+        provider: str,
+    ) -> Form:
         """The form in which a request has it.
 
         Raises ConfigurationError for what the provider does not take.
@@ -71,7 +75,12 @@ class Accepted:
             f"{provider} takes no URL for {what}: pass bytes or a path"
         )
 
-    def _form_of_data(self, media: Media, kind: Kind, provider: str) -> Form:
+    def _form_of_data(
+        self,
+        media: Media,
+        kind: Kind,
+        provider: str,
+    ) -> Form:
         form = self.data.get(kind)
         if form is None:
             raise _refused(media, kind, provider)
@@ -84,7 +93,11 @@ class Accepted:
         return form
 
 
-def _refused(media: Media, kind: Kind, provider: str) -> ConfigurationError:
+def _refused(
+    media: Media,
+    kind: Kind,
+    provider: str,
+) -> ConfigurationError:
     hint = ""
     if kind == "other":
         hint = "; if that is not what it is, give media_type"

@@ -12,7 +12,7 @@ what came is remembered:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ from cogent.providers.formats.responses_known_items import KnownItems
 from cogent.providers.formats.responses_pending import pending_call, pending_items
 from cogent.providers.formats.responses_sent_back import to_send_back
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Item, Output, PendingCall, Working
+from cogent.run.outputs import Item, Outputs, PendingCall, Working
 from cogent.transport.reported import ReportedError, raise_reported
 
 ENDS = ("response.completed", "response.incomplete", "response.cancelled")
@@ -70,7 +70,7 @@ class StreamDecoder:
         self._open_index: int | None = None
         self._append: Callable[[str], None] = list[str]().append
 
-    def decode(self, event: Any) -> Iterable[Output]:
+    def decode(self, event: Any) -> Outputs:
         """What the event gives that was not given before."""
         if event.__class__ is not dict:
             raise_reported(event)
@@ -88,7 +88,7 @@ class StreamDecoder:
             self._append(delta)
         return (StreamChunk(delta),)
 
-    def close(self) -> Iterator[Output]:
+    def close(self) -> Outputs:
         """What is to be sent back of a response whose stream ended without an end
         event.
         """
@@ -101,7 +101,11 @@ class StreamDecoder:
         item = self._known.of_text(TEXT.item, event)
         self._append = item.part(TEXT, self._open_index or 0).pieces.append
 
-    def _decode_other(self, kind: str | None, event: Json) -> Iterable[Output]:
+    def _decode_other(
+        self,
+        kind: str | None,
+        event: Json,
+    ) -> Outputs:
         before = self._last_event
         self._last_event = event
         decode = DECODERS.get(kind)
@@ -115,7 +119,11 @@ class StreamDecoder:
 
     # One event of each kind
 
-    def text_delta(self, event: Json, kind: TextKind) -> Iterable[Output]:
+    def text_delta(
+        self,
+        event: Json,
+        kind: TextKind,
+    ) -> Outputs:
         """The next piece of a text."""
         delta = event["delta"]
         if not delta:
@@ -123,12 +131,16 @@ class StreamDecoder:
         item = self._known.of_text(kind.item, event)
         return give_text(item, Text(kind, _index_of(event, kind), delta))
 
-    def text_done(self, event: Json, kind: TextKind) -> Iterable[Output]:
+    def text_done(
+        self,
+        event: Json,
+        kind: TextKind,
+    ) -> Outputs:
         """A whole text."""
         key = kind.key if kind.field in LISTS else kind.field
         return self._whole_text(event, kind, event.get(key))
 
-    def part_done(self, event: Json) -> Iterable[Output]:
+    def part_done(self, event: Json) -> Outputs:
         """A whole part of a message."""
         part = event.get("part") or {}
         match part.get("type"):
@@ -140,18 +152,18 @@ class StreamDecoder:
                 kind = TEXT
         return self._whole_text(event, kind, part.get(kind.key))
 
-    def thought_done(self, event: Json) -> Iterable[Output]:
+    def thought_done(self, event: Json) -> Outputs:
         """A whole part of reasoning."""
         part = event.get("part") or {}
         return self._whole_text(event, THOUGHT, part.get("text"))
 
-    def summary_done(self, event: Json) -> Iterator[Output]:
+    def summary_done(self, event: Json) -> Outputs:
         """A whole part of a summary; the model thinks on before the next one."""
         yield Working()
         part = event.get("part") or {}
         yield from self._whole_text(event, SUMMARY, part.get("text"))
 
-    def item_added(self, event: Json) -> Iterator[Output]:
+    def item_added(self, event: Json) -> Outputs:
         """An item begins."""
         item = self._known.of_item(event, is_end=False)
         item.opened = event["item"]
@@ -159,13 +171,13 @@ class StreamDecoder:
         if item.type not in ("message", "function_call"):
             yield Working()
 
-    def item_done(self, event: Json) -> Iterable[Output]:
+    def item_done(self, event: Json) -> Outputs:
         """An item is whole."""
         item = self._known.of_item(event, is_end=True)
         item.closed = event["item"]
         return self._end_events.give_item(item, event["item"])
 
-    def created(self, event: Json) -> Iterator[Output]:
+    def created(self, event: Json) -> Outputs:
         """The response begins."""
         response = event["response"]
         if response.get("status") == "failed":
@@ -173,7 +185,7 @@ class StreamDecoder:
         counts = decode_usage(mapping(response.get("usage")))
         yield from updates_of(model=response.get("model"), counts=counts)
 
-    def ended(self, event: Json) -> Iterator[Output]:
+    def ended(self, event: Json) -> Outputs:
         """The response is complete, or as complete as it gets."""
         response = event["response"]
         if response.get("status") == "failed":
@@ -185,11 +197,11 @@ class StreamDecoder:
         yield from updates_of(finish=reason or response.get("status"))
         yield from self.created(event)
 
-    def failed(self, event: Json) -> Iterable[Output]:
+    def failed(self, event: Json) -> Outputs:
         """The response failed. Raises ReportedError."""
         raise ReportedError(event["response"].get("error"))
 
-    def error(self, event: Json) -> Iterable[Output]:
+    def error(self, event: Json) -> Outputs:
         """The stream broke off. Raises ReportedError."""
         raise ReportedError(event)
 
@@ -198,14 +210,14 @@ class StreamDecoder:
         event: Json,
         kind: TextKind,
         text: object,
-    ) -> Iterable[Output]:
+    ) -> Outputs:
         if not isinstance(text, str) or not text:
             return ()
         item = self._known.of_text(kind.item, event)
         whole = Text(kind, _index_of(event, kind), text)
         return self._end_events.give_text(item, whole)
 
-    def _finish(self, output: list[Json]) -> Iterator[Output]:
+    def _finish(self, output: list[Json]) -> Outputs:
         """What only the output of the end event holds, and then all items as they are
         to be sent back.
         """
@@ -231,7 +243,11 @@ def _index_of(event: Json, kind: TextKind) -> int:
 
 def _merge(body: Json, closed: Json) -> Json:
     """An item of the output; what its own end event says goes before that."""
-    return {**body, **{name: value for name, value in closed.items() if value}}
+    merged = dict(body)
+    for name, value in closed.items():
+        if value:
+            merged[name] = value
+    return merged
 
 
 def _is_gap(before: Json, event: Json) -> bool:
@@ -245,7 +261,7 @@ def _is_gap(before: Json, event: Json) -> bool:
     return 0 <= first < second - 1
 
 
-def decode_response(response: Json) -> Iterator[Output]:
+def decode_response(response: Json) -> Outputs:
     """What a whole response gives, in the order of its items."""
     raise_reported(response)
     event = {"type": "response.completed", "response": response}
@@ -268,7 +284,7 @@ def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
     return match_total(known(counts), count(usage.get("total_tokens")))
 
 
-Decode = Callable[[StreamDecoder, Json], Iterable[Output]]
+Decode = Callable[[StreamDecoder, Json], Outputs]
 DECODERS: dict[str | None, Decode] = {
     "response.created": StreamDecoder.created,
     "response.output_item.added": StreamDecoder.item_added,

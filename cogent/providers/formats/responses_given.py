@@ -10,8 +10,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.providers.formats.responses_items import (
@@ -23,11 +21,11 @@ from cogent.providers.formats.responses_items import (
     type_of,
 )
 from cogent.providers.formats.responses_known_items import KnownItems
-from cogent.run.outputs import Output, Refusal, WholeCall
+from cogent.run.outputs import Outputs, Refusal, WholeCall
 from cogent.run.surrogates import json_object
 
 
-def give_text(item: OutputItem, piece: Text) -> Iterator[Output]:
+def give_text(item: OutputItem, piece: Text) -> Outputs:
     """The next piece of a text."""
     kind, text = piece.kind, piece.text
     item.part(kind, piece.index).pieces.append(text)
@@ -41,7 +39,7 @@ def give_text(item: OutputItem, piece: Text) -> Iterator[Output]:
         yield Refusal()
 
 
-def give_call(item: OutputItem, body: Json) -> Iterator[Output]:
+def give_call(item: OutputItem, body: Json) -> Outputs:
     """The id and the name of a call, as soon as they are known; neither changes after
     that.
     """
@@ -66,7 +64,11 @@ class EndEvents:
         self._known = known
         self.has_gaps = False
 
-    def give_text(self, item: OutputItem, whole: Text) -> Iterator[Output]:
+    def give_text(
+        self,
+        item: OutputItem,
+        whole: Text,
+    ) -> Outputs:
         """The rest of a text."""
         part = item.parts.get(whole.place)
         if part is None:
@@ -77,7 +79,11 @@ class EndEvents:
         elif not self.has_gaps and whole.text.startswith(part.text):
             yield from _give_rest(item, whole, whole.text.removeprefix(part.text))
 
-    def give_item(self, item: OutputItem, body: Json) -> Iterator[Output]:
+    def give_item(
+        self,
+        item: OutputItem,
+        body: Json,
+    ) -> Outputs:
         """The rest of an item."""
         yield from give_call(item, body)
         texts = list(texts_of(body))
@@ -85,7 +91,7 @@ class EndEvents:
         if not item.parts or not self.has_gaps:
             rests = _rests(texts, item.given())
         if rests is None:
-            rests = ["" if self._was_given(item, text) else text.text for text in texts]
+            rests = [self._unless_given(item, text) for text in texts]
             yield from _replace_broken_arguments(item, texts)
         for text, rest in zip(texts, rests, strict=True):
             yield from _give_rest(item, text, rest)
@@ -94,7 +100,7 @@ class EndEvents:
         self,
         items: list[OutputItem],
         output: list[Json],
-    ) -> Iterator[Output]:
+    ) -> Outputs:
         """The rest of the whole response, whose output these items are."""
         repeated = {
             "message": self._is_repeated("message", output),
@@ -109,7 +115,11 @@ class EndEvents:
             if not is_repeated:
                 yield from self.give_item(item, body)
 
-    def _is_repeated(self, type: str, output: list[Json]) -> bool | None:
+    def _is_repeated(
+        self,
+        type: str,
+        output: list[Json],
+    ) -> bool | None:
         """Whether the output's items of this type hold nothing new; None if only some
         of them may.
 
@@ -125,7 +135,14 @@ class EndEvents:
             return True
         return False if whole.startswith(given) else None
 
-    def _was_given(self, item: OutputItem, text: Text) -> bool:
+    def _unless_given(self, item: OutputItem, text: Text) -> str:
+        return "" if self._was_given(item, text) else text.text
+
+    def _was_given(
+        self,
+        item: OutputItem,
+        text: Text,
+    ) -> bool:
         """Whether something was given at the text's place, or the same anywhere."""
         if text.place in item.parts:
             return True
@@ -146,12 +163,16 @@ def _rests(texts: list[Text], given: str) -> list[str] | None:
     return rests
 
 
-def _give_rest(item: OutputItem, text: Text, rest: str) -> Iterator[Output]:
+def _give_rest(
+    item: OutputItem,
+    text: Text,
+    rest: str,
+) -> Outputs:
     if rest:
         yield from give_text(item, Text(text.kind, text.index, rest))
 
 
-def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Iterator[Output]:
+def _replace_broken_arguments(item: OutputItem, texts: list[Text]) -> Outputs:
     """The whole arguments of a call whose pieces make up no JSON object."""
     if item.type != "function_call" or not texts:
         return

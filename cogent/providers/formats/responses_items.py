@@ -89,7 +89,11 @@ class OutputItem:
     closed: Json | None = None
     parts: dict[tuple[str, int], TextPart] = field(default_factory=dict)
 
-    def part(self, kind: TextKind, index: int) -> TextPart:
+    def part(
+        self,
+        kind: TextKind,
+        index: int,
+    ) -> TextPart:
         """The part at this place, a new one if there is none yet."""
         return self.parts.setdefault((kind.field, index), TextPart(kind))
 
@@ -135,7 +139,9 @@ def texts_of(body: Json) -> Iterator[Text]:
 def _text_of_field(body: Json, kind: TextKind) -> Iterator[Text]:
     text = body.get(kind.field)
     if text:
-        yield Text(kind, 0, text if isinstance(text, str) else json.dumps(text))
+        if not isinstance(text, str):
+            text = json.dumps(text)
+        yield Text(kind, 0, text)
 
 
 def _texts_of_list(body: Json, name: str) -> Iterator[Text]:
@@ -149,7 +155,11 @@ def _texts_of_list(body: Json, name: str) -> Iterator[Text]:
             yield Text(kind, index, text)
 
 
-def _kind_of(body: Json, name: str, part: Json) -> TextKind:
+def _kind_of(
+    body: Json,
+    name: str,
+    part: Json,
+) -> TextKind:
     if type_of(body) == "reasoning":
         return SUMMARY if name == "summary" else THOUGHT
     return REFUSAL if part.get("type") == "refusal" else TEXT

@@ -36,13 +36,22 @@ class KnownItems:
         self._by_index: dict[tuple[str, int | None], OutputItem] = {}
         self._last: dict[str, OutputItem] = {}
 
-    def of_text(self, type: str, event: Json) -> OutputItem:
+    def of_text(
+        self,
+        type: str,
+        event: Json,
+    ) -> OutputItem:
         """The item that a text belongs to, a new one if none is known."""
         id = event.get("item_id") or None
         name = ItemName(type, id, event.get("output_index"))
         return self._find(name) or self._add(name)
 
-    def of_item(self, event: Json, *, is_end: bool) -> OutputItem:
+    def of_item(
+        self,
+        event: Json,
+        *,
+        is_end: bool,
+    ) -> OutputItem:
         """The item that an event holds; a new one if the one that is known had such an
         event before.
         """

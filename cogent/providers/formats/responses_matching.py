@@ -32,7 +32,11 @@ class _Matches:
             for id in (item.id, item.call_id):
                 self._by_id.setdefault((item.type, id or ""), item)
 
-    def by_id(self, place: int, body: Json) -> None:
+    def by_id(
+        self,
+        place: int,
+        body: Json,
+    ) -> None:
         for name in ("id", "call_id"):
             id = body.get(name)
             item = self._by_id.get((type_of(body), id)) if id else None
@@ -40,17 +44,29 @@ class _Matches:
                 self._claim(place, item)
                 return
 
-    def by_place(self, place: int, body: Json) -> None:
+    def by_place(
+        self,
+        place: int,
+        body: Json,
+    ) -> None:
         item = self._free.get(place)
         if item is not None and item.type == type_of(body):
             self._claim(place, item)
 
-    def by_type(self, place: int, body: Json) -> None:
+    def by_type(
+        self,
+        place: int,
+        body: Json,
+    ) -> None:
         for item in self._free.values():
             has_other_id = item.call_id and body.get("call_id")
             if item.type == type_of(body) and not has_other_id:
                 self._claim(place, item)
                 return
 
-    def _claim(self, place: int, item: OutputItem) -> None:
+    def _claim(
+        self,
+        place: int,
+        item: OutputItem,
+    ) -> None:
         self.found[place] = self._free.pop(item.place)

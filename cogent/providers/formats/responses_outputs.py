@@ -23,28 +23,44 @@ OUTPUTS_WITH_PARTS = {
 }
 
 
-def encode_output(type: str, result: Message, provider: str) -> Json:
+def encode_output(
+    type: str,
+    result: Message,
+    provider: str,
+) -> Json:
     """The output item for a call of this type.
 
     Raises ConfigurationError for a result that it cannot take.
     """
     id_name = "approval_request_id" if type == APPROVAL_REQUEST else "call_id"
-    names_call = {id_name: result.tool_call_id}
-    own = result.items[0] if result.items else {}  # the caller's own output item
-    if own and (type != "function" or own.get("type") == "function_call_output"):
-        return names_call | own
+    output = _own_output(type, result) or _encode(type, result, provider)
+    return {id_name: result.tool_call_id, **output}
+
+
+def _own_output(type: str, result: Message) -> Json:
+    """The caller's own output item; empty if there is none for such a call."""
+    own = result.items[0] if result.items else {}
+    is_output = type != "function" or own.get("type") == "function_call_output"
+    return own if is_output else {}
+
+
+def _encode(
+    type: str,
+    result: Message,
+    provider: str,
+) -> Json:
     parts = parts_to_send(result)
     if parts and type in OUTPUTS_WITH_PARTS:
         output = encode_parts(parts, provider)
-        return {"type": OUTPUTS_WITH_PARTS[type], **names_call, "output": output}
+        return {"type": OUTPUTS_WITH_PARTS[type], "output": output}
     if parts and type != "computer_call":
         raise ConfigurationError(
             f"{provider} takes no images and files as the answer to a {type}"
         )
     encode = OUTPUTS.get(type)
     if encode is None:
-        return {"type": f"{type}_output", **names_call, "output": result.content}
-    return names_call | encode(result)
+        return {"type": f"{type}_output", "output": result.content}
+    return encode(result)
 
 
 def _approval(result: Message) -> Json:

@@ -42,7 +42,8 @@ def _may_wait(item: Json) -> bool:
 
 
 def _own_ids(item: Json) -> list[str]:
-    return [item[name] for name in ("call_id", "id") if item.get(name)]
+    ids = (item.get("call_id"), item.get("id"))
+    return [id for id in ids if id]
 
 
 def pending_call(item: Json) -> ToolCall:
@@ -57,7 +58,10 @@ def _arguments(body: Json) -> Json | str:
     of its only one.
     """
     names = WAITING[type_of(body)]
-    asked = {name: body[name] for name in names if body.get(name) is not None}
+    asked: Json = {}
+    for name in names:
+        if body.get(name) is not None:
+            asked[name] = body[name]
     if len(names) > 1 or not asked:
         return asked
     [value] = asked.values()
@@ -65,5 +69,10 @@ def _arguments(body: Json) -> Json | str:
         return value
     if not isinstance(value, str):
         return asked
-    parsed = json_object(value) if "arguments" in asked else None
-    return value if parsed is None else parsed
+    return _parsed(value) if "arguments" in asked else value
+
+
+def _parsed(text: str) -> Json | str:
+    """The object that the text is as JSON, else the text."""
+    parsed = json_object(text)
+    return text if parsed is None else parsed

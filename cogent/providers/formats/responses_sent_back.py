@@ -53,17 +53,24 @@ def _made_up(item: OutputItem) -> Json | None:
 
 def _has_text(body: Json, text: str) -> bool:
     """Whether the item has this text, in lists of parts as the API takes it."""
-    if any(isinstance(body.get(name), str) for name in LISTS):
-        return False
-    return "".join(part.text for part in texts_of(body)) == text
+    for name in LISTS:
+        if isinstance(body.get(name), str):
+            return False
+    texts = [part.text for part in texts_of(body)]
+    return "".join(texts) == text
 
 
-def _mended_parts(parts: object, item: OutputItem, name: str) -> list[Json]:
+def _mended_parts(
+    parts: object,
+    item: OutputItem,
+    name: str,
+) -> list[Json]:
     mended = list(parts) if isinstance(parts, list) else []
     for index, part in item.parts_of(name):
         kind = part.kind
-        if index < len(mended) and isinstance(mended[index].get(kind.key), str):
-            mended[index] = {**mended[index], kind.key: part.text}
+        known = mended[index] if index < len(mended) else {}
+        if isinstance(known.get(kind.key), str):
+            mended[index] = {**known, kind.key: part.text}
             continue
         added: Json = {"type": kind.part, kind.key: part.text}
         if kind is TEXT:

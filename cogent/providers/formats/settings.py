@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from cogent.tools import Tool
 
 
-def add_settings(arguments: Json, model: Model, *, max_tokens: str) -> None:
+def add_settings(
+    arguments: Json,
+    model: Model,
+    *,
+    max_tokens: str,
+) -> None:
     """Add the limits that the user set, and then `extra`, which replaces what is there.
 
     `max_tokens` is the format's name for the limit of the answer.
