@@ -141,7 +141,7 @@ class Decoder(Protocol):
 
     is_complete: bool  # whether an event said that the answer is over
 
-    def decode(self, event: Any) -> Iterable[Output]:
+    def decode(self, event: Any, /) -> Iterable[Output]:
         """What an event stands for. Raises ReportedError if it reports an error."""
         ...
 
@@ -162,25 +162,27 @@ class Provider(Protocol):
     SDK_READER: SdkReader | None  # None if its streams are not for cogent to look at
     ERROR_CODES: Mapping[str, type[ModelError]]  # beyond those that many servers send
 
-    def make_client(self, model: Model, timeout: Timeout) -> Client:
+    def make_client(self, model: Model, timeout: Timeout, /) -> Client:
         """A client with the model's settings, which has no connection yet.
 
         Raises ConfigurationError, naming the variable of a missing key.
         """
         ...
 
-    def encode_request(self, request: Request) -> Json:
+    def encode_request(self, request: Request, /) -> Json:
         """The arguments of the SDK's call.
 
         Raises ConfigurationError for what cannot be sent.
         """
         ...
 
-    async def open_stream(self, sdk: Any, request: Request, arguments: Json) -> Events:
+    async def open_stream(
+        self, sdk: Any, request: Request, arguments: Json, /
+    ) -> Events:
         """Ask for a stream; the request has been sent when this returns."""
         ...
 
-    async def ask(self, sdk: Any, request: Request, arguments: Json) -> Answer:
+    async def ask(self, sdk: Any, request: Request, arguments: Json, /) -> Answer:
         """Ask for the whole answer: its body and the headers, or the events of a server
         that streams whatever it is asked for.
         """
@@ -190,7 +192,7 @@ class Provider(Protocol):
         """A decoder for the events of one answer."""
         ...
 
-    def decode_response(self, body: Any) -> Iterable[Output]:
+    def decode_response(self, body: Any, /) -> Iterable[Output]:
         """What a whole answer stands for. Raises ReportedError if it is an error."""
         ...
 

@@ -6,19 +6,21 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from support import own_provider
 from support.loopback import Loopback, Reply
+from support.scene import outcome_of
 
 from cogent import (
     Agent,
     AuthenticationError,
     ConfigurationError,
+    ConnectionFailed,
     Image,
     Model,
     ModelError,
@@ -27,11 +29,14 @@ from cogent import (
     RateLimited,
     Response,
     StreamInterrupted,
+    Timeout,
     preload,
     tool,
 )
 from cogent.model import prefixes
-from cogent.providers import DATA, FUNCTIONS
+from cogent.providers import DATA, FUNCTIONS, Answer, Client, Events, Request
+from cogent.run.finish import FinishWords
+from cogent.run.outputs import Output
 
 KEY = "sk-canary-0123456789"
 LINES = "application/x-ndjson"
@@ -245,6 +250,99 @@ async def test_a_client_of_the_users(server: Loopback) -> None:
         await http.aclose()
     assert isinstance(error, AuthenticationError)
     assert KEY not in f"{error} {error.__cause__!r} {pickle.dumps(error)!r}"
+
+
+# Without HTTP
+
+
+class Parrot:
+    """A model inside the process: it says again what it was told, word by word."""
+
+    SDK_READER = None
+    FINISH_WORDS: FinishWords = MappingProxyType({"silent": "stop"})
+    ERROR_CODES: Mapping[str, type[ModelError]] = MappingProxyType({})
+    make_decoder = own_provider.LineDecoder
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def make_client(self, model: Model, timeout: Timeout) -> Client:
+        """There is nothing to connect to."""
+        return Client(self)
+
+    def encode_request(self, request: Request) -> dict[str, Any]:
+        """The last words."""
+        return {"words": request.history()[-1].content.split()}
+
+    async def open_stream(
+        self, sdk: object, request: Request, arguments: dict[str, Any]
+    ) -> Events:
+        """One line for each word."""
+        return Events(self.repeat(arguments["words"]), self.close)
+
+    async def repeat(self, words: list[str]) -> AsyncIterator[str]:
+        """The lines; some words are not said."""
+        for word in words:
+            match word:
+                case "<reset>":
+                    raise ConnectionResetError("the cage is open")
+                case "<wrong>":
+                    yield json.dumps({"wrong": "Not that.", "kind": "rude"})
+                case "<end>":
+                    return
+                case _:
+                    yield json.dumps({"say": f"{word} "})
+        yield json.dumps({"over": "silent", "cost": [len(words), len(words)]})
+
+    async def close(self) -> None:
+        """Called once for each stream."""
+        self.closed += 1
+
+    async def ask(
+        self, sdk: object, request: Request, arguments: dict[str, Any]
+    ) -> Answer:
+        """All lines in a list."""
+        lines = [json.loads(line) async for line in self.repeat(arguments["words"])]
+        return {"lines": lines}, {}
+
+    def decode_response(self, body: Any) -> Iterable[Output]:
+        """All lines at once."""
+        return own_provider.decode_response(body)
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("How are you?", None),
+        ("Well <reset>", (StreamInterrupted, ConnectionFailed)),
+        ("Well <end>", StreamInterrupted),
+        ("Well <wrong>", ModelError),
+    ],
+)
+async def test_a_provider_without_http(
+    streaming: bool, message: str, kind: Any
+) -> None:
+    """Completeness, errors and closing are the same where nothing goes over a network."""
+    parrot = Parrot()
+    agent = Agent("p", Model("parrot:grey", provider=parrot, max_retries=0))
+    outcome = await outcome_of(agent, message, streaming=streaming)
+    if kind is None:
+        assert (outcome.error, outcome.text) == (None, "How are you? ")
+    else:
+        assert isinstance(outcome.error, kind)
+        assert outcome.error.provider == "parrot"
+    assert parrot.closed == (1 if streaming else 0)
+
+
+async def test_leaving_the_loop_closes_a_stream_without_http() -> None:
+    """Whoever leaves has its stream closed at once."""
+    parrot = Parrot()
+    async for _ in Agent("p", Model("parrot:grey", provider=parrot)).run_stream("A b"):
+        break
+    while not parrot.closed:  # noqa: ASYNC110  # a task of its own closes it
+        await asyncio.sleep(0.01)
+    assert parrot.closed == 1
 
 
 # What cannot be a provider

@@ -3,7 +3,8 @@
 Each `type: ignore` with a code is an expectation too: mypy reports it as unused where no such error is found.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, assert_type
 
 from cogent import (
@@ -27,6 +28,9 @@ from cogent import (
     Usage,
     tool,
 )
+from cogent.providers import Answer, Client, Events, Provider, Request
+from cogent.run.finish import FinishWords
+from cogent.transport.event_stream import SdkReader
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -237,3 +241,46 @@ def images_and_files_have_typed_attributes(
 def responses_are_stored_as_json(response: Response) -> None:
     assert_type(response.to_dict(), dict[str, Any])
     assert_type(Response.from_dict(response.to_dict()), Response)
+
+
+class Lines:
+    is_complete = False
+
+    def decode(self, line: str) -> list[StreamChunk]:
+        return [StreamChunk(line)]
+
+    def close(self) -> list[StreamChunk]:
+        return []
+
+
+class Echo:
+    SDK_READER: SdkReader | None = None
+    FINISH_WORDS: FinishWords = MappingProxyType({"fine": "stop"})
+    ERROR_CODES: Mapping[str, type[ModelError]] = MappingProxyType({})
+    make_decoder = Lines
+
+    def make_client(self, model: Model, timeout: Timeout) -> Client:
+        return Client(self, model.base_url)
+
+    def encode_request(self, request: Request) -> dict[str, Any]:
+        return {"model": request.model.name, "text": request.messages[-1].content}
+
+    async def open_stream(
+        self, own: object, request: Request, arguments: dict[str, Any]
+    ) -> Events:
+        raise NotImplementedError
+
+    async def ask(
+        self, own: object, request: Request, arguments: dict[str, Any]
+    ) -> Answer:
+        return arguments, {}
+
+    def decode_response(self, said: dict[str, str]) -> list[StreamChunk]:
+        return [StreamChunk(said["text"])]
+
+
+def a_model_takes_a_provider_of_the_users() -> None:
+    model = Model("echo:small", provider=Echo())
+    assert_type(model.provider, str)
+    assert_type(model.own_provider, Provider | None)
+    Model("echo:small", provider=Lines())  # type: ignore[arg-type]
