@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json, UnsendableError, check_json
-from cogent.messages import Response
+from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.providers import provider_of
+from cogent.run.approval import Approve, Tools
 from cogent.run.clients import Clients
+from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.inputs import (
     History,
@@ -22,7 +25,7 @@ from cogent.run.inputs import (
     read_message,
 )
 from cogent.run.pending import Approvals, Results, answer_calls
-from cogent.run.plan import Plan
+from cogent.run.plan import Job, Plan
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import Tool
@@ -38,6 +41,8 @@ CONFIGURATION = (
     "stream",
     "max_steps",
     "timeout",
+    "tool_choice",
+    "approve",
     "_plan",
 )
 
@@ -50,8 +55,13 @@ class Agent:
 
     `stream=True` makes `run()` use the streaming transport too; otherwise it makes one
     plain request for each turn. `max_steps` limits the turns of the model. `timeout` is
-    a `Timeout`, or a number of seconds for the whole run. Building an agent imports the
-    provider's SDK. Raises ConfigurationError.
+    a `Timeout`, or a number of seconds for the whole run. `tool_choice` is "auto",
+    "required" (some tool), "none", or the name of the tool to call; it holds for the
+    first turn, and not where a run goes on from pending calls. `approve(call, context)`,
+    sync or async, is asked before each call of a tool with `approval=True` and returns
+    True, False or a reason, which the model reads; without it such a call ends the run
+    and waits in `response.pending`. Building an agent imports the provider's SDK.
+    Raises ConfigurationError.
     """
 
     def __init__(
@@ -64,6 +74,8 @@ class Agent:
         stream: bool = False,
         max_steps: int = 10,
         timeout: float | Timeout | None = None,
+        tool_choice: str | None = None,
+        approve: Approve | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(
@@ -81,7 +93,19 @@ class Agent:
         self.stream: Final = stream
         self.max_steps: Final = max_steps
         self.timeout: Final = _make_timeout(timeout)
+        _check_tool_choice(tool_choice, self.tools, self.model)
+        if approve is not None and not callable(approve):
+            raise ConfigurationError(
+                f"approve is a function of a call and the context; got {shown(approve)}"
+            )
+        self.tool_choice: Final = tool_choice
+        self.approve: Final = approve
         self._plan: Plan = self._make_plan()
+
+    def _to_send(self, tool_choice: str | None) -> str | None:
+        """The choice as a provider is told of it: not at all where it is none."""
+        has_tools = bool(self.tools or self.model.extra.get("tools"))
+        return tool_choice if has_tools and tool_choice != "auto" else None
 
     def run_stream(
         self,
@@ -91,6 +115,7 @@ class Agent:
         history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
+        tool_choice: str | None = None,
     ) -> AgentStream:
         """Start a run whose chunks come as the model writes them.
 
@@ -99,17 +124,16 @@ class Agent:
         handed to tools and never to the model. `history` is an earlier
         `response.messages`, of any provider. `results` and `approvals` answer its
         pending calls (`response.pending`), each by the call's id: with what the call
-        gave, a JSON value or the provider's own output item; or, for what the provider
-        wants to run itself, with True, False or the reason for a no. The message may be
-        left out when the history has something to answer. Raises ConfigurationError for
+        gave, a JSON value or the provider's own output item; or, for a tool that needs
+        an approval and for what the provider wants to run itself, with True, False or
+        the reason for a no. An approved tool runs first of all. The message may be left
+        out when the history has something to answer. `tool_choice` replaces the
+        agent's. Raises ConfigurationError for
         an unusable message or history, and for a pending call without an answer; what
         goes wrong later is raised out of the iteration, a file that cannot be read too.
         """
-        return AgentStream(
-            self._plan,
-            self._begin(message, history, approvals, results),
-            _check_context(context),
-        )
+        job = self._begin(message, context, history, approvals, results, tool_choice)
+        return AgentStream(job)
 
     async def run(
         self,
@@ -119,6 +143,7 @@ class Agent:
         history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
+        tool_choice: str | None = None,
     ) -> Response:
         """Run to the end and return the response.
 
@@ -128,14 +153,13 @@ class Agent:
         run for it; what the cut attempt is known to have cost counts in
         `response.metadata["tokens"]`.
         """
-        run = self._begin(message, history, approvals, results)
-        stream = AgentStream(
-            self._plan, run, _check_context(context), self.stream, shown=False
-        )
+        job = self._begin(message, context, history, approvals, results, tool_choice)
+        job = replace(job, streaming=self.stream, shown=False)
+        stream = AgentStream(job)
         async with stream:
             async for _ in stream:
                 pass
-        return run.hand_over()
+        return job.run.hand_over()
 
     async def aclose(self) -> None:
         """Close the connections that the agent keeps for later runs.
@@ -196,28 +220,72 @@ class Agent:
             provider,
             clients,
             self.instructions,
-            self.tools,
+            Tools(self.tools, self.approve),
             self.max_steps,
             self.timeout,
+            self.tool_choice,
         )
 
     def _begin(
         self,
         message: UserMessage | None,
+        context: Json | None,
         history: History | None,
         approvals: Approvals | None,
         results: Results | None,
-    ) -> Run:
+        tool_choice: str | None,
+    ) -> Job:
+        plan = self._plan
+        _check_tool_choice(tool_choice, self.tools, self.model)
         messages = read_history(history)
-        messages += answer_calls(messages, approvals, results)
+        answers = answer_calls(messages, approvals, results, plan.tools)
+        messages += answers.messages
+        place = len(messages)
         if message is not None:
             messages.append(read_message(message))
-        elif not messages or messages[-1].role not in ("user", "tool"):
+        elif not answers.to_run and not _asks_something(messages):
             raise ConfigurationError(
                 "the message must be a string; "
                 "it may be left out only when the history has something to answer"
             )
-        return Run(self.model.provider, self.model.name, messages)
+        run = Run(self.model.provider, self.model.name, messages)
+        run.open_calls = answers.to_run
+        run.results_at = place if answers.to_run else None
+        run.calls += answers.to_run
+        goes_on = bool(approvals or results or answers.to_run)
+        if tool_choice is None and not goes_on:
+            tool_choice = plan.tool_choice
+        return Job(
+            plan,
+            run,
+            StreamCloser(plan.timeout),
+            _check_context(context),
+            frozenset(answers.approved),
+            self._to_send(tool_choice),
+        )
+
+
+def _asks_something(messages: Sequence[Message]) -> bool:
+    """Whether a history can be sent without a new message."""
+    return bool(messages) and messages[-1].role in ("user", "tool")
+
+
+def _check_tool_choice(
+    choice: object, tools: Mapping[str, AnyTool], model: Model
+) -> None:
+    """Raise ConfigurationError unless the model can be told to do this."""
+    if choice is None or choice in ("auto", "none"):
+        return
+    names = ", ".join(map(repr, tools)) or "none"
+    if choice == "required":
+        if tools or model.extra.get("tools"):
+            return
+        raise ConfigurationError('tool_choice="required" needs a tool; there is none')
+    if not isinstance(choice, str) or choice not in tools:
+        raise ConfigurationError(
+            'tool_choice is "auto", "required", "none" or the name of a tool '
+            f"(there are: {names}); got {shown(choice)}"
+        )
 
 
 # The tools

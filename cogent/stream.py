@@ -6,7 +6,7 @@ import asyncio
 from asyncio import current_task
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response
@@ -14,7 +14,7 @@ from cogent.run.closing import Stop, StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
 from cogent.run.loop import Chunks, run_steps, time_overrun
-from cogent.run.plan import Job, Plan
+from cogent.run.plan import Job
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
@@ -76,18 +76,9 @@ class AgentStream(_Reader):
     loop that it was begun in: anything else is a ConfigurationError.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        run: Run,
-        context: dict[str, Any],
-        streaming: bool = True,
-        shown: bool = True,
-    ) -> None:
-        self._run: Run = run
-        closer = StreamCloser(plan.timeout)
-        job = Job(plan, run, closer, context, streaming, shown)
-        super().__init__(closer, run_steps(job))
+    def __init__(self, job: Job) -> None:
+        self._run: Run = job.run
+        super().__init__(job.closer, run_steps(job))
         # A copy: the error that was raised holds the frames of its reader.
         self._failure: CogentError | None = None
         self._was_cancelled: bool = False

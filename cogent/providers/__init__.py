@@ -74,7 +74,8 @@ class Request:
     for.
 
     `messages` are as the user and the model wrote them; `address` is that of the
-    server, where it is known.
+    server, where it is known. `tool_choice` is "required", "none" or a tool's name, or
+    None where the model is free.
     """
 
     model: Model
@@ -82,6 +83,7 @@ class Request:
     instructions: str | None = None
     tools: Sequence[Tool[..., Any]] = field(default_factory=tuple)
     address: str | None = None
+    tool_choice: str | None = None
 
     def history(
         self,

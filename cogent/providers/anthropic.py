@@ -30,7 +30,7 @@ from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.messages_parts import encode_parts
 from cogent.providers.formats.parts import parts_to_send
-from cogent.providers.formats.settings import add_tools, system_texts
+from cogent.providers.formats.settings import TOOL_CHOICES, add_tools, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.timeout import Timeout
@@ -147,7 +147,15 @@ def encode_request(request: Request) -> Json:
         body = model.extra.get("extra_body", {})
         arguments["extra_body"] = {"temperature": model.temperature, **body}
     add_tools(arguments, request, _encode_tool)
+    if request.tool_choice is not None:
+        arguments["tool_choice"] = _encode_choice(request.tool_choice)
     return arguments
+
+
+def _encode_choice(choice: str) -> Json:
+    if choice in TOOL_CHOICES:
+        return {"type": "any" if choice == "required" else "none"}
+    return {"type": "tool", "name": choice}
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -28,7 +28,7 @@ from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
 from cogent.providers.formats.parts import parts_to_send
-from cogent.providers.formats.settings import add_settings, system_texts
+from cogent.providers.formats.settings import TOOL_CHOICES, add_settings, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
@@ -205,7 +205,16 @@ def _encode_settings(request: Request) -> Json:
         tools = [_encode_tool(tool) for tool in request.tools]
         declared = {"function_declarations": tools}
         settings["tools"] = [declared, *model.extra.get("tools", ())]
+    if request.tool_choice is not None:
+        calling = _encode_choice(request.tool_choice)
+        settings["tool_config"] = {"function_calling_config": calling}
     return settings
+
+
+def _encode_choice(choice: str) -> Json:
+    if choice in TOOL_CHOICES:
+        return {"mode": "ANY" if choice == "required" else "NONE"}
+    return {"mode": "ANY", "allowed_function_names": [choice]}
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -30,7 +30,7 @@ from cogent.providers.formats.responses_decoder import (
 from cogent.providers.formats.responses_outputs import encode_output
 from cogent.providers.formats.responses_parts import encode_parts
 from cogent.providers.formats.responses_pending import pending_items
-from cogent.providers.formats.settings import add_settings, add_tools
+from cogent.providers.formats.settings import add_settings, add_tool_choice, add_tools
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
 from cogent.transport.requests import bypass_sdk_validation, without_retries
 
@@ -98,6 +98,7 @@ def encode_request(request: Request) -> Json:
         arguments["instructions"] = request.instructions
     add_settings(arguments, model, max_tokens="max_output_tokens")
     add_tools(arguments, request, _encode_tool)
+    add_tool_choice(arguments, request, lambda name: {"type": "function", "name": name})
     return arguments
 
 

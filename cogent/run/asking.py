@@ -37,7 +37,9 @@ class Answer:
     answer `is_complete`.
     """
 
-    def __init__(self, job: Job, client: Client) -> None:
+    def __init__(
+        self, job: Job, client: Client, tool_choice: str | None = None
+    ) -> None:
         self._job = job
         self._run = job.run
         self._closer = job.closer
@@ -54,8 +56,9 @@ class Answer:
             plan.model,
             run.messages,
             plan.instructions,
-            tuple(plan.tools.values()),
+            tuple(plan.tools.by_name.values()),
             run.address,
+            tool_choice,
         )
 
     @asynccontextmanager

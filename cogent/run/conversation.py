@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -20,12 +21,18 @@ from cogent.run.history import NOT_RUN, result_message
 from cogent.run.turn import Turn
 
 
+def _never(call: ToolCall) -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Run:
     """One run as it goes: the conversation, the turns, the calls, the figures.
 
     `open_calls` are those of the last turn that get their results here, `pending` those
-    that are left to the caller. `abandoned` is what attempts have cost that were cut
+    that are left to the caller. At the beginning of a run `open_calls` are those of the
+    history that were approved, whose results belong at the place `results_at` of the
+    messages. `abandoned` is what attempts have cost that were cut
     after they had begun, and repeated. Times are seconds of `perf_counter`.
     """
 
@@ -37,6 +44,7 @@ class Run:
     calls: list[ToolCall] = field(default_factory=list)
     open_calls: list[ToolCall] = field(default_factory=list)
     pending: list[ToolCall] = field(default_factory=list)
+    results_at: int | None = None  # None is the end
     turn: Turn | None = None
     started: float = field(default_factory=perf_counter)
     first_at: float | None = None
@@ -54,10 +62,13 @@ class Run:
         self.turn = Turn(id, used, words)
         return self.turn
 
-    def end_turn(self, reason: FinishReason | None) -> None:
+    def end_turn(
+        self, reason: FinishReason | None, waits: Callable[[ToolCall], bool] = _never
+    ) -> None:
         """Enter the current turn into the conversation.
 
-        `reason` is None if it was broken off.
+        `reason` is None if it was broken off. `waits` tells the calls that are left to
+        the caller.
         """
         turn = self.turn
         assert turn is not None
@@ -68,13 +79,16 @@ class Run:
         self.open_calls = []
         self.pending = []
         if reason == "tool_calls":
-            self.open_calls = calls
-            self.pending = turn.pending
+            for call in calls:
+                group = self.pending if waits(call) else self.open_calls
+                group.append(call)
+            self.pending += turn.pending
+            calls += turn.pending
         self.calls += calls
-        self.calls += self.pending
         message = self._message(turn)
         if reason == "tool_calls" or (reason == "stop" and not calls):
             self._complete(message, turn)
+            message.tool_calls = calls
         if message.content or message.tool_calls or message.items:
             self.messages.append(message)
 
@@ -91,7 +105,6 @@ class Run:
 
     def _complete(self, message: Message, turn: Turn) -> None:
         """Add to the message what a turn that ended normally has beside its text."""
-        message.tool_calls = [*self.open_calls, *self.pending]
         message.reasoning = turn.reasoning
         message.items = turn.items()
 
@@ -100,6 +113,7 @@ class Run:
 
         Providers refuse a call without one.
         """
+        results = []
         for call in self.open_calls:
             result = call.result
             if result is None:
@@ -107,8 +121,11 @@ class Run:
             else:
                 message = result_message(call, result.content, result.is_error)
                 message.parts = list(result.parts)
-            self.messages.append(message)
+            results.append(message)
+        place = len(self.messages) if self.results_at is None else self.results_at
+        self.messages[place:place] = results
         self.open_calls = []
+        self.results_at = None
 
     def tool_calls_metadata(self) -> Json:
         """The metadata of the chunk that ends a turn with tool calls.
@@ -116,7 +133,7 @@ class Run:
         That turn's model, tokens and calls.
         """
         turn = self.turns[-1]
-        calls = [*self.open_calls, *self.pending]
+        calls = self.messages[-1].tool_calls
         return {
             "model": turn.model,
             "tokens": turn.usage.to_dict(),

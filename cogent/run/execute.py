@@ -8,7 +8,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -18,6 +24,7 @@ from cogent.content import read_all
 from cogent.errors import ToolError
 from cogent.json_values import Json
 from cogent.messages import ToolCall, ToolResult
+from cogent.run.approval import Tools, ask_for_approval, fits
 from cogent.run.files import read_parts
 from cogent.run.history import fit_name
 from cogent.run.threads import ToolThreads
@@ -26,7 +33,6 @@ from cogent.tools.results import ToolOutput, to_output, to_text
 
 AnyTool = Tool[..., Any]
 Calls = Sequence[ToolCall]
-Tools = Mapping[str, AnyTool]
 Task = asyncio.Task[ToolResult]
 
 MAX_CLEANUP_SECONDS = 5.0  # that a tool which was cancelled is waited for
@@ -42,16 +48,18 @@ async def dispatch(
     tools: Tools,
     context: Json,
     limit: float | None,
+    approved: Collection[str] = (),
 ) -> AsyncGenerator[ToolResult, None]:
     """Run the calls, and yield each result as its tool ends; it is set on its call too.
 
     Calls run concurrently, but one of a `sequential` tool waits for those before it and
-    runs alone. `limit` is for tools without a time-out of their own. Raises ToolError
-    for a tool with `on_error="raise"`. What still runs when the generator is closed is
+    runs alone. `limit` is for tools without a time-out of their own. `approved` are the
+    ids of calls that nobody needs to approve of any more. Raises ToolError for a tool
+    with `on_error="raise"`. What still runs when the generator is closed is
     cancelled.
     """
-    caller = _Caller(tools, context, limit, ToolThreads())
-    for group in _groups(calls, tools):
+    caller = _Caller(tools, context, limit, ToolThreads(), approved)
+    for group in _groups(calls, tools.by_name):
         ended: asyncio.Queue[Task] = asyncio.Queue()
         tasks: list[Task] = []
         for call in group:
@@ -65,7 +73,7 @@ async def dispatch(
             await _cancel(tasks)
 
 
-def _groups(calls: Calls, tools: Tools) -> list[list[ToolCall]]:
+def _groups(calls: Calls, tools: Mapping[str, AnyTool]) -> list[list[ToolCall]]:
     """The calls in groups: one group after the other, its calls at the same time."""
     groups: list[list[ToolCall]] = []
     was_sequential = True
@@ -139,21 +147,33 @@ class _Caller:
     context: Json
     limit: float | None  # for tools without one
     threads: ToolThreads
+    approved: Collection[str]
 
     async def answer(self, call: ToolCall) -> ToolResult:
-        """Run the tool of the call, and set the result on the call."""
-        tool = self.tools.get(call.name)
+        """Run the tool of the call, if it may run, and set the result on the call."""
+        tool = self.tools.by_name.get(call.name)
         result = ToolResult(call.id, call.name, "", is_error=True)
         if tool is None:
-            names = ", ".join(self.tools) or "none"
+            names = ", ".join(self.tools.by_name) or "none"
             name = fit_name(call.name)
             result.content = to_text(
                 f"There is no tool {name!r}. The tools are: {names}."
             )
+        elif (refused := await self._refusal(tool, call)) is not None:
+            result.content = to_text(refused)
         else:
             await self._run(tool, call, result)
         call.result = result
         return result
+
+    async def _refusal(self, tool: AnyTool, call: ToolCall) -> str | None:
+        """What the model reads of a call that was not approved; None if it may run."""
+        approve = self.tools.approve
+        if not tool.approval or approve is None or call.id in self.approved:
+            return None
+        if not fits(tool, call, self.context):
+            return None  # running it says what is wrong
+        return await ask_for_approval(approve, call, self.context, self.threads)
 
     async def _run(self, tool: AnyTool, call: ToolCall, result: ToolResult) -> None:
         """Run the tool, and complete the result of its call."""

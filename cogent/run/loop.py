@@ -40,10 +40,15 @@ async def run_steps(job: Job) -> Chunks:
             return
         with _stopping(closer):
             await read_files(run.messages)
+            async with aclosing(_call_approved(job)) as results:
+                async for result in results:
+                    yield result
+            tool_choice = job.tool_choice
             for _ in range(plan.max_steps):
                 # A new look-up, as a tool may have closed the agent. No local is the
                 # client: the frame stays with an error, and the client has the key.
-                answer = Answer(job, await plan.clients.get())
+                answer = Answer(job, await plan.clients.get(), tool_choice)
+                tool_choice = None  # from the second turn on the model is free
                 while not answer.is_complete:
                     async with answer.attempt() as pieces:
                         async for piece in pieces:
@@ -51,7 +56,7 @@ async def run_steps(job: Job) -> Chunks:
                                 yield chunk
                     await answer.settle()
                 closer.expect(Phase.TOOLS)
-                reason, goes_on = _end_turn(run)
+                reason, goes_on = _end_turn(job)
                 async with aclosing(_call_tools(job, reason)) as results:
                     async for chunk in results:
                         yield chunk
@@ -68,30 +73,49 @@ async def run_steps(job: Job) -> Chunks:
         _check_time(run, closer)
 
 
+async def _call_approved(job: Job) -> Chunks:
+    """The results of calls in the history that were approved since."""
+    if not job.run.open_calls:
+        return
+    job.closer.expect(Phase.TOOLS)
+    async with aclosing(_results(job)) as results:
+        async for chunk in results:
+            yield chunk
+
+
 async def _call_tools(job: Job, reason: FinishReason) -> Chunks:
     """The chunks of a turn that asks for tools: its end, then each result."""
     if reason != "tool_calls":
         return
+    yield StreamChunk(finish_reason=reason, metadata=job.run.tool_calls_metadata())
+    async with aclosing(_results(job)) as results:
+        async for chunk in results:
+            yield chunk
+
+
+async def _results(job: Job) -> Chunks:
+    """Run the open calls: a chunk for each as it ends."""
     plan, run = job.plan, job.run
-    yield StreamChunk(finish_reason=reason, metadata=run.tool_calls_metadata())
-    async with aclosing(
-        dispatch(run.open_calls, plan.tools, job.context, plan.timeout.tool)
-    ) as results:
+    calls = dispatch(
+        run.open_calls, plan.tools, job.context, plan.timeout.tool, job.approved
+    )
+    async with aclosing(calls) as results:
         async for result in results:
             yield StreamChunk(tool_result=copy_result(result))
     run.close_calls()
 
 
-def _end_turn(run: Run) -> tuple[FinishReason, bool]:
+def _end_turn(job: Job) -> tuple[FinishReason, bool]:
     """Enter the turn into the conversation.
 
     Returns why it ended, and whether the model is to be asked again.
     """
-    assert run.turn is not None
+    run = job.run
     turn = run.turn
+    assert turn is not None
     end = turn.ending
     reason = map_finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
-    run.end_turn(reason)
+    run.end_turn(reason, lambda call: job.plan.tools.waits(call, job.context))
     if reason == "tool_calls":
         return reason, not run.pending  # pending calls are the caller's to answer
     return reason, end == "continue"

@@ -1,25 +1,26 @@
 """Calls that wait for an answer from outside the run, and what a caller answers.
 
 A call is pending as long as no message holds its result. The next run gets `results`
-(what the call gave) and `approvals` (whether what the provider itself wants to run may
-run), each by the id of its call. Nothing unanswered is ever sent.
+(what the call gave) and `approvals` (whether a tool, or what the provider itself wants
+to run, may run), each by the id of its call. Nothing unanswered is ever sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
+from cogent.run.approval import NOT_APPROVED, Tools, refusal
 from cogent.run.history import pair_results, result_message
 from cogent.tools.results import ToolOutput, to_output
 from cogent.validation import shown
 
 APPROVAL_REQUEST = "mcp_approval_request"
 APPROVED = "Approved."
-NOT_APPROVED = "Not approved."
 
 T = TypeVar("T")
 
@@ -27,10 +28,26 @@ Approvals = Mapping[str, bool | str]
 Results = Mapping[str, object]
 
 
+@dataclass(slots=True)
+class Answers:
+    """What a run begins with.
+
+    `messages` answer calls, `to_run` are the calls whose tools have to run now, and
+    `approved` the ids of those that nobody needs to approve of any more.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    to_run: list[ToolCall] = field(default_factory=list)
+    approved: set[str] = field(default_factory=set)
+
+
 def answer_calls(
-    messages: Sequence[Message], approvals: Approvals | None, results: Results | None
-) -> list[Message]:
-    """The messages that answer pending calls, in the order of the calls.
+    messages: Sequence[Message],
+    approvals: Approvals | None,
+    results: Results | None,
+    tools: Tools,
+) -> Answers:
+    """The answers to pending calls, in the order of the calls.
 
     Raises ConfigurationError for an answer to no pending call, and for a call that
     stays without one.
@@ -39,20 +56,66 @@ def answer_calls(
     results = _checked(results, "results")
     waiting = _unanswered(messages)
     _check_ids(waiting, approvals, results)
-    answers = []
+    answers = Answers()
     open_calls = []
     for id, (message, call) in waiting.items():
-        if id in approvals:
-            answers.append(_decision(message, call, approvals[id]))
-        elif id in results:
-            answers.append(_result(message, call, results[id]))
-        elif call.type != "function":
+        if id in results:
+            answers.messages.append(_result(message, call, results[id]))
+        elif id in approvals:
+            _decide(answers, message, call, approvals[id], tools)
+        elif _must_be_answered(call, tools):
             open_calls.append(call)
+        elif _asks_again(call, tools):
+            answers.to_run.append(call)
     if open_calls:
         raise ConfigurationError(
-            f"the history asks for something: {_how_to_answer(open_calls)}"
+            f"the history asks for something: {_how_to_answer(open_calls, tools)}"
         )
     return answers
+
+
+def _must_be_answered(call: ToolCall, tools: Tools) -> bool:
+    """Whether only the caller can answer this call.
+
+    A call of an ordinary tool without a result is left from a run that was broken off.
+    """
+    if call.type != "function":
+        return True
+    tool = tools.by_name.get(call.name)
+    return tool is not None and tools.needs_answer(tool)
+
+
+def _asks_again(call: ToolCall, tools: Tools) -> bool:
+    """Whether the agent's own callback can approve of a call that waited."""
+    tool = tools.by_name.get(call.name)
+    return tool is not None and tool.approval
+
+
+def _decide(
+    answers: Answers, message: Message, call: ToolCall, approved: object, tools: Tools
+) -> None:
+    """Enter what the caller said of a call: the tool runs, or the model reads why not."""
+    if not isinstance(approved, bool | str):
+        raise ConfigurationError(
+            f"approvals[{call.id!r}] is True, False or the reason for a no; "
+            f"got {shown(approved)}"
+        )
+    if call.type != "function":
+        answers.messages.append(_decision(message, call, approved))
+        return
+    refused = refusal(approved)
+    if refused is not None:
+        answers.messages.append(_message(message, call, refused, is_error=True))
+        return
+    tool = tools.by_name.get(call.name)
+    if tool is None or tool.runs_elsewhere:
+        reason = "has no such tool" if tool is None else "has no function for it"
+        raise ConfigurationError(
+            f"{call.id!r} calls {call.name!r}, and the agent {reason}: "
+            f"give what it gave in results={{{call.id!r}: ...}}"
+        )
+    answers.to_run.append(call)
+    answers.approved.add(call.id)
 
 
 def _check_ids(
@@ -82,10 +145,10 @@ def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCal
     return unanswered
 
 
-def _how_to_answer(calls: Sequence[ToolCall]) -> str:
+def _how_to_answer(calls: Sequence[ToolCall], tools: Tools) -> str:
     names = ", ".join(f"{call.id!r} ({call.name})" for call in calls)
-    approvals = [call.id for call in calls if call.type == APPROVAL_REQUEST]
-    results = [call.id for call in calls if call.type != APPROVAL_REQUEST]
+    approvals = [call.id for call in calls if _wants_approval(call, tools)]
+    results = [call.id for call in calls if not _wants_approval(call, tools)]
     examples = []
     if approvals:
         examples.append(f"approvals={{{approvals[0]!r}: True}} or False or a reason")
@@ -96,6 +159,12 @@ def _how_to_answer(calls: Sequence[ToolCall]) -> str:
         f"Give {' and '.join(examples)} for each of them, "
         "or leave the message that holds them out of the history"
     )
+
+
+def _wants_approval(call: ToolCall, tools: Tools) -> bool:
+    if call.type != "function":
+        return call.type == APPROVAL_REQUEST
+    return not tools.by_name[call.name].runs_elsewhere
 
 
 def _names(waiting: Mapping[str, object]) -> str:
@@ -114,12 +183,8 @@ def _checked(given: Mapping[str, T] | None, name: str) -> Mapping[str, T]:
     return given
 
 
-def _decision(message: Message, call: ToolCall, approved: object) -> Message:
-    if not isinstance(approved, bool | str):
-        raise ConfigurationError(
-            f"approvals[{call.id!r}] is True, False or the reason for a no; "
-            f"got {shown(approved)}"
-        )
+def _decision(message: Message, call: ToolCall, approved: bool | str) -> Message:
+    """The answer to what the provider itself wants to run."""
     if approved is not True:
         return _message(message, call, approved or NOT_APPROVED, is_error=True)
     if call.type != APPROVAL_REQUEST:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cogent.model import Model
 from cogent.providers import Provider
+from cogent.run.approval import Tools
 from cogent.run.clients import Clients
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.timeout import Timeout
-from cogent.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +22,27 @@ class Plan:
     provider: Provider
     clients: Clients
     instructions: str | None
-    tools: Mapping[str, Tool[..., Any]]
+    tools: Tools
     max_steps: int
     timeout: Timeout = field(default_factory=Timeout)
+    tool_choice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Job:
     """One run with all that it needs.
 
-    `streaming` says how the model is asked, `shown` whether somebody sees the chunks:
-    only then is an answer that was cut after it had begun not asked for again.
+    `approved` are the ids of calls in the history that may run, `tool_choice` what the
+    model has to call in the first turn. `streaming` says how the model is asked,
+    `shown` whether somebody sees the chunks: only then is an answer that was cut after
+    it had begun not asked for again.
     """
 
     plan: Plan
     run: Run
     closer: StreamCloser
     context: dict[str, Any]
+    approved: frozenset[str] = frozenset()
+    tool_choice: str | None = None
     streaming: bool = True
     shown: bool = True

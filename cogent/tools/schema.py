@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NewType
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json
+from cogent.json_values import Json, copy_json
+from cogent.validation import shown
 
 if typing.TYPE_CHECKING:
     from pydantic import BaseModel
@@ -77,28 +78,94 @@ class ToolSchema:
         return given
 
 
+@dataclass(frozen=True, slots=True)
+class GivenSchema:
+    """A schema that the user wrote, of which only the names are checked here."""
+
+    json_schema: Json
+    names: frozenset[str]
+    required: tuple[str, ...]
+    takes_others: bool
+
+    def check_arguments(self, arguments: Json | str) -> Json:
+        """The arguments if they are an object with the names that the schema wants.
+
+        Raises ArgumentsError.
+        """
+        values = dict(_require_object(arguments))
+        problems = [f"{name}: missing" for name in self.required if name not in values]
+        if not self.takes_others:
+            others = [name for name in values if name not in self.names]
+            problems += [f"{name}: there is no such argument" for name in others]
+        if problems:
+            raise ArgumentsError(f"The arguments do not fit: {'; '.join(problems)}.")
+        return values
+
+
+def read_schema(tool_name: str, schema: object) -> GivenSchema:
+    """The schema that a user gave for a tool.
+
+    Raises ConfigurationError if it is not the JSON schema of an object.
+    """
+    kind = schema.get("type", "object") if isinstance(schema, Mapping) else None
+    if not isinstance(schema, Mapping) or kind != "object":
+        raise ConfigurationError(
+            f"the parameters of the tool {tool_name!r} are the JSON schema of an object"
+            f', like {{"type": "object", "properties": {{...}}}}; got {shown(schema)}'
+        )
+    copied = copy_json({"type": "object", "properties": {}, **schema})
+    properties, required = copied["properties"], copied.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        raise ConfigurationError(
+            f"the parameters of the tool {tool_name!r} have a dict of properties "
+            "and a list of required names"
+        )
+    takes_others = copied.get("additionalProperties", True) is not False
+    return GivenSchema(copied, frozenset(properties), tuple(required), takes_others)
+
+
+def find_context_names(function: AnyFunction, tool_name: str) -> list[str]:
+    """The parameters of a function that take the context.
+
+    Raises ConfigurationError for a function without a signature.
+    """
+    parameters, hints = _read(function, tool_name)
+    return [name for name in parameters if _takes_context(name, hints.get(name, Any))]
+
+
 def read_signature(function: AnyFunction, tool_name: str) -> Signature:
     """The parameters of a function.
 
     Raises ConfigurationError for one that no model can fill in by its name.
     """
-    try:
-        parameters = inspect.signature(function).parameters.values()
-        hints = _type_hints(function)
-    except Exception as error:  # reading annotations runs whatever the user wrote there
-        raise ConfigurationError(
-            f"the signature of tool {tool_name!r} cannot be read: {error}"
-        ) from error
+    parameters, hints = _read(function, tool_name)
     signature = Signature([], [])
-    for parameter in parameters:
+    for parameter in parameters.values():
         _check_parameter(parameter, tool_name)
         annotation = hints.get(parameter.name, Any)
-        is_context = annotation is RunContext or parameter.name == "context"
-        if is_context or RunContext in typing.get_args(annotation):  # `| None`
+        if _takes_context(parameter.name, annotation):
             signature.context_names.append(parameter.name)
         else:
             signature.parameters.append(parameter.replace(annotation=annotation))
     return signature
+
+
+def _read(
+    function: AnyFunction, tool_name: str
+) -> tuple[Mapping[str, inspect.Parameter], dict[str, object]]:
+    """The parameters of a function, and their types by name."""
+    try:
+        return inspect.signature(function).parameters, _type_hints(function)
+    except Exception as error:  # reading annotations runs whatever the user wrote there
+        raise ConfigurationError(
+            f"the signature of tool {tool_name!r} cannot be read: {error}"
+        ) from error
+
+
+def _takes_context(name: str, annotation: object) -> bool:
+    if name == "context" or annotation is RunContext:
+        return True
+    return RunContext in typing.get_args(annotation)  # `RunContext | None`
 
 
 def make_schema(

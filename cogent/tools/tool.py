@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import (
     Any,
     Generic,
@@ -26,7 +26,9 @@ from cogent.tools.schema import (
     AnyFunction,
     Signature,
     ToolSchema,
+    find_context_names,
     make_schema,
+    read_schema,
     read_signature,
     underlying,
 )
@@ -48,6 +50,17 @@ class ToolOptions(TypedDict, total=False):
     on_error: OnError
     sequential: bool
     run_in_thread: bool
+    approval: bool
+
+
+class SchemaToolOptions(TypedDict, total=False):
+    """What `Tool.from_schema` takes besides: see `tool`."""
+
+    timeout: float | None
+    on_error: OnError
+    sequential: bool
+    run_in_thread: bool
+    approval: bool
 
 
 class Tool(Generic[P, R]):
@@ -65,6 +78,7 @@ class Tool(Generic[P, R]):
         on_error: OnError = "return",
         sequential: bool = False,
         run_in_thread: bool = True,
+        approval: bool = False,
     ) -> None:
         _check_function(function)
         functools.update_wrapper(self, function, updated=())
@@ -74,14 +88,35 @@ class Tool(Generic[P, R]):
         self.on_error = on_error
         self.sequential = sequential
         self.run_in_thread = run_in_thread
+        self.approval = approval
         self._options: ToolOptions = {
             "name": name,
             "timeout": timeout,
             "on_error": on_error,
             "sequential": sequential,
             "run_in_thread": run_in_thread,
+            "approval": approval,
         }
         _check_tool(self)
+
+    @staticmethod
+    def from_schema(
+        name: str,
+        description: str,
+        parameters: Mapping[str, Any],
+        function: Callable[..., Any] | None,
+        **options: Unpack[SchemaToolOptions],
+    ) -> Tool[..., Any]:
+        """A tool that has a JSON schema and no signature to read one from.
+
+        `parameters` is the schema of an object. `function` gets the arguments by their
+        names, as the model wrote them: that they are an object with all required names
+        is checked, no types. It may have a parameter for the context besides. With
+        `function=None` the tool runs elsewhere, in a browser say: its calls end the run
+        and wait in `response.pending` for the `results=` of a later run. `options` are
+        those of `tool`. Raises ConfigurationError.
+        """
+        return SchemaTool(name, description, parameters, function, options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -102,6 +137,11 @@ class Tool(Generic[P, R]):
         if found is self:
             return path  # by reference, as the name means this tool
         return _rebuild, (self.function, self._options)
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether the tool has no function, so that its calls are left to the caller."""
+        return False
 
     @property
     def description(self) -> str:
@@ -141,6 +181,68 @@ class Tool(Generic[P, R]):
         )
 
 
+class SchemaTool(Tool[..., Any]):
+    """A tool made by `Tool.from_schema`."""
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        parameters: Mapping[str, Any],
+        function: Callable[..., Any] | None,
+        options: SchemaToolOptions,
+    ) -> None:
+        if not isinstance(description, str):
+            raise ConfigurationError(
+                f"a tool's description is a string; got {shown(description)}"
+            )
+        super().__init__(function or _runs_elsewhere, name=name, **options)
+        self._given = (name, description, parameters, function, options)
+        self._own_schema = read_schema(name, parameters)
+        self._has_function = function is not None
+        self._context_names: list[str] = []
+        if function is not None:
+            known = self._own_schema.names
+            found = find_context_names(function, name)
+            self._context_names = [given for given in found if given not in known]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool[..., Any]:
+        return self
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        return SchemaTool, self._given
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether the tool has no function, so that its calls are left to the caller."""
+        return not self._has_function
+
+    @property
+    def description(self) -> str:
+        """The description as it was given."""
+        return self._given[1]
+
+    @property
+    def parameters(self) -> Json:
+        """The arguments as a JSON schema, as it was given."""
+        return self._own_schema.json_schema
+
+    def bind(self, arguments: Json | str, context: Json) -> Json:
+        """The function's keyword arguments, with the context.
+
+        Raises ArgumentsError.
+        """
+        values = self._own_schema.check_arguments(arguments)
+        for name in self._context_names:
+            values[name] = context
+        return values
+
+
+def _runs_elsewhere(**arguments: object) -> None:
+    """Stands in for the function of a tool that runs elsewhere."""
+    raise ConfigurationError("this tool has no function: it runs elsewhere")
+
+
 @overload
 def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 
@@ -159,7 +261,9 @@ def tool(
     function fails, the model reads the error, or, with `on_error="raise"`, the run ends
     with ToolError; the model always reads which arguments do not fit. `timeout` is in
     seconds. A `sequential` tool never runs beside another. A sync function runs in a
-    worker thread unless `run_in_thread=False`. Raises ConfigurationError.
+    worker thread unless `run_in_thread=False`. With `approval=True` a call runs only
+    when somebody says yes to it: `Agent(approve=...)`, or, where the agent has none,
+    the `approvals=` of a later run. Raises ConfigurationError.
     """
 
     def decorate(decorated: Callable[P, R]) -> Tool[P, R]:
@@ -214,6 +318,10 @@ def _check_tool(tool: Tool[..., Any]) -> None:
         )
     if tool.timeout is not None:
         _check_timeout(tool.timeout)
+    if not isinstance(tool.approval, bool):
+        raise ConfigurationError(
+            f"approval is True or False; got {shown(tool.approval)}"
+        )
     function = tool.function
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise ConfigurationError(

@@ -22,7 +22,7 @@ from cogent.providers.formats.chat_parts import (
     encode_result,
 )
 from cogent.providers.formats.parts import Accepted, parts_to_send
-from cogent.providers.formats.settings import add_settings, add_tools
+from cogent.providers.formats.settings import add_settings, add_tool_choice, add_tools
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
@@ -43,7 +43,12 @@ def encode_request(
     arguments: Json = {"model": model.name, "messages": messages}
     add_settings(arguments, model, max_tokens=max_tokens)
     add_tools(arguments, request, _encode_tool)
+    add_tool_choice(arguments, request, _encode_name)
     return arguments
+
+
+def _encode_name(name: str) -> Json:
+    return {"type": "function", "function": {"name": name}}
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

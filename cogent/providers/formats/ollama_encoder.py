@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
@@ -32,7 +33,15 @@ def encode_request(request: Request) -> Json:
     options = _encode_options(model)
     if options:
         arguments["options"] = options
-    add_tools(arguments, request, _encode_tool)
+    if request.tool_choice is None:
+        add_tools(arguments, request, _encode_tool)
+    elif request.tool_choice == "none":
+        arguments.pop("tools", None)  # the API has no word for it
+    else:
+        raise ConfigurationError(
+            f"Ollama has no tool_choice={request.tool_choice!r}: "
+            'it takes "auto" and "none"'
+        )
     return arguments
 
 

@@ -14,7 +14,8 @@ from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.providers.formats.parts import parts_to_send, url_or_data
 from cogent.providers.formats.responses_parts import encode_parts
-from cogent.run.pending import APPROVAL_REQUEST, NOT_APPROVED
+from cogent.run.approval import NOT_APPROVED
+from cogent.run.pending import APPROVAL_REQUEST
 
 # Of these the output may be a list of texts, images and files.
 OUTPUTS_WITH_PARTS = {

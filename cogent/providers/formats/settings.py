@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from cogent.tools import Tool
 
 
+TOOL_CHOICES = ("required", "none")  # all else is the name of a tool
+
+
 def add_settings(
     arguments: Json,
     model: Model,
@@ -39,6 +42,16 @@ def add_tools(
     if request.tools:
         tools = [encode_tool(tool) for tool in request.tools]
         arguments["tools"] = [*tools, *request.model.extra.get("tools", ())]
+
+
+def add_tool_choice(
+    arguments: Json, request: Request, encode_name: Callable[[str], object]
+) -> None:
+    """Add which tool the model has to call, for formats with the words of OpenAI."""
+    choice = request.tool_choice
+    if choice is not None:
+        is_word = choice in TOOL_CHOICES
+        arguments["tool_choice"] = choice if is_word else encode_name(choice)
 
 
 def system_texts(request: Request) -> list[str]:
