@@ -45,12 +45,14 @@ class Body(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """What the SDK is to be given with these bytes."""
+        ...
 
     def end(self) -> bytes:
         """What the SDK is to be given at the end.
 
         Raises the error that the server reported in the body.
         """
+        ...
 
 
 class AnswerBytes:

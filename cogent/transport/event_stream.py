@@ -87,7 +87,7 @@ class EventStream:
     """One such body as it comes in; `content_type` is what its head says of it."""
 
     def __init__(self, content_type: str, reader: SdkReader) -> None:
-        self.is_over = False  # after `[DONE]`, and at an error
+        self.is_over: bool = False  # after `[DONE]`, and at an error
         self._content_type = content_type
         self._reader = reader
         self._readable = _readable_pattern(reader)

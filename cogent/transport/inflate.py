@@ -59,8 +59,8 @@ class Slices:
     """
 
     def __init__(self, packed: AsyncIterator[bytes]) -> None:
-        self.empty_bytes = 0  # since the last slice that held something
-        self.are_over = False
+        self.empty_bytes: int = 0  # since the last slice that held something
+        self.are_over: bool = False
         self._packed = packed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -21,7 +21,7 @@ class JsonLines:
     """One such body as it comes in; see `Body` for what it shares with others."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_over: bool = False
         self._unfinished = bytearray()  # what came since the last line end
         self._failure: ReportedError | None = None
 
@@ -49,6 +49,7 @@ class JsonLines:
 
         Raises the error that the server reported.
         """
+        rest = b""
         if self._failure is None:
             rest = self._readable(bytes(self._unfinished))
         if self._failure is not None:

@@ -56,7 +56,7 @@ class ErrorPage:
     is_cut = False
 
     def __init__(self, *, names_charset: bool) -> None:
-        self.is_over = False
+        self.is_over: bool = False
         self._size = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._names_charset = names_charset

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def count(value: object) -> int | None:
-    """The value as a count; None for what is none: a bool, a negative number, a word,
-    nothing.
+def count(value: Any) -> int | None:
+    """The value as a count, if it is one.
+
+    None for what is none: a bool, a negative number, a word, nothing.
     """
     if value.__class__ is int:
         number = value

@@ -31,7 +31,7 @@ class StreamDecoder:
     """Decodes the events of one answer."""
 
     def __init__(self) -> None:
-        self.is_complete = False
+        self.is_complete: bool = False
         self._blocks: dict[int, Block] = {}  # that are coming in, by index
         self._next_position = 0
         # Blocks that came with the message itself, while no other has begun.
