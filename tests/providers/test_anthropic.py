@@ -791,6 +791,31 @@ def test_events_and_what_they_stand_for(
     assert parts(*events) == expected
 
 
+def test_a_delta_belongs_to_the_block_that_is_open() -> None:
+    """A text goes on in its own block, also after deltas of others with or without its index."""
+    deltas = [
+        (0, {"type": "text_delta", "text": "a"}),
+        (0, {"type": "text_delta", "text": "b"}),
+        (1, {"type": "text_delta", "text": "x"}),
+        (0, {"type": "text_delta", "text": "c"}),
+        (0, {"type": "thinking_delta", "thinking": "hm"}),
+        (0, {"type": "text_delta", "text": "d"}),
+        (0, {"type": "text_delta", "text": "e"}),
+    ]
+    events: list[Json] = [
+        {"type": "content_block_delta", "index": index, "delta": delta}
+        for index, delta in deltas
+    ]
+    outputs = parts(*events, STOP)
+    items = [output.item for output in outputs if isinstance(output, Item)]
+    assert items == [
+        {"type": "text", "text": "abc"},
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "x"},
+        {"type": "text", "text": "de"},
+    ]
+
+
 def test_the_recorded_events_are_left_as_they_were() -> None:
     """Decoding changes no event, so that the same recording gives the same answer again."""
     before = json.dumps(RICH_EVENTS)

@@ -557,6 +557,14 @@ def test_what_an_event_says(body: dict[str, Any], expected: list[Any]) -> None:
     assert decoded(body) == expected
 
 
+def test_names_are_given_when_they_change() -> None:
+    """Each event repeats the model and the id of the answer, which are given once."""
+    body = {"modelVersion": "m", "responseId": "r", **said({"text": "a"})}
+    outputs = decoded(body, body, {**body, "modelVersion": "m2"})
+    named = [one for one in outputs if isinstance(one, ModelName | RequestId)]
+    assert named == [RequestId("r"), ModelName("m"), ModelName("m2")]
+
+
 def test_texts_are_joined_up_to_a_signature() -> None:
     """Deltas of one text are one part to send back; a thought, a signature or a call begins another."""
     signed = {"text": "d", "thoughtSignature": SIGNATURE}

@@ -10,12 +10,14 @@ has to go back with the next request is kept in items, which `chat_encoder` read
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.providers.formats.counts import (
+    Counts,
+    Fields,
     count,
     first_count,
     known,
@@ -269,7 +271,7 @@ def _updates(event: Json, choice: Json) -> Iterator[Update]:
     )
 
 
-def _usage_of(event: Json, choice: Json) -> Mapping[str, Any]:
+def _usage_of(event: Json, choice: Json) -> Fields:
     """The first `usage` that holds something, of the places where servers put it; else
     an empty one.
     """
@@ -285,7 +287,7 @@ def _usage_of(event: Json, choice: Json) -> Mapping[str, Any]:
     return {}
 
 
-def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+def decode_usage(usage: Fields) -> Counts:
     """The counts of a `usage` object, under the names that OpenAI and the compatible
     servers give them.
 

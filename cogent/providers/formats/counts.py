@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+Counts = dict[str, int]  # under the names of `Usage`
+Fields = Mapping[str, Any]  # a JSON object, as a server sent it
+
 
 def count(value: Any) -> int | None:
     """The value as a count, if it is one.
@@ -36,14 +39,14 @@ def first_count(*values: object) -> int | None:
     return first
 
 
-def mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Fields:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def known(counts: Mapping[str, object]) -> dict[str, int]:
+def known(counts: Mapping[str, object]) -> Counts:
     """Those of the named values that are counts."""
-    numbers: dict[str, int] = {}
+    numbers: Counts = {}
     for name, value in counts.items():
         number = count(value)
         if number is not None:
@@ -51,7 +54,7 @@ def known(counts: Mapping[str, object]) -> dict[str, int]:
     return numbers
 
 
-def match_total(counts: dict[str, int], total: int | None) -> dict[str, int]:
+def match_total(counts: Counts, total: int | None) -> Counts:
     """The counts with what only the server's own total holds, so that input and output
     add up to it.
 

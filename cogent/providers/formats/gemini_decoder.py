@@ -12,7 +12,7 @@ from google.genai import types
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import known
+from cogent.providers.formats.counts import Counts, known
 from cogent.providers.formats.gemini_calls import Calls
 from cogent.run.outputs import (
     FinishWord,
@@ -150,7 +150,7 @@ def _decode_feedback(
         yield FinishWord(f"blocked:{feedback.block_reason.value}")
 
 
-def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> dict[str, int]:
+def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> Counts:
     """The counts of an event, which are running totals.
 
     What the model read of its tools' results is not in `prompt_token_count`, nor are

@@ -8,12 +8,12 @@ index of another ends that, and the end of the message ends all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import mapping
+from cogent.providers.formats.counts import Counts, Fields, mapping
 from cogent.providers.formats.messages_blocks import (
     OTHER_BLOCK,
     Block,
@@ -36,7 +36,7 @@ class StreamDecoder:
         self._next_position = 0
         # Blocks that came with the message itself, while no other has begun.
         self._message_content: list[Json] = []
-        self._counts: dict[str, int] = {}  # of the message itself, without compactions
+        self._counts: Counts = {}  # of the message itself, without compactions
         self._finish: str | None = None
         # The block that the last delta of a text was for, as the next ones mostly are.
         self._open_index: object = NO_INDEX
@@ -96,7 +96,7 @@ class StreamDecoder:
 
     def updates(
         self,
-        source: Mapping[str, Any],
+        source: Fields,
         finish: str | None = None,
     ) -> Iterator[Update]:
         """The model and the counts of a message, or of an event."""
@@ -176,7 +176,7 @@ class StreamDecoder:
             yield from block.stop()
 
 
-def decode_container(source: Mapping[str, Any]) -> Iterator[Update]:
+def decode_container(source: Fields) -> Iterator[Update]:
     """The container in which the provider ran code: the next request of the
     conversation names it.
     """

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from cogent.providers.formats.counts import known, mapping
+from cogent.providers.formats.counts import Counts, Fields, known, mapping
 
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 
 def decode_usage(
-    usage: Mapping[str, Any],
+    usage: Fields,
     earlier: Mapping[str, int] = NO_COUNTS,
-) -> dict[str, int]:
+) -> Counts:
     """The counts of a `usage` object, as far as given; `input_tokens` leaves out what
     the cache served or took in.
 
@@ -36,7 +35,7 @@ def decode_usage(
     return counts
 
 
-def read_counts(usage: Mapping[str, Any]) -> dict[str, int]:
+def read_counts(usage: Fields) -> Counts:
     """The counts as the object has them."""
     details = mapping(usage.get("output_tokens_details"))
     return known(
@@ -50,7 +49,7 @@ def read_counts(usage: Mapping[str, Any]) -> dict[str, int]:
     )
 
 
-def _iterations(usage: Mapping[str, Any], type: str) -> list[Mapping[str, Any]]:
+def _iterations(usage: Fields, type: str) -> list[Fields]:
     iterations = usage.get("iterations")
     if not isinstance(iterations, list):
         return []

@@ -24,7 +24,11 @@ class StreamDecoder:
 
     def decode(self, event: ChatResponse) -> Outputs:
         """What a line of the stream gives."""
-        self.is_complete = bool(event.done)
+        message = event.message
+        if event.done:
+            self.is_complete = True
+        elif message.content and not message.thinking and not message.tool_calls:
+            return (StreamChunk(message.content),)
         return decode_response(event)
 
     def close(self) -> Outputs:
@@ -34,13 +38,6 @@ class StreamDecoder:
 
 def decode_response(event: ChatResponse) -> Outputs:
     """What a line of the stream, or a whole answer, gives."""
-    message = event.message
-    if message.content and not (message.thinking or message.tool_calls or event.done):
-        return (StreamChunk(message.content),)
-    return _decode_all(event)
-
-
-def _decode_all(event: ChatResponse) -> Outputs:
     message = event.message
     if message.thinking:
         yield StreamChunk(reasoning=message.thinking)

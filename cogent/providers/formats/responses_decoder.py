@@ -12,13 +12,20 @@ what came is remembered:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import count, known, mapping, match_total
+from cogent.providers.formats.counts import (
+    Counts,
+    Fields,
+    count,
+    known,
+    mapping,
+    match_total,
+)
 from cogent.providers.formats.responses_given import EndEvents, give_call, give_text
 from cogent.providers.formats.responses_items import (
     ARGUMENTS,
@@ -268,7 +275,7 @@ def decode_response(response: Json) -> Outputs:
     yield from StreamDecoder().decode(event)
 
 
-def decode_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+def decode_usage(usage: Fields) -> Counts:
     """The counts of a `usage` object; `input_tokens` includes cached ones and
     `output_tokens` includes reasoning.
     """
