@@ -144,13 +144,11 @@ def parse(text: object, *, own: bool = False) -> tuple[str, str]:
             f"the model {text!r} cannot be sent: the text has half a character"
         )
     provider, colon, name = text.partition(":")
-    if own and not (provider and name.strip()):
-        raise ConfigurationError(
-            f'a model of your own provider is written "PREFIX:NAME"; got {text!r}'
-        )
+    if own:
+        _check_own(text, provider, name)
+        return provider, name
     if colon:
-        if not own:
-            _check_prefixed(text, provider, name)
+        _check_prefixed(text, provider, name)
         return provider, name
     if text == "local":
         return text, ""
@@ -162,6 +160,13 @@ def parse(text: object, *, own: bool = False) -> tuple[str, str]:
             f"with one of {', '.join(prefixes())}{hint}"
         )
     return known_provider, text
+
+
+def _check_own(text: str, prefix: str, name: str) -> None:
+    if not prefix or not name.strip():
+        raise ConfigurationError(
+            f'a model of your own provider is written "PREFIX:NAME"; got {text!r}'
+        )
 
 
 def check_prefix(prefix: object) -> None:

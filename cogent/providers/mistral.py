@@ -115,7 +115,7 @@ async def _fit_to_sdk(response: httpx2.Response) -> None:
         return
     response.headers.pop(DEPRECATION, None)
     if response.status_code == httpx2.codes.OK:
-        # Servers say other things of a stream; what is none has been found out by now.
+        # Servers say other things of a stream; what is none is found as it is read.
         response.headers["content-type"] = EVENT_STREAM
     else:
         await response.aread()  # it fails at an error without words

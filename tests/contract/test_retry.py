@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from conftest import WIRES, Wire, sdk_wire
-from faults.test_loops import own_client
 from support.loopback import Loopback, Recorded, Reply
+from support.own_clients import own_client
 from support.scene import Outcome, outcome_of, play, refusal, whole
 
 from cogent import (

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from conftest import WIRES, Wire
-from faults.test_loops import own_client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loopback import Loopback, Reply
+from support.own_clients import own_client
 from support.scene import JSON, Outcome, Shared, outcome_of, shared_agents
 
 from cogent import (

@@ -10,21 +10,15 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import anthropic
-import groq
-import ollama
-import openai
 import pytest
 from conftest import WIRES, Wire, sdk_wire
-from google import genai
-from mistralai.client import Mistral
-from mistralai.client.utils import BackoffStrategy, RetryConfig
 from support.loopback import Loopback, Recorded, Reply
+from support.own_clients import own_client
 
 from cogent import Agent, CogentError, Model, ModelError, tool
 
@@ -412,54 +406,6 @@ def test_two_agents_never_share(echo: Echo, wire: Wire) -> None:
     asyncio.run(run())
     assert [request.connection for request in echo.requests] == [1, 2, 3, 4, 5, 2, 3, 4]
     assert left(echo)
-
-
-@asynccontextmanager
-async def own_client(
-    wire: Wire, url: str, seconds: float = 30, retries: int = 0
-) -> AsyncIterator[Any]:
-    """An SDK client as a user makes it, closed as a user closes it; it waits for so many seconds."""
-    if wire.provider == "gemini":
-        options = {
-            "base_url": url,
-            "api_version": "v1beta",
-            "timeout": int(seconds * 1000),
-        }
-        client = genai.Client(api_key="key", http_options=options)
-        yield client
-        client.close()
-        await client.aio.aclose()
-        return
-    if wire.provider == "ollama":
-        plain = ollama.AsyncClient(url, timeout=seconds)
-        yield plain
-        await plain.close()  # type: ignore[no-untyped-call]
-        return
-    if wire.provider == "mistral":
-        pauses = BackoffStrategy(10, 10, 1, 1000)
-        again = RetryConfig("backoff", pauses, True) if retries else None
-        async with Mistral(
-            "key", server_url=url, timeout_ms=int(1000 * seconds), retry_config=again
-        ) as mistral:
-            yield mistral
-        return
-    settings: dict[str, Any] = {
-        "api_key": "key",
-        "timeout": seconds,
-        "max_retries": retries,
-    }
-    makers: dict[str, Callable[[], Any]] = {
-        "openai": lambda: openai.AsyncOpenAI(base_url=f"{url}/v1", **settings),
-        "openai-chat": lambda: openai.AsyncOpenAI(base_url=f"{url}/v1", **settings),
-        "azure": lambda: openai.AsyncOpenAI(base_url=f"{url}/openai/v1/", **settings),
-        "azure-chat": lambda: openai.AsyncAzureOpenAI(
-            azure_endpoint=url, api_version="2025-04-01", **settings
-        ),
-        "groq": lambda: groq.AsyncGroq(base_url=url, **settings),
-        "anthropic": lambda: anthropic.AsyncAnthropic(base_url=url, **settings),
-    }
-    async with makers[wire.name]() as made:
-        yield made
 
 
 def test_a_client_of_the_users_is_never_closed(echo: Echo, wire: Wire) -> None:

@@ -14,13 +14,9 @@ from urllib.parse import quote
 import pytest
 from anthropic import AsyncAnthropic
 from conftest import WIRES, Wire
-from google import genai
-from google.genai.types import HttpOptions
-from groq import AsyncGroq
-from mistralai.client import Mistral
-from ollama import AsyncClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 from support.loopback import Loopback, Reply
+from support.own_clients import close_client, make_client
 
 from cogent import (
     Agent,
@@ -43,19 +39,14 @@ PARTS = {
     KEY[start : start + 10] for start in range(len(KEY) - 9)
 }  # a part of a key is a secret too
 JSON = "application/json"
-SDK_LOGGERS = ("openai", "anthropic", "groq", "google", "ollama", "httpx", "httpcore")
-VARIABLES = {
-    "OPENAI_API_KEY",
-    "AZURE_OPENAI_API_KEY",
-    "AZURE_OPENAI_AD_TOKEN",
-    "GROQ_API_KEY",
-    "ANTHROPIC_API_KEY",
-}
-VARIABLES |= {
+SDK_LOGGERS = (
+    *("openai", "anthropic", "groq", "google", "mistralai", "ollama"),
+    *("httpx", "httpcore", "httpx2", "httpcore2"),
+)
+VARIABLES = {wire.variable for wire in WIRES} | {
     "ANTHROPIC_AUTH_TOKEN",
-    "GEMINI_API_KEY",
+    "AZURE_OPENAI_AD_TOKEN",
     "GOOGLE_API_KEY",
-    "OLLAMA_API_KEY",
 }
 
 
@@ -506,25 +497,20 @@ async def give_token() -> str:
     return KEY
 
 
-def clients(url: str) -> dict[str, Callable[[], Any]]:
-    """Clients of the user's own with the canary for their key, by the name of the wire."""
-    return {
-        "openai": lambda: AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1"),
-        "openai-chat": lambda: AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1"),
-        "azure": lambda: AsyncOpenAI(api_key=give_token, base_url=f"{url}/openai/v1"),
-        "azure-chat": lambda: AsyncAzureOpenAI(
-            azure_ad_token_provider=give_token,
-            azure_endpoint=url,
-            api_version="2025-04-01-preview",
-        ),
-        "groq": lambda: AsyncGroq(api_key=KEY, base_url=url),
-        "anthropic": lambda: AsyncAnthropic(auth_token=KEY, base_url=url),
-        "gemini": lambda: genai.Client(
-            api_key=KEY, http_options=HttpOptions(base_url=url)
-        ),
-        "mistral": lambda: Mistral(api_key=KEY, server_url=url),
-        "ollama": lambda: AsyncClient(url, headers={"authorization": f"Bearer {KEY}"}),
-    }
+def client_with_key(wire: Wire, url: str) -> Any:
+    """A client of the user's own with the canary for its key, or for a token, where the SDK has such."""
+    match wire.name:
+        case "azure":
+            return AsyncOpenAI(api_key=give_token, base_url=f"{url}/openai/v1")
+        case "azure-chat":
+            return AsyncAzureOpenAI(
+                azure_ad_token_provider=give_token,
+                azure_endpoint=url,
+                api_version="2025-04-01-preview",
+            )
+        case "anthropic":
+            return AsyncAnthropic(auth_token=KEY, base_url=url)
+    return make_client(wire, url, key=KEY)
 
 
 async def repeated_to(server: Loopback, wire: Wire, **model: Any) -> Seen:
@@ -579,11 +565,11 @@ async def test_a_key_of_the_users_own_client_is_not_shown(
 ) -> None:
     """A key or token that only the user's client knows is taken out of what the server repeats."""
 
-    client = clients(server.url)[wire.name]()
+    client = client_with_key(wire, server.url)
     try:
         assert_hidden(server, await repeated_to(server, wire, client=client))
     finally:
-        await close(client)
+        await close_client(client)
 
 
 # Ollama's SDK has no public way from a stream to its request.
@@ -596,26 +582,15 @@ async def test_a_key_of_the_users_own_client_is_not_shown_amid_a_stream(
     server: Loopback, wire: Wire
 ) -> None:
     """Nor is it where the error that repeats it comes after text, with status 200."""
-    client = clients(server.url)[wire.name]()
+    client = client_with_key(wire, server.url)
     server.reply(*inside(wire, True))
     try:
         seen = await closing(
             wire.agent(server, model={"api_key": None, "client": client})
         )
     finally:
-        await close(client)
+        await close_client(client)
     assert_hidden(server, seen)
-
-
-async def close(client: Any) -> None:
-    """Close a client of whichever SDK."""
-    if isinstance(client, genai.Client):
-        await client.aio.aclose()
-        client.close()
-    elif isinstance(client, Mistral):
-        await client.__aexit__(None, None, None)
-    else:
-        await client.close()
 
 
 # Redirects

@@ -16,15 +16,10 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, TypeVar
 
-import anthropic
-import groq
-import ollama
-import openai
 import pytest
 from conftest import WIRES, Wire
-from google import genai
-from mistralai.client import Mistral
 from support.loopback import Loopback, Recorded, Reply
+from support.own_clients import make_client
 from support.pace import pace
 from support.wire import (
     anthropic_messages,
@@ -978,37 +973,13 @@ def test_connecting_is_tried_again(deaf: Deaf) -> None:
     assert [deaf.left() for _ in range(2)] == [True, True]
 
 
-OWN: dict[str, Callable[[str], Any]] = {
-    "openai": lambda url: openai.AsyncOpenAI(
-        api_key="key", base_url=url, max_retries=0
-    ),
-    "openai-chat": lambda url: openai.AsyncOpenAI(
-        api_key="key", base_url=url, max_retries=0
-    ),
-    "azure": lambda url: openai.AsyncOpenAI(api_key="key", base_url=url, max_retries=0),
-    "azure-chat": lambda url: openai.AsyncAzureOpenAI(
-        api_key="key",
-        azure_endpoint=url,
-        api_version="2025-04-01-preview",
-        max_retries=0,
-    ),
-    "groq": lambda url: groq.AsyncGroq(api_key="key", base_url=url, max_retries=0),
-    "anthropic": lambda url: anthropic.AsyncAnthropic(
-        api_key="key", base_url=url, max_retries=0
-    ),
-    "gemini": lambda url: genai.Client(api_key="key", http_options={"base_url": url}),
-    "mistral": lambda url: Mistral(api_key="key", server_url=url),
-    "ollama": lambda url: ollama.AsyncClient(url),
-}
-
-
 def test_the_users_own_client_keeps_its_limit(full: Deaf, wire: Wire) -> None:
     """`connect` is for clients that the agent makes; one of the user's own connects for as long as it likes."""
     seen = connect(
         wire,
         full,
         Timeout(connect=SHORT / 3, first=SHORT),
-        client=OWN[wire.name](full.url),
+        client=make_client(wire, full.url),
     )
     assert seen == {"stream": ("first", ""), "plain": ("first", ""), "closed": []}
 
