@@ -249,11 +249,9 @@ class Agent:
                 "it may be left out only when the history has something to answer"
             )
         run = Run(self.model.provider, self.model.name, messages)
-        run.open_calls = answers.to_run
-        run.results_at = place if answers.to_run else None
-        run.calls += answers.to_run
-        goes_on = bool(approvals or results or answers.to_run)
-        if tool_choice is None and not goes_on:
+        if answers.to_run:
+            run.begin_with(answers.to_run, place)
+        if tool_choice is None and not answers.goes_on:
             tool_choice = plan.tool_choice
         return Job(
             plan,
@@ -274,14 +272,13 @@ def _check_tool_choice(
     choice: object, tools: Mapping[str, AnyTool], model: Model
 ) -> None:
     """Raise ConfigurationError unless the model can be told to do this."""
-    if choice is None or choice in ("auto", "none"):
+    if choice in (None, "auto", "none"):
         return
-    names = ", ".join(map(repr, tools)) or "none"
-    if choice == "required":
-        if tools or model.extra.get("tools"):
-            return
+    has_tools = bool(tools or model.extra.get("tools"))
+    if choice == "required" and not has_tools:
         raise ConfigurationError('tool_choice="required" needs a tool; there is none')
-    if not isinstance(choice, str) or choice not in tools:
+    if choice not in ("required", *tools):
+        names = ", ".join(map(repr, tools)) or "none"
         raise ConfigurationError(
             'tool_choice is "auto", "required", "none" or the name of a tool '
             f"(there are: {names}); got {shown(choice)}"

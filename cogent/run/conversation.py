@@ -52,6 +52,14 @@ class Run:
     finished: Response | None = None
     abandoned: Usage = field(default_factory=Usage)
 
+    def begin_with(self, calls: list[ToolCall], results_at: int) -> None:
+        """Begin with calls of the history; their results belong at this place of the
+        messages.
+        """
+        self.open_calls = calls
+        self.calls += calls
+        self.results_at = results_at
+
     def begin_turn(self, words: FinishWords = NO_WORDS) -> Turn:
         """Start the next answer of the model, or repeat one that failed unseen."""
         failed = self.turn
@@ -79,9 +87,7 @@ class Run:
         self.open_calls = []
         self.pending = []
         if reason == "tool_calls":
-            for call in calls:
-                group = self.pending if waits(call) else self.open_calls
-                group.append(call)
+            self._open(calls, waits)
             self.pending += turn.pending
             calls += turn.pending
         self.calls += calls
@@ -91,6 +97,11 @@ class Run:
             message.tool_calls = calls
         if message.content or message.tool_calls or message.items:
             self.messages.append(message)
+
+    def _open(self, calls: list[ToolCall], waits: Callable[[ToolCall], bool]) -> None:
+        for call in calls:
+            group = self.pending if waits(call) else self.open_calls
+            group.append(call)
 
     def _message(self, turn: Turn) -> Message:
         """The message of a turn that did not end normally: its text alone.

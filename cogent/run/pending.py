@@ -40,6 +40,11 @@ class Answers:
     to_run: list[ToolCall] = field(default_factory=list)
     approved: set[str] = field(default_factory=set)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on from pending calls."""
+        return bool(self.messages or self.to_run)
+
 
 def answer_calls(
     messages: Sequence[Message],
