@@ -72,3 +72,6 @@ class Slices:
                 self.empty_bytes += len(piece_slice)
                 if self.empty_bytes <= MAX_EMPTY_BYTES:
                     yield piece_slice
+            # Before more is waited for: the connection may be silent, or closed.
+            if self.are_over:
+                return

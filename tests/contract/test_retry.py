@@ -268,7 +268,8 @@ def trials() -> Trials:
             [wire] = [wire for wire in WIRES if wire.name == name]
             options = {"max_retries": trial.max_retries}
             agent = agents.setdefault(
-                (name, trial.max_retries), wire.agent(judge, model=options)
+                (name, trial.max_retries),
+                wire.agent(judge, model=options, timeout=Timeout(connect=PROMPT)),
             )
             jobs.append(hold(trial, agent, number))
         for wire in WIRES:

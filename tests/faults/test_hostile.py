@@ -1,22 +1,23 @@
 """Hostile servers: whatever they send is the right text or an error of ours, in bounded memory and time."""
 
 import asyncio
-import gzip
 import json
 import re
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import repeat
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from conftest import SDK_WIRES, WIRES, Wire, each_sdk, sdk_wire
-from faults.test_time import Scene, Stage, begun, ends, play, warm_up
-from support.loopback import Loopback, Reply
-from support.pace import pace
+from faults.test_time import begun
+from support.loopback import Reply
+from support.odd_answers import MB, SAID, chunk, empty_delta, flood, head, member
+from support.scene import JSON, Outcome, Shared, shared_agents, whole
+from support.waiting import until
 from support.wire import (
     anthropic_messages,
     chat_completions,
@@ -26,17 +27,12 @@ from support.wire import (
 )
 from support.wire.common import Answer, encode, event
 
-from cogent import Agent, ModelError, ServerError, StreamInterrupted, Timeout, tool
+from cogent import ModelError, ServerError, StreamInterrupted, tool
 
 LIMIT = 60.0  # seconds after which a run hangs; each takes less than one
-MB = 1024 * 1024
 WORDS = ("Grüße, ", "日本", "!")
 TEXT = "".join(WORDS)
-SAID = ("Hel", "lo")  # the text of an answer that is not whole
-LIMITLESS = 2**40  # bytes
 HEAD_ROOM = 3  # how much more work than its share a part of a test may take in one run than in another
-JSON = "application/json"
-EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of deflate: it unpacks to nothing
 
 both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 # One for each of the two HTTP clients, httpx2 and httpx, where what is tried costs too much to be tried on all.
@@ -55,96 +51,68 @@ def look(query: Any = None) -> str:
     return "Seen."
 
 
-@dataclass
-class Outcome:
-    """What a run gave, and what it took."""
+@dataclass(slots=True)
+class Measured(Outcome):
+    """What a run took besides."""
 
-    text: str = ""
-    error: Any = None
-    reasoning: str = ""
-    tokens: dict[str, Any] = field(default_factory=dict)
     cpu: float = 0
     """Seconds of the processor, the server's included."""
     memory: float = 0
-    """Megabytes at the peak, where that was measured."""
+    """Megabytes at the peak, the server's included."""
 
 
-@dataclass
-class Bed:
-    """A server, a loop and agents that all tests share: what one server does to a client, the next test finds."""
+class Hostile(Shared):
+    """The server and the agents of all tests here: what it does to a client, the next test finds."""
 
-    server: Loopback
-    runner: asyncio.Runner
-    agents: dict[str, Agent] = field(default_factory=dict)
+    async def attempt(
+        self, wire: Wire, *replies: Reply, streaming: bool = True
+    ) -> Outcome:
+        """What comes of one question; only errors of a provider are caught, and a hang fails the test."""
+        async with asyncio.timeout(LIMIT):
+            return await self.play(
+                wire, *replies, streaming=streaming, catch=ModelError
+            )
 
-    def attempt(self, wire: Wire, *replies: Reply, streaming: bool = True) -> Outcome:
-        """What comes of one question."""
-        self.server.requests.clear()
-        self.server.reply(*replies)
-        return self.runner.run(_attempt(self.agents[wire.name], streaming))
-
-    def measured(self, wire: Wire, *replies: Reply, streaming: bool = True) -> Outcome:
-        """The same, with the memory that it took, the server's included."""
-        assert (
-            self.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
-        )  # what an SDK builds once
+    async def measured(
+        self, wire: Wire, *replies: Reply, streaming: bool = True
+    ) -> Measured:
+        """The same, with what it took."""
+        warm = await self.attempt(wire, good(wire, streaming), streaming=streaming)
+        assert warm.text == TEXT  # an SDK builds much once
         tracemalloc.start()
         try:
-            outcome = self.attempt(wire, *replies, streaming=streaming)
-            outcome.memory = tracemalloc.get_traced_memory()[1] / MB
+            started = time.process_time()
+            outcome = await self.attempt(wire, *replies, streaming=streaming)
+            cpu = time.process_time() - started
+            memory = tracemalloc.get_traced_memory()[1] / MB
         finally:
             tracemalloc.stop()
-        return outcome
+        given = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+        return Measured(**given, cpu=cpu, memory=memory)
 
-    def goes_on(self, wire: Wire) -> bool:
+    async def goes_on(self, wire: Wire) -> bool:
         """Whether the agent is as good as before; a connection that the server has spoilt may fail once more."""
-        outcome = self.attempt(wire, good(wire))
+        outcome = await self.attempt(wire, good(wire))
         if outcome.error is not None and outcome.error.retryable:
-            deadline = time.monotonic() + LIMIT
-            while (
-                self.server._replies
-            ):  # The question was sent all the same, and takes its answer with it.
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            outcome = self.attempt(wire, good(wire))
+            # The question was sent all the same, and takes its answer with it.
+            await until(lambda: not self.server._replies)
+            outcome = await self.attempt(wire, good(wire))
         return (outcome.error, outcome.text) == (None, TEXT)
 
 
-async def _attempt(agent: Agent, streaming: bool) -> Outcome:
-    """Run the agent; only errors of a provider are caught, so that any other fails the test, and so does a hang."""
-    outcome, started = Outcome(), time.process_time()
-    try:
-        async with asyncio.timeout(LIMIT):
-            if streaming:
-                async for chunk in agent.run_stream("Hi"):
-                    outcome.text += chunk.content
-                    outcome.reasoning += chunk.reasoning
-                    outcome.tokens = (chunk.metadata or {}).get("tokens", {})
-            else:
-                outcome.text = (await agent.run("Hi")).content
-    except ModelError as error:
-        outcome.error = error
-    outcome.cpu = time.process_time() - started
-    return outcome
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with Loopback() as loopback, asyncio.Runner() as runner:
-        shared = Bed(
-            loopback,
-            runner,
-            {wire.name: wire.agent(loopback, tools=[look]) for wire in WIRES},
-        )
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Hostile]:
+    async with shared_agents(Hostile, tools=[look]) as shared:
         yield shared
-        for agent in shared.agents.values():
-            runner.run(agent.aclose())
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_over(bed: Bed) -> Iterator[None]:
+def nothing_is_left_over(shared: Hostile) -> Iterator[None]:
     yield
-    bed.server._replies.clear()
+    shared.server._replies.clear()
 
 
 def body(wire: Wire, streaming: bool = True) -> bytes:
@@ -155,23 +123,7 @@ def body(wire: Wire, streaming: bool = True) -> bytes:
 
 
 def good(wire: Wire, streaming: bool = True) -> Reply:
-    return Reply(body(wire, streaming), content_type=wire.mime if streaming else JSON)
-
-
-def head(
-    *lines: str, status: str = "HTTP/1.1 200 OK", kind: str = "text/event-stream"
-) -> bytes:
-    """The head of an answer, for what the loopback server would not send by itself."""
-    named = (
-        ()
-        if any(line.lower().startswith("content-type") for line in lines)
-        else (f"content-type: {kind}",)
-    )
-    return "\r\n".join([status, *named, *lines, "", ""]).encode("latin-1")
-
-
-def chunk(data: bytes, extension: str = "") -> bytes:
-    return b"%x%b\r\n%b\r\n" % (len(data), extension.encode(), data)
+    return whole(wire, *WORDS, streaming=streaming)
 
 
 def deflated(data: bytes, wbits: int = 31) -> bytes:
@@ -262,17 +214,17 @@ def refused_by_the_sdk(wire: Wire, streaming: bool, case: str) -> bool:
 
 @both_ways
 @pytest.mark.parametrize("case", ODD)
-def test_an_odd_answer_is_read(
-    bed: Bed, wire: Wire, streaming: bool, case: str
+async def test_an_odd_answer_is_read(
+    shared: Hostile, wire: Wire, streaming: bool, case: str
 ) -> None:
     """What HTTP allows, however rare, gives the right text, or an error where an SDK does not take it."""
     reply = ODD[case](body(wire, streaming), wire.mime if streaming else JSON)
-    outcome = bed.attempt(wire, reply, streaming=streaming)
+    outcome = await shared.attempt(wire, reply, streaming=streaming)
     if refused_by_the_sdk(wire, streaming, case) and outcome.error is not None:
         assert type(outcome.error) is ServerError
     else:
         assert (outcome.error, outcome.text) == (None, TEXT)
-    assert bed.goes_on(wire)
+    assert await shared.goes_on(wire)
 
 
 LINES: dict[str, Callable[[bytes], bytes]] = {
@@ -284,8 +236,8 @@ LINES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("split", [None, 1, 7])
 @pytest.mark.parametrize("case", LINES)
-def test_lines_may_end_in_any_way(
-    bed: Bed, wire: Wire, case: str, split: int | None
+async def test_lines_may_end_in_any_way(
+    shared: Hostile, wire: Wire, case: str, split: int | None
 ) -> None:
     """CR LF, CR and a byte order mark before the first event lose nothing, wherever the network cuts."""
     events = wire.send.text(*WORDS)
@@ -293,7 +245,9 @@ def test_lines_may_end_in_any_way(
         events[wire.format is chat_completions :]
     )  # so that there is something to lose in the first event
     data = LINES[case](data.replace(b"\r\n", b"\n"))
-    outcome = bed.attempt(wire, Reply(data, split=split, content_type=wire.mime))
+    outcome = await shared.attempt(
+        wire, Reply(data, split=split, content_type=wire.mime)
+    )
     assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
         None,
         TEXT,
@@ -342,9 +296,9 @@ def between(wire: Wire, more: bytes) -> Reply:
     )
 
 
-def test_a_new_kind_of_event_is_skipped(bed: Bed, wire: Wire) -> None:
+async def test_a_new_kind_of_event_is_skipped(shared: Hostile, wire: Wire) -> None:
     """An event of a type that nobody knows yet says nothing."""
-    outcome = bed.attempt(wire, between(wire, NEW[wire.format]))
+    outcome = await shared.attempt(wire, between(wire, NEW[wire.format]))
     assert (outcome.error, outcome.text, outcome.tokens.get("input_tokens")) == (
         None,
         TEXT,
@@ -353,11 +307,13 @@ def test_a_new_kind_of_event_is_skipped(bed: Bed, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("case", IN_A_STREAM)
-def test_an_event_without_data_is_skipped(bed: Bed, wire: Wire, case: str) -> None:
+async def test_an_event_without_data_is_skipped(
+    shared: Hostile, wire: Wire, case: str
+) -> None:
     """Comments, unknown fields and events without data are skipped, or an error where an SDK cannot read them."""
     if wire.bare:
         pytest.skip("lines of JSON have no such")
-    outcome = bed.attempt(wire, between(wire, IN_A_STREAM[case]))
+    outcome = await shared.attempt(wire, between(wire, IN_A_STREAM[case]))
     # The standard drops an event without data; most SDKs take it for JSON. Gemini's knows no line but data.
     refused = wire.provider == "gemini" or (
         case in EVENTS and wire.provider != "anthropic"
@@ -386,7 +342,9 @@ def grown(value: Any) -> Any:
 
 
 @both_ways
-def test_a_new_field_is_skipped(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_a_new_field_is_skipped(
+    shared: Hostile, wire: Wire, streaming: bool
+) -> None:
     """An answer each of whose objects has fields that nobody knows yet is read all the same."""
     lines = body(wire, streaming).splitlines(keepends=True)
     for place, line in enumerate(lines):
@@ -394,7 +352,7 @@ def test_a_new_field_is_skipped(bed: Bed, wire: Wire, streaming: bool) -> None:
         if brace:
             lines[place] = name + encode(grown(json.loads(brace + data))) + b"\n"
     reply = Reply(b"".join(lines), content_type=wire.mime if streaming else JSON)
-    outcome = bed.attempt(wire, reply, streaming=streaming)
+    outcome = await shared.attempt(wire, reply, streaming=streaming)
     assert (outcome.error, outcome.text) == (None, TEXT)
 
 
@@ -416,8 +374,8 @@ LETTERS = {
 
 @pytest.mark.parametrize("part", ["text", "reasoning"])
 @pytest.mark.parametrize("case", LETTERS)
-def test_every_letter_can_be_sent_on(
-    bed: Bed, wire: Wire, case: str, part: str
+async def test_every_letter_can_be_sent_on(
+    shared: Hostile, wire: Wire, case: str, part: str
 ) -> None:
     """NUL and controls arrive as they are; a half finds its other, becomes U+FFFD, or is dropped at the very end."""
     pieces, expected = LETTERS[case]
@@ -430,17 +388,19 @@ def test_every_letter_can_be_sent_on(
     data = b"".join(events)
     for mark, piece in zip(marks, pieces, strict=True):
         data = data.replace(mark.encode(), piece.encode())
-    outcome = bed.attempt(wire, Reply(data, content_type=wire.mime))
+    outcome = await shared.attempt(wire, Reply(data, content_type=wire.mime))
     assert outcome.error is None
     assert getattr(outcome, part) == expected
     expected.encode()
 
 
 @both_ways
-def test_bytes_that_are_no_letters(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_bytes_that_are_no_letters(
+    shared: Hostile, wire: Wire, streaming: bool
+) -> None:
     """Bytes that are no UTF-8 are an error, or U+FFFD in their place."""
     data = body(wire, streaming).replace("日本".encode(), b"\xff\xfe\xc3(")
-    outcome = bed.attempt(
+    outcome = await shared.attempt(
         wire,
         Reply(data, content_type=wire.mime if streaming else JSON),
         streaming=streaming,
@@ -514,12 +474,12 @@ WHOLE = ("a length too long", "no HTTP")
 
 @both_ways
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_answer_is_an_error_of_ours(
-    bed: Bed, wire: Wire, streaming: bool, case: str
+async def test_a_broken_answer_is_an_error_of_ours(
+    shared: Hostile, wire: Wire, streaming: bool, case: str
 ) -> None:
     """What is no HTTP, or not what its head says, is an error after at most what was right, and spoils nothing."""
     reply = BROKEN[case](body(wire, streaming), wire.mime if streaming else JSON)
-    outcome = bed.attempt(wire, reply, streaming=streaming)
+    outcome = await shared.attempt(wire, reply, streaming=streaming)
     assert TEXT.startswith(outcome.text)
     if case == "a length too long" and streaming and outcome.error is None:
         assert outcome.text == TEXT, (
@@ -528,7 +488,7 @@ def test_a_broken_answer_is_an_error_of_ours(
     else:
         assert isinstance(outcome.error, ModelError), outcome.text
         assert outcome.error.partial.content == outcome.text
-    assert bed.goes_on(wire)
+    assert await shared.goes_on(wire)
 
 
 STRAY = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
@@ -536,8 +496,8 @@ STRAY = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
 
 @both_ways
 @pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "later"])
-def test_a_second_answer_is_not_the_next_ones(
-    bed: Bed, wire: Wire, streaming: bool, pause: float
+async def test_a_second_answer_is_not_the_next_ones(
+    shared: Hostile, wire: Wire, streaming: bool, pause: float
 ) -> None:
     """An answer that nobody asked for is never taken for that to the next question."""
     data, kind = body(wire, streaming), wire.mime if streaming else JSON
@@ -545,72 +505,64 @@ def test_a_second_answer_is_not_the_next_ones(
     second = STRAY % (kind.encode(), len(wrong), wrong)
     whole = head(f"content-length: {len(data)}", kind=kind) + data
     reply = Reply([whole, second] if pause else whole + second, raw=b"", pause=pause)
-    assert bed.attempt(wire, reply, streaming=streaming).text == TEXT
-    bed.runner.run(asyncio.sleep(2 * pause))
-    outcome = bed.attempt(wire, good(wire, streaming), streaming=streaming)
+    assert (await shared.attempt(wire, reply, streaming=streaming)).text == TEXT
+    await asyncio.sleep(2 * pause)
+    outcome = await shared.attempt(wire, good(wire, streaming), streaming=streaming)
     assert "WRONG" not in outcome.text
     assert outcome.text == TEXT if outcome.error is None else outcome.error.retryable
-    assert bed.goes_on(wire)
+    assert await shared.goes_on(wire)
 
 
 @both_ways
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_error_that_names_the_base_url(
-    bed: Bed, wire: Wire, streaming: bool, status: int
+async def test_a_redirect_is_an_error_that_names_the_base_url(
+    shared: Hostile, wire: Wire, streaming: bool, status: int
 ) -> None:
     """No redirect is followed, and none is asked again; with the base_url that the error gives, the target answers."""
-    assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
-    target = "/moved" + bed.server.requests[0].path
+    assert (
+        await shared.attempt(wire, good(wire, streaming), streaming=streaming)
+    ).text == TEXT
+    target = "/moved" + shared.server.requests[0].path
     away = Reply(b"", status, "text/plain", {"location": target})
-    error = bed.attempt(wire, away, streaming=streaming).error
+    error = (await shared.attempt(wire, away, streaming=streaming)).error
     assert (type(error), error.status, error.retryable) == (ServerError, status, False)
-    assert len(bed.server.requests) == 1
+    assert len(shared.server.requests) == 1
 
-    bed.server.reply(good(wire, streaming))
+    shared.server.reply(good(wire, streaming))
     base_url = re.search("base_url='(.+?)'", str(error))[1]
 
     async def ask_there() -> str:
         model = {"base_url": base_url}
-        async with wire.agent(bed.server, model=model, stream=streaming) as agent:
+        async with wire.agent(shared.server, model=model, stream=streaming) as agent:
             return (await agent.run("Hi")).content
 
-    assert bed.runner.run(ask_there()) == TEXT
-    assert bed.server.requests[1].path == target
+    assert await ask_there() == TEXT
+    assert shared.server.requests[1].path == target
 
 
 @both_ways
-def test_a_redirect_to_what_no_base_url_leads_to_names_the_target(
-    bed: Bed, wire: Wire, streaming: bool
+async def test_a_redirect_to_what_no_base_url_leads_to_names_the_target(
+    shared: Hostile, wire: Wire, streaming: bool
 ) -> None:
     """Where the target does not end as the SDK's paths do, the error says only where it is."""
     away = Reply(b"", 302, "text/plain", {"location": "/login?next=%2Fv1"})
-    error = bed.attempt(wire, away, streaming=streaming).error
-    assert f"{bed.server.url}/login, " in str(error)
+    error = (await shared.attempt(wire, away, streaming=streaming)).error
+    assert f"{shared.server.url}/login, " in str(error)
     assert "next=" not in str(error) and "base_url=" not in str(error)
 
 
 @both_ways
-def test_no_compression_is_asked_for(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_no_compression_is_asked_for(
+    shared: Hostile, wire: Wire, streaming: bool
+) -> None:
     """A server is asked to send its answer as it is."""
-    assert bed.attempt(wire, good(wire, streaming), streaming=streaming).text == TEXT
-    assert bed.server.requests[0].headers["accept-encoding"] == "identity"
+    assert (
+        await shared.attempt(wire, good(wire, streaming), streaming=streaming)
+    ).text == TEXT
+    assert shared.server.requests[0].headers["accept-encoding"] == "identity"
 
 
 # Too much
-
-
-def flood(*pieces: bytes, raw: bytes | None = None, size: int = 350 * MB) -> Reply:
-    """An answer whose last piece is sent again and again, as fast as it is taken, up to more than anybody takes."""
-    return Reply(
-        pieces[:-1],
-        raw=raw,
-        more=repeat(pieces[-1], size // len(pieces[-1])),
-        end="close",
-    )
-
-
-def member(data: bytes = b"") -> bytes:
-    return gzip.compress(data, mtime=0)
 
 
 ENDLESS: dict[str, Callable[[str], Reply]] = {
@@ -631,14 +583,16 @@ ENDLESS: dict[str, Callable[[str], Reply]] = {
 
 @both_ways
 @pytest.mark.parametrize("case", ENDLESS)
-def test_a_head_without_end(bed: Bed, wire: Wire, streaming: bool, case: str) -> None:
+async def test_a_head_without_end(
+    shared: Hostile, wire: Wire, streaming: bool, case: str
+) -> None:
     """What belongs to no body is given up before it has filled the memory."""
-    outcome = bed.measured(
+    outcome = await shared.measured(
         wire, ENDLESS[case](wire.mime if streaming else JSON), streaming=streaming
     )
     assert isinstance(outcome.error, ModelError)
     assert outcome.memory < 16
-    assert bed.server.requests[0].sent < 32 * MB
+    assert shared.server.requests[0].sent < 32 * MB
 
 
 FULL = {"stream": 64 * MB, "plain": 256 * MB}
@@ -661,23 +615,23 @@ def bombs() -> dict[str, bytes]:
 
 @each_sdk
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
-def test_a_bomb_is_not_unpacked(
-    bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str
+async def test_a_bomb_is_not_unpacked(
+    shared: Hostile, wire: Wire, bombs: dict[str, bytes], coding: str
 ) -> None:
     """An event of 300 MB in a few bytes is given up when it has reached its limit of 64 MB."""
     assert len(bombs[coding]) < 2 * MB
-    outcome = bed.measured(wire, packed(bombs[coding], coding)(b"", wire.mime))
+    outcome = await shared.measured(wire, packed(bombs[coding], coding)(b"", wire.mime))
     assert type(outcome.error) is ServerError and "more than 64 MB" in str(
         outcome.error
     )
     assert outcome.memory < 64 * 5
-    assert bed.goes_on(wire)
+    assert await shared.goes_on(wire)
 
 
 @two_wires
 @pytest.mark.parametrize("coding", [None, "gzip, gzip"])
-def test_a_plain_answer_may_be_too_large(
-    bed: Bed, wire: Wire, bombs: dict[str, bytes], coding: str | None
+async def test_a_plain_answer_may_be_too_large(
+    shared: Hostile, wire: Wire, bombs: dict[str, bytes], coding: str | None
 ) -> None:
     """A plain answer of 300 MB, whether sent or unpacked, is given up when it has reached its limit of 256 MB."""
     reply = (
@@ -685,29 +639,31 @@ def test_a_plain_answer_may_be_too_large(
         if coding
         else flood(b" " * MB, raw=head(kind=JSON))
     )
-    outcome = bed.measured(wire, reply, streaming=False)
+    outcome = await shared.measured(wire, reply, streaming=False)
     assert type(outcome.error) is ServerError and "more than 256 MB" in str(
         outcome.error
     )
     assert outcome.memory < 256 * 1.25
-    assert bed.server.requests[0].sent < 300 * MB
+    assert shared.server.requests[0].sent < 300 * MB
 
 
 @two_wires
-def test_an_event_without_end(bed: Bed, wire: Wire) -> None:
+async def test_an_event_without_end(shared: Hostile, wire: Wire) -> None:
     """A line that never ends is given up when it has reached the limit of 64 MB."""
     start = b'{"x": "' if wire.bare else b'data: {"x": "'
-    outcome = bed.measured(wire, flood(start, b"a" * MB, raw=head(kind=wire.mime)))
+    outcome = await shared.measured(
+        wire, flood(start, b"a" * MB, raw=head(kind=wire.mime))
+    )
     assert type(outcome.error) is ServerError and "more than 64 MB" in str(
         outcome.error
     )
     assert not outcome.error.retryable
     assert outcome.memory < 64 * 5
-    assert bed.server.requests[0].sent < 80 * MB
+    assert shared.server.requests[0].sent < 80 * MB
 
 
 @each_sdk
-def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
+async def test_a_large_event_is_read(shared: Hostile, wire: Wire) -> None:
     """Text of 8 MB in one event arrives whole, and takes no more than so many times the work of 1 MB."""
 
     def large(megabytes: int) -> Reply:
@@ -716,7 +672,10 @@ def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
         )
         return Reply(data, content_type=wire.mime)
 
-    small, outcome = bed.measured(wire, large(1)), bed.measured(wire, large(8))
+    small, outcome = (
+        await shared.measured(wire, large(1)),
+        await shared.measured(wire, large(8)),
+    )
     assert outcome.error is None and outcome.text == "a" * 8 * MB
     assert outcome.memory < 8 * 16
     assert outcome.cpu < 8 * small.cpu * HEAD_ROOM
@@ -725,19 +684,19 @@ def test_a_large_event_is_read(bed: Bed, wire: Wire) -> None:
 @two_wires
 @both_ways
 @pytest.mark.parametrize("status", [307, 500])
-def test_an_error_page_without_end(
-    bed: Bed, wire: Wire, streaming: bool, status: int
+async def test_an_error_page_without_end(
+    shared: Hostile, wire: Wire, streaming: bool, status: int
 ) -> None:
     """Of the page of an error or of a redirect no more is read than can be told, even if it looks like events."""
     raw = head("location: /x", status=f"HTTP/1.1 {status} Odd", kind="text/plain")
     page = flood(b"a" * (MB - 2) + b"\n\n", raw=raw, size=64 * MB)
-    outcome = bed.measured(wire, page, streaming=streaming)
+    outcome = await shared.measured(wire, page, streaming=streaming)
     assert isinstance(outcome.error, ModelError)
     assert outcome.memory < 48
-    assert bed.server.requests[0].sent < 32 * MB
+    assert shared.server.requests[0].sent < 32 * MB
 
 
-def test_what_follows_gzip_is_not_kept(bed: Bed, wire: Wire) -> None:
+async def test_what_follows_gzip_is_not_kept(shared: Hostile, wire: Wire) -> None:
     """Bytes after the end of what was compressed are an error or are dropped, and do not fill the memory."""
     reply = flood(
         member(begun(wire, *SAID)),
@@ -745,20 +704,14 @@ def test_what_follows_gzip_is_not_kept(bed: Bed, wire: Wire) -> None:
         raw=head("content-encoding: gzip"),
         size=32 * MB,
     )
-    outcome = bed.measured(wire, reply)
+    outcome = await shared.measured(wire, reply)
     assert isinstance(outcome.error, ServerError | StreamInterrupted)
     assert outcome.text == "".join(SAID)
     assert outcome.memory < 16
 
 
-def empty_delta(wire: Wire) -> bytes:
-    return next(one for one in wire.send.text("xyz") if b'"xyz"' in one).replace(
-        b'"xyz"', b'""'
-    )
-
-
 @each_sdk
-def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
+async def test_empty_deltas_leave_nothing(shared: Hostile, wire: Wire) -> None:
     """Many deltas without text neither add up, nor take longer the more there were, nor hide the text that follows."""
     start, one = begun(wire), empty_delta(wire)
     if wire.provider == "gemini":  # whose SDK takes long for each event
@@ -772,7 +725,10 @@ def test_empty_deltas_leave_nothing(bed: Bed, wire: Wire) -> None:
             more=[*[piece] * pieces, body(wire)[len(start) :]],
         )
 
-    small, outcome = bed.measured(wire, many(10)), bed.measured(wire, many(50))
+    small, outcome = (
+        await shared.measured(wire, many(10)),
+        await shared.measured(wire, many(50)),
+    )
     assert (outcome.error, outcome.text) == (None, TEXT)
     assert outcome.memory < 0.75 < 50 * len(piece) / MB, "less than what was sent"
     assert outcome.cpu < 5 * small.cpu * HEAD_ROOM
@@ -782,7 +738,9 @@ DEPTHS = (200, 400, 900, 990, 5_000, 100_000)
 
 
 @both_ways
-def test_arguments_may_be_nested_deeply(bed: Bed, wire: Wire, streaming: bool) -> None:
+async def test_arguments_may_be_nested_deeply(
+    shared: Hostile, wire: Wire, streaming: bool
+) -> None:
     """However deep the arguments of a call are, the tool runs, the model is told, or it is an error of ours."""
     for depth in DEPTHS:
         call = ("c1", "look", '{"query": "<deep>"}')
@@ -794,9 +752,11 @@ def test_arguments_may_be_nested_deeply(bed: Bed, wire: Wire, streaming: bool) -
         for mark in (b'"<deep>"', b'\\"<deep>\\"'):
             data = data.replace(mark, b"[" * depth + b"]" * depth)
         first = Reply(data, content_type=wire.mime if streaming else JSON)
-        outcome = bed.attempt(wire, first, good(wire, streaming), streaming=streaming)
+        outcome = await shared.attempt(
+            wire, first, good(wire, streaming), streaming=streaming
+        )
         assert isinstance(outcome.error, ModelError) or outcome.text == TEXT, depth
-        bed.server._replies.clear()
+        shared.server._replies.clear()
 
 
 class Many(tuple[Any, ...]):
@@ -812,97 +772,33 @@ class Many(tuple[Any, ...]):
     ids=lambda wire: wire.name,
 )
 @pytest.mark.parametrize("interleaved", [True, False], ids=["in turn", "one by one"])
-def test_the_work_grows_with_the_number_of_calls(
-    bed: Bed, wire: Wire, interleaved: bool
+async def test_the_work_grows_with_the_number_of_calls(
+    shared: Hostile, wire: Wire, interleaved: bool
 ) -> None:
     """The time that the calls of a turn take grows with their number, and not with its square."""
 
     async def asked() -> list[dict[str, Any]]:
         async with (
             asyncio.timeout(LIMIT),
-            bed.agents[wire.name].run_stream("Hi") as stream,
+            shared.agents[wire.name].run_stream("Hi") as stream,
         ):
             async for chunk in stream:
                 if chunk.finish_reason == "tool_calls":
                     return chunk.metadata["tool_calls"]
         raise AssertionError("no tool was called")
 
-    def work(number: int) -> float:
+    async def work(number: int) -> float:
         calls = Many((f"c{place}", "look", "{}") for place in range(number))
         events = wire.send._stream(
             Answer(calls=calls, pieces=1, interleaved=interleaved)
         )
-        bed.server.reply(Reply(b"".join(events), content_type=wire.mime))
+        shared.server.reply(Reply(b"".join(events), content_type=wire.mime))
         started = time.process_time()
-        found = bed.runner.run(asked())
+        found = await asked()
         spent = time.process_time() - started
         assert [call["name"] for call in found] == ["look"] * number
         assert wire.bare or [call["id"] for call in found] == [id for id, _, _ in calls]
         return spent
 
-    work(10)  # what an SDK builds once
-    assert work(2_000) < 10 * work(200) * HEAD_ROOM
-
-
-# Too slow
-
-
-def trickles(wire: Wire, *said: str) -> dict[str, Reply]:
-    """Answers that keep coming, byte by byte, without anything in them."""
-    start = begun(wire, *said)
-    packer = zlib.compressobj(wbits=31)
-    first = packer.compress(start) + packer.flush(zlib.Z_SYNC_FLUSH)
-    kind = f"content-type: {wire.mime}"
-    after = {
-        "a line": Reply(
-            [start + b'{"x": "' if wire.bare else start + b": ", b"a"], forever=True
-        ),
-        "a chunk's size": Reply(
-            [chunk(start or b" "), b"0"],
-            raw=head("transfer-encoding: chunked"),
-            forever=True,
-        ),
-        "empty blocks": Reply(
-            [first, EMPTY_BLOCK], raw=head("content-encoding: gzip"), forever=True
-        ),
-        "many empty blocks": flood(
-            first,
-            EMPTY_BLOCK * 9999,
-            raw=head("content-encoding: gzip"),
-            size=LIMITLESS,
-        ),
-        "empty members": flood(
-            member(start),
-            member() * 999,
-            raw=head("content-encoding: gzip"),
-            size=LIMITLESS,
-        ),
-        "empty deltas": flood(
-            start, empty_delta(wire) * 99, raw=head(), size=LIMITLESS
-        ),
-    }
-    if said:
-        return after
-    return after | {
-        "a header": Reply(
-            [b"a"], raw=f"HTTP/1.1 200 OK\r\n{kind}\r\nx: ".encode(), forever=True
-        ),
-        "1xx": Reply([b"HTTP/1.1 103 Early Hints\r\n\r\n"], raw=b"", forever=True),
-        "many 1xx": flood(
-            b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99, raw=b"", size=LIMITLESS
-        ),
-        "an error page": Reply([b"a"], 500, "text/html", forever=True),
-        "a page": Reply([b"a"], 200, JSON, forever=True, framing="chunked"),
-    }
-
-
-@pytest.mark.parametrize("said", [(), SAID], ids=["first", "stall"])
-@pace.attempts
-def test_a_trickle_holds_nothing(wire: Wire, said: tuple[str, ...]) -> None:
-    """Bytes that bring no content, one now and then or more than can be read, do not put the time limits off."""
-    warm_up(wire.name)
-    kind = "stall" if said else "first"
-    with Stage() as stage:
-        scenes = {name: Scene([reply]) for name, reply in trickles(wire, *said).items()}
-        seen = play(stage, wire, scenes, timeout=Timeout(**{kind: pace(0.3)}))
-    assert ends(seen) == dict.fromkeys(scenes, (kind, "".join(said)))
+    await work(10)  # what an SDK builds once
+    assert await work(2_000) < 10 * await work(200) * HEAD_ROOM

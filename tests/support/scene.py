@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from conftest import WIRES, Wire
 
@@ -39,6 +39,12 @@ class Outcome:
     def reasoning(self) -> str:
         """The reasoning of a streamed run."""
         return "".join(chunk.reasoning for chunk in self.chunks)
+
+    @property
+    def tokens(self) -> dict[str, Any]:
+        """The token counts of the last chunk, if it has any."""
+        metadata = self.chunks[-1].metadata if self.chunks else None
+        return (metadata or {}).get("tokens", {})
 
     @property
     def finish_reasons(self) -> list[str]:
@@ -190,11 +196,14 @@ class Shared:
         return (await self.fail(wire, reply, streaming)).error
 
 
+T = TypeVar("T", bound=Shared)
+
+
 @asynccontextmanager
-async def shared_agents(**settings: Any) -> AsyncIterator[Shared]:
+async def shared_agents(kind: type[T] = Shared, **settings: Any) -> AsyncIterator[T]:
     """Agents with these settings; to be used in a fixture of a module and its event loop."""
     with Loopback() as server:
-        shared = Shared(server, **settings)
+        shared = kind(server, **settings)
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: shared.complaints.append(context)
         )

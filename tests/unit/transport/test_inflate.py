@@ -57,6 +57,19 @@ async def test_leaving_early_closes_what_is_below(library: object) -> None:
 
 
 @both_clients
+async def test_leaving_early_waits_for_nothing_more(library: object) -> None:
+    """Whoever closes it may do so because no more comes, or because the connection is gone."""
+
+    async def packed() -> AsyncGenerator[bytes]:
+        yield gzip.compress(b"text")
+        raise AssertionError("it read on")
+
+    inflated = inflate(packed(), "gzip", library)
+    assert await anext(inflated) == b"text"
+    await inflated.aclose()
+
+
+@both_clients
 async def test_what_is_not_compressed_so_is_an_error(library: object) -> None:
     """The client's own error says what is wrong."""
     with pytest.raises(library.DecodingError):
