@@ -42,8 +42,9 @@ CACHED_INSTRUCTIONS = ("anthropic", "system")  # where only blocks can ask for t
 
 
 class _ProviderField:
-    """The field `Model.provider`: it takes a provider of the user's own, and gives the
-    prefix of the model string.
+    """The field `Model.provider`.
+
+    It takes a provider of the user's own, and gives the prefix of the model string.
     """
 
     def __get__(self, model: Model | None, owner: type[Model]) -> str:
