@@ -271,7 +271,7 @@ def _asks_something(messages: Sequence[Message]) -> bool:
 def _check_tool_choice(
     choice: object, tools: Mapping[str, AnyTool], model: Model
 ) -> None:
-    """Raise ConfigurationError unless the model can be told to do this."""
+    """Raise ConfigurationError for a choice that no request can make."""
     if choice in (None, "auto", "none"):
         return
     has_tools = bool(tools or model.extra.get("tools"))

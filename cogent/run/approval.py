@@ -2,7 +2,7 @@
 
 A call waits for the caller (`response.pending`) if its tool has no function, or needs
 an approval that no callback can give. One whose arguments do not fit never waits and
-asks nobody: the model is told what is wrong with them.
+asks nobody: the model reads what is wrong with them.
 """
 
 from __future__ import annotations

@@ -53,8 +53,9 @@ class Run:
     abandoned: Usage = field(default_factory=Usage)
 
     def begin_with(self, calls: list[ToolCall], results_at: int) -> None:
-        """Begin with calls of the history; their results belong at this place of the
-        messages.
+        """Begin with calls of the history.
+
+        Their results belong at this place of the messages.
         """
         self.open_calls = calls
         self.calls += calls
