@@ -162,8 +162,9 @@ def _check_metadata(model: Model) -> None:
 
 
 def _valid_id(call_id: str) -> str:
-    """The id of a call as Mistral takes it, which refuses all others; the same id always
-    becomes the same.
+    """The id of a call as Mistral takes it: nine letters and digits.
+
+    It refuses all others. The same id always becomes the same.
     """
     if CALL_ID.fullmatch(call_id):
         return call_id
