@@ -120,9 +120,7 @@ def read_error(error: Exception) -> ErrorReport | None:
     if isinstance(error, APIError):
         return _read_api_error(error)
     if isinstance(error, TypeError | AttributeError):
-        return ErrorReport(
-            "the server sent what cannot be read: it is not in Gemini's format"
-        )
+        return ErrorReport("the server sent an answer that is not in Gemini's format")
     return None
 
 

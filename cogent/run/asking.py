@@ -122,12 +122,13 @@ class Answer:
         if turn.finish is None:
             if self._job.plan.model.strict_end:
                 raise StreamInterrupted(
-                    "the answer ended without the provider's word that it is complete"
+                    "the connection ended before the provider said that the answer was complete"
                 )
             return
         if turn.ending == "error":
             raise StreamInterrupted(
-                "the provider gave up on the answer", code=turn.finish
+                f"the provider ended the answer with {turn.finish[:MAX_WORD_CHARS]!r}",
+                code=turn.finish,
             )
         if turn.ending == "unknown" and not turn.refused and turn.asks_for_tools():
             word = turn.finish[:MAX_WORD_CHARS]

@@ -42,7 +42,7 @@ class TokenCounts:
 
 @dataclass(slots=True)
 class FinishWord:
-    """Why the answer ended, in the provider's own word."""
+    """The finish reason, as the provider writes it."""
 
     word: str
 

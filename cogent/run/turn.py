@@ -174,8 +174,8 @@ class Turn:
     def asks_for_tools(self) -> bool:
         """Whether the turn holds calls that can be answered.
 
-        Where its end was only assumed, a call without arguments may be one that was cut
-        off, and none counts.
+        Where the provider did not say that the answer was complete, a call without
+        whole arguments may have been cut off, and no call counts.
         """
         if self.pending:
             return True

@@ -97,7 +97,7 @@ async def _reject_premature_response(request: Any) -> None:
             asyncio.get_running_loop().call_soon(waited.append, True)
         elif event.endswith("receive_response_headers.complete") and not waited:
             raise ServerError(
-                "the server had sent an answer before the question", retryable=True
+                "an answer came before the request was sent", retryable=True
             )
 
     request.extensions["trace"] = trace

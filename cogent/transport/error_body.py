@@ -175,7 +175,7 @@ def _words_by_field(value: Mapping[object, object], depth: int) -> Iterator[str]
 def _words_of_relayed_error(
     value: Mapping[object, object], depth: int
 ) -> Iterator[str]:
-    """What a router (OpenRouter) was told by the server behind it."""
+    """The error of the server behind a router (OpenRouter)."""
     metadata = value.get("metadata")
     if isinstance(metadata, Mapping):
         yield from _words(metadata.get("raw"), depth + 1)

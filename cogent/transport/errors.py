@@ -216,7 +216,7 @@ def _sentence(kind: type[ModelError], names: set[str]) -> str:
         return (
             "the server sent what is no JSON"
             if "JSONDecodeError" in names
-            else "the server sent what cannot be read"
+            else "the server sent an answer that cannot be decoded"
         )
     return "the request cannot be sent"
 

@@ -70,8 +70,8 @@ class SdkReader:
 
 @lru_cache
 def _readable_pattern(reader: SdkReader) -> re.Pattern[bytes]:
-    """Whole events that an SDK reads as they are: nearly all that ever come, told apart
-    as cheaply as can be.
+    """Whole events that an SDK reads as they are: nearly all that ever come. The test is
+    as cheap as it can be.
     """
     if reader.needs_event_names:
         name = rb"event: .+\n"

@@ -85,7 +85,7 @@ def forget_locals(error: BaseException) -> None:
     """Empty the frames that an error came through, and those of its causes: tools that
     print tracebacks show locals.
 
-    The SDKs and HTTP clients hold the key in theirs. Frames that still run, which are
+    The frames of SDKs and HTTP clients hold the key. Frames that still run, which are
     the caller's, keep them.
     """
     for one in _chain(error):

@@ -25,7 +25,7 @@ def bypass_sdk_validation(
     they are sent as they are.
 
     As arguments, the SDKs walk through each of their messages and schemas, type by
-    type, for what is none of JSON: 20 ms for 200 messages. `required` stands in for
+    type, for values that JSON cannot hold: 20 ms for 200 messages. `required` stands in for
     what an SDK refuses to be without.
     """
     body = {name: arguments[name] for name in long if name in arguments}

@@ -14,7 +14,7 @@ from cogent.errors import BadRequest, ConfigurationError, ConnectionFailed, Mode
 from cogent.json_values import UnsendableError, check_json
 from cogent.model import Model
 
-# Class names of httpx and httpx2, and what the caller is told; their own words may show
+# Class names of httpx and httpx2, and what the error says; their own words may show
 # a header, and so a key.
 BY_CLASS = {
     "InvalidURL": "its address cannot be read: give base_url as a whole address like https://HOST/PATH",
