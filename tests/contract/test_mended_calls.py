@@ -4,28 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Wire
-from contract.test_sent_back import (
-    ANTHROPIC,
-    CHAT,
-    GEMINI,
-    OPENAI,
-    STREAMED,
-    calling,
-    moved,
-    read,
-    saying,
-    search,
-    weather,
-)
+from conftest import WIRES, Wire
 from support.loopback import Loopback
 from support.scene import answer
+from support.sent import STREAMED, calling, moved, read, saying, search, weather
 
 from cogent import Message, ToolCall
 
+NAMED = {wire.name: wire for wire in WIRES}
 Call = tuple[str, str, str]
 EACH_WITH_OWN_CALLS = pytest.mark.parametrize(
-    "wire", [OPENAI, CHAT, ANTHROPIC, GEMINI], ids=lambda w: w.name
+    "wire",
+    [NAMED["openai"], NAMED["openai-chat"], NAMED["anthropic"], NAMED["gemini"]],
+    ids=lambda w: w.name,
 )
 
 # Ids of a turn's calls, where the new id of one is the id with which another came.
@@ -107,7 +98,7 @@ async def test_a_text_of_the_assistant_says_that_it_is_a_message(
 ) -> None:
     """Servers of the Responses API that are not OpenAI's tell items apart by their type alone."""
     body = await moved(
-        server, OPENAI, [Message("user", "Hi"), Message("assistant", "Hello")]
+        server, NAMED["openai"], [Message("user", "Hi"), Message("assistant", "Hello")]
     )
     assert body["input"][1] == {
         "type": "message",

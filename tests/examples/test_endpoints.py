@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 from conftest import WIRES, Wire
-from faults.test_time import paced
 from support.loopback import Loopback, Reply
+from support.timed_runs import paced
 
 APP = Path(__file__).parents[2] / "examples" / "fastapi_app.py"
 LIMIT = 30  # Seconds that a web client waits for anything.

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from conftest import SDK_WIRES, WIRES, Wire, each_sdk, sdk_wire
-from faults.test_time import begun
 from support.loopback import Reply
 from support.odd_answers import MB, SAID, chunk, empty_delta, flood, head, member
 from support.scene import JSON, Outcome, Shared, shared_agents, whole
+from support.timed_runs import begun
 from support.waiting import until
 from support.wire import (
     anthropic_messages,

@@ -8,19 +8,34 @@ import socket
 import time
 import warnings
 import weakref
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from conftest import WIRES, Wire
-from support.loopback import Loopback, Recorded, Reply
+from support.loopback import Loopback, Reply
 from support.own_clients import make_client
 from support.pace import pace
+from support.scene import Outcome
+from support.timed_runs import (
+    Scene,
+    Stage,
+    ask,
+    begun,
+    check,
+    consume,
+    encode_text,
+    end_of,
+    ends,
+    in_loop,
+    paced,
+    play,
+    prompt,
+    warm_up,
+)
+from support.waiting import left, no_task_is_left, until
 from support.wire import (
     anthropic_messages,
     chat_completions,
@@ -34,15 +49,12 @@ from cogent import (
     Agent,
     ConfigurationError,
     Model,
-    ModelError,
     ModelTimeout,
     ServerError,
     Timeout,
     tool,
 )
 from cogent.stream import AgentStream
-
-T = TypeVar("T")
 
 # Where something must happen within a limit, the test is one of `pace.attempts` and its times are multiplied by `pace`.
 SHORT = 0.15  # seconds of a limit that is to be reached
@@ -55,60 +67,6 @@ LIMITS = ("connect", "first", "stall", "total", "tool", "idle")
 
 
 # Runs whose waits pass at the same time
-
-
-@dataclass(slots=True)
-class Scene:
-    """One of several runs of a test: what the server says, and how it is listened to."""
-
-    replies: Sequence[Reply]
-    streaming: bool = True
-    pause: float = 0
-    """Seconds that the consumer takes over each piece of text."""
-    answered: bool = False
-    """Whether the last answer came whole, so that its connection is kept for later runs."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """What a user saw of a run: its text, and the error that ended it."""
-
-    text: str = ""
-    error: Any = None
-
-    @property
-    def end(self) -> tuple[Any, str]:
-        """Which limit ended it, with the text before that; None for a run that ended well."""
-        return getattr(self.error, "kind", self.error), self.text
-
-
-class Stage(Loopback):
-    """A server that answers by the prompt, so that each run gets the replies that are its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: dict[str, list[Reply]] = {}
-        self.asked: dict[str, list[Recorded]] = defaultdict(list)
-
-    def forget(self) -> None:
-        super().forget()
-        self.asked.clear()
-
-    def next_reply(self, request: Recorded) -> Reply:
-        name = next(
-            (
-                name
-                for name in self.waiting
-                if encode_text(prompt(name)) in request.body
-            ),
-            "",
-        )
-        self.asked[name].append(request)
-        return (
-            self.waiting[name].pop(0)
-            if self.waiting.get(name)
-            else super().next_reply(request)
-        )
 
 
 @pytest.fixture
@@ -125,124 +83,6 @@ def wire(wire: Wire) -> Wire:
     return wire
 
 
-@cache
-def warm_up(name: str) -> None:
-    wire = next(wire for wire in WIRES if wire.name == name)
-    with Stage() as stage:
-        said, whole = (
-            Reply(wire.send.text("Hello")),
-            Reply(wire.send.plain_text("Hello"), content_type=JSON),
-        )
-        play(
-            stage,
-            wire,
-            {"stream": Scene([said]), "plain": Scene([whole], streaming=False)},
-        )
-
-
-def in_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run it in a loop of its own, which must find nothing to complain about."""
-    faults: list[Any] = []
-    with asyncio.Runner() as runner:
-        runner.get_loop().set_exception_handler(
-            lambda _, context: faults.append(context)
-        )
-        pace.watch(runner.get_loop())
-        result = runner.run(main)
-    assert faults == []
-    return result
-
-
-def play(
-    stage: Stage, wire: Wire, scenes: Mapping[str, Scene], **settings: Any
-) -> dict[str, Seen]:
-    """Run all scenes at once and check how each ended.
-
-    A run that failed has the text so far on its error and closed its connection, and no task is left.
-    """
-    stage.waiting = {name: list(scene.replies) for name, scene in scenes.items()}
-    stage.watched_by(pace.watch)
-
-    async def run() -> dict[str, Seen]:
-        async with wire.agent(stage, **settings) as agent, asyncio.timeout(2 * PROMPT):
-            runs = [
-                consume(agent.run_stream(prompt(name)), scene.pause)
-                if scene.streaming
-                else ask(agent.run(prompt(name)))
-                for name, scene in scenes.items()
-            ]
-            seen = dict(zip(scenes, await asyncio.gather(*runs), strict=True))
-            await no_task_is_left()
-            for name, run in seen.items():
-                if run.error is not None:
-                    check(run, wire)
-                    for request in (
-                        () if scenes[name].answered else stage.asked[name][-1:]
-                    ):
-                        assert await left(request), f"{name}: the server was not told"
-            assert any(stage.asked.values())
-            return seen
-
-    return in_loop(run())
-
-
-def prompt(name: str) -> str:
-    return f"Go: {name}."  # no word that a request has of itself
-
-
-async def consume(stream: AgentStream, pause: float = 0) -> Seen:
-    seen = Seen()
-    try:
-        async for chunk in stream:
-            seen.text += chunk.content
-            if pause and chunk.content:
-                await asyncio.sleep(pause)
-    except ModelError as error:
-        seen.error = error
-    return seen
-
-
-async def ask(running: Coroutine[Any, Any, Any]) -> Seen:
-    try:
-        return Seen((await running).content)
-    except ModelError as error:
-        return Seen(error=error)
-
-
-def check(run: Seen, wire: Wire) -> None:
-    """A limit's error tells whose it is, may be retried, and holds what came before it and no more."""
-    error = run.error
-    assert isinstance(error, ModelTimeout), error
-    assert (error.provider, error.model, error.retryable) == (
-        wire.provider,
-        "gpt-test",
-        True,
-    )
-    assert (error.partial.content, error.partial.finish_reason) == (run.text, None)
-
-
-def ends(seen: Mapping[str, Seen]) -> dict[str, tuple[Any, str]]:
-    """How each run ended."""
-    return {name: run.end for name, run in seen.items()}
-
-
-async def left(request: Recorded) -> bool:
-    """Whether the server sees in time that the client has left."""
-    return await asyncio.to_thread(request.wait_disconnected, PROMPT)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds, in vain at most as long as everything here may take."""
-    deadline = time.monotonic() + PROMPT
-    for _ in iter(condition, True):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
-async def no_task_is_left() -> None:
-    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
-
-
 @contextmanager
 def complaints() -> Iterator[list[str]]:
     """The RuntimeWarnings that come meanwhile; as errors they would end in the loop, where nobody sees them."""
@@ -256,28 +96,6 @@ def complaints() -> Iterator[list[str]]:
 
 
 # What a wire sends
-
-
-def encode_text(text: str) -> bytes:
-    return json.dumps(text).encode()
-
-
-def paced(events: Iterable[bytes], *said: str) -> list[bytes]:
-    """The events in pieces, so that a pause comes between contents only: each ends with the next of what is said."""
-    pieces, waiting = [b""], list(said)
-    for one in events:
-        pieces[-1] += one
-        if waiting and encode_text(waiting[0]) in one:
-            del waiting[0]
-            pieces.append(b"")
-    return [piece for piece in pieces if piece]
-
-
-def begun(wire: Wire, *said: str) -> bytes:
-    """An answer up to and with these deltas, in one piece; with none, up to the first delta."""
-    if not said:
-        return b"".join(takewhile(lambda one: b'"x"' not in one, wire.send.text("x")))
-    return b"".join(paced(wire.send.text(*said), *said)[: len(said)])
 
 
 def delta(wire: Wire, text: str) -> bytes:
@@ -651,7 +469,7 @@ async def asked_again(wire: Wire, stream: AgentStream) -> tuple[str, Any]:
     """Which limit a stream names that was held for too long, and its partial, after all that it held was let go."""
     with pytest.raises(ModelTimeout) as caught:
         await anext(stream)
-    check(Seen(stream.response.content, caught.value), wire)
+    check(Outcome(error=caught.value, response=stream.response), wire)
     return caught.value.kind, caught.value.partial
 
 
@@ -815,14 +633,14 @@ def test_a_run_that_has_ended_is_not_too_long(server: Loopback) -> None:
     server.watched_by(pace.watch)
     server.reply(Reply(wire.send.text("Hello")))
 
-    async def run() -> Seen:
+    async def run() -> Outcome:
         async with wire.agent(server, timeout=pace(0.4)) as agent:
             stream = agent.run_stream("Go")
             await to_the_end(stream)
             await asyncio.sleep(pace(0.45))
             return await consume(stream)
 
-    assert in_loop(run()).end == (None, "")
+    assert end_of(in_loop(run())) == (None, "")
 
 
 @pytest.fixture
@@ -965,11 +783,11 @@ def test_connecting_is_tried_again(deaf: Deaf) -> None:
     """A connection that was not made in time is asked for again, as often as `max_retries` says."""
     model = Model("openai:gpt-test", base_url=deaf.url, api_key="key", max_retries=1)
 
-    async def run() -> Seen:
+    async def run() -> Outcome:
         async with Agent("tester", model, timeout=Timeout(connect=SHORT)) as agent:
             return await consume(agent.run_stream("Go"))
 
-    assert in_loop(run()).end == ("connect", "")
+    assert end_of(in_loop(run())) == ("connect", "")
     assert [deaf.left() for _ in range(2)] == [True, True]
 
 
@@ -992,13 +810,13 @@ def test_a_tool_may_take_too_long(server: Loopback, wire: Wire) -> None:
     server.reply(tool_turn(wire, "wait"), Reply(wire.send.text("Then not.")))
     endless = Endless()
 
-    async def run() -> Seen:
+    async def run() -> Outcome:
         async with wire.agent(
             server, tools=[endless.wait], timeout=Timeout(tool=SHORT / 3)
         ) as agent:
             return await consume(agent.run_stream("Go"))
 
-    assert in_loop(run()).end == (None, "Then not.")
+    assert end_of(in_loop(run())) == (None, "Then not.")
     assert endless.cancelled == 1
     assert f"did not end within {SHORT / 3:g} seconds" in json.dumps(
         server.requests[1].json

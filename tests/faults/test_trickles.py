@@ -4,7 +4,6 @@ import zlib
 
 import pytest
 from conftest import Wire, sdk_wire
-from faults.test_time import Scene, Stage, begun, ends, play, warm_up
 from support.loopback import Reply
 from support.odd_answers import (
     EMPTY_BLOCK,
@@ -18,6 +17,7 @@ from support.odd_answers import (
 )
 from support.pace import pace
 from support.scene import JSON
+from support.timed_runs import Scene, Stage, begun, ends, play, warm_up
 
 from cogent import Timeout
 
