@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from cogent.errors import ConfigurationError
-from cogent.json_values import Json, UnsendableError, check_json
+from cogent.json_values import Json
 from cogent.messages import Message, Response
 from cogent.model import Model
+from cogent.output import make_output_type
 from cogent.providers import provider_of
 from cogent.run.approval import Approve, Tools
 from cogent.run.clients import Clients
@@ -26,12 +26,14 @@ from cogent.run.inputs import (
 )
 from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Job, Plan
+from cogent.run.typed import Wanted
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
-from cogent.tools import Tool
+from cogent.tools.given import AnyTool, tools_by_name
+from cogent.type_variables import OtherType, Out
 from cogent.validation import check_whole, is_number, shown
 
-AnyTool = Tool[..., Any]
+R = TypeVar("R")
 
 CONFIGURATION = (
     "name",
@@ -43,11 +45,13 @@ CONFIGURATION = (
     "timeout",
     "tool_choice",
     "approve",
+    "output_type",
+    "output_retries",
     "_plan",
 )
 
 
-class Agent:
+class Agent(Generic[Out]):
     """A model with instructions and tools.
 
     It is configuration only: share it between tasks, threads, loops and processes. Its
@@ -60,7 +64,10 @@ class Agent:
     first turn, and not where a run goes on from pending calls. `approve(call, context)`,
     sync or async, is asked before each call of a tool with `approval=True` and returns
     True, False or a reason, which the model reads; without it such a call ends the run
-    and waits in `response.pending`. Building an agent imports the provider's SDK.
+    and waits in `response.pending`. With an `output_type` (a pydantic model, a dataclass,
+    a TypedDict, a list, a Literal, ...) `response.output` is the answer as a value of that
+    type; a model whose answer does not fit is told why and may answer again, up to
+    `output_retries` times, then OutputError is raised. Building an agent imports the provider's SDK.
     Raises ConfigurationError.
     """
 
@@ -76,6 +83,8 @@ class Agent:
         timeout: float | Timeout | None = None,
         tool_choice: str | None = None,
         approve: Approve | None = None,
+        output_type: type[Out] | OtherType | None = None,
+        output_retries: int = 1,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(
@@ -89,7 +98,7 @@ class Agent:
         self.name: Final = name
         self.model: Final = model if isinstance(model, Model) else Model(model)
         self.instructions: Final = instructions
-        self.tools: Final = MappingProxyType(_tools_by_name(tools))
+        self.tools: Final = MappingProxyType(tools_by_name(tools))
         self.stream: Final = stream
         self.max_steps: Final = max_steps
         self.timeout: Final = _make_timeout(timeout)
@@ -100,6 +109,9 @@ class Agent:
             )
         self.tool_choice: Final = tool_choice
         self.approve: Final = approve
+        check_whole(output_retries, "output_retries", at_least=0)
+        self.output_type: Final = output_type
+        self.output_retries: Final = output_retries
         self._plan: Plan = self._make_plan()
 
     def _to_send(self, tool_choice: str | None) -> str | None:
@@ -108,7 +120,7 @@ class Agent:
         return tool_choice if has_tools and tool_choice != "auto" else None
 
     def run_stream(
-        self,
+        self: Agent[R],
         message: UserMessage | None = None,
         *,
         context: Json | None = None,
@@ -116,7 +128,8 @@ class Agent:
         approvals: Approvals | None = None,
         results: Results | None = None,
         tool_choice: str | None = None,
-    ) -> AgentStream:
+        output_type: type[R] | OtherType | None = None,
+    ) -> AgentStream[R]:
         """Start a run whose chunks come as the model writes them.
 
         `message` is a string, or a list of strings, Images and Files in the order in
@@ -127,16 +140,18 @@ class Agent:
         gave, a JSON value or the provider's own output item; or, for a tool that needs
         an approval and for what the provider wants to run itself, with True, False or
         the reason for a no. An approved tool runs first of all. The message may be left
-        out when the history has something to answer. `tool_choice` replaces the
-        agent's. Raises ConfigurationError for
-        an unusable message or history, and for a pending call without an answer; what
-        goes wrong later is raised out of the iteration, a file that cannot be read too.
+        out when the history has something to answer. `tool_choice` and `output_type`
+        replace the agent's. Raises ConfigurationError for an unusable message or
+        history, and for a pending call without an answer; what goes wrong later is
+        raised out of the iteration, a file that cannot be read too.
         """
-        job = self._begin(message, context, history, approvals, results, tool_choice)
+        job = self._begin(
+            message, context, history, approvals, results, tool_choice, output_type
+        )
         return AgentStream(job)
 
     async def run(
-        self,
+        self: Agent[R],
         message: UserMessage | None = None,
         *,
         context: Json | None = None,
@@ -144,7 +159,8 @@ class Agent:
         approvals: Approvals | None = None,
         results: Results | None = None,
         tool_choice: str | None = None,
-    ) -> Response:
+        output_type: type[R] | OtherType | None = None,
+    ) -> Response[R]:
         """Run to the end and return the response.
 
         Takes and raises what `run_stream` does. Nobody sees the pieces of an answer
@@ -153,9 +169,11 @@ class Agent:
         run for it; what the cut attempt is known to have cost counts in
         `response.metadata["tokens"]`.
         """
-        job = self._begin(message, context, history, approvals, results, tool_choice)
+        job = self._begin(
+            message, context, history, approvals, results, tool_choice, output_type
+        )
         job = replace(job, streaming=self.stream, shown=False)
-        stream = AgentStream(job)
+        stream: AgentStream[R] = AgentStream(job)
         async with stream:
             async for _ in stream:
                 pass
@@ -224,7 +242,14 @@ class Agent:
             self.max_steps,
             self.timeout,
             self.tool_choice,
+            self._want(self.output_type),
         )
+
+    def _want(self, output_type: object) -> Wanted | None:
+        """What an answer has to be. Raises ConfigurationError."""
+        if output_type is None:
+            return None
+        return Wanted(make_output_type(output_type, self.tools), self.output_retries)
 
     def _begin(
         self,
@@ -234,8 +259,10 @@ class Agent:
         approvals: Approvals | None,
         results: Results | None,
         tool_choice: str | None,
+        output_type: object,
     ) -> Job:
         plan = self._plan
+        wanted = self._want(output_type) or plan.wanted
         _check_tool_choice(tool_choice, self.tools, self.model)
         messages = read_history(history)
         answers = answer_calls(messages, approvals, results, plan.tools)
@@ -260,6 +287,7 @@ class Agent:
             _check_context(context),
             frozenset(answers.approved),
             self._to_send(tool_choice),
+            wanted,
         )
 
 
@@ -283,62 +311,6 @@ def _check_tool_choice(
             'tool_choice is "auto", "required", "none" or the name of a tool '
             f"(there are: {names}); got {shown(choice)}"
         )
-
-
-# The tools
-
-
-def _tools_by_name(
-    given: Iterable[AnyTool | Callable[..., object]],
-) -> dict[str, AnyTool]:
-    _check_iterable(given)
-    tools: dict[str, AnyTool] = {}
-    for entry in given:
-        tool = _make_tool(entry)
-        if tool.name in tools:
-            raise ConfigurationError(
-                f"two tools are named {tool.name!r}: "
-                "give one another name by tool(name=...)"
-            )
-        _check_schema(tool)
-        tools[tool.name] = tool
-    return tools
-
-
-def _check_iterable(tools: object) -> None:
-    if isinstance(tools, Tool) or inspect.isroutine(tools):
-        name = getattr(tools, "__name__", "my_function")
-        raise ConfigurationError(
-            f"tools is a list, also for one tool: write tools=[{name}]"
-        )
-    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
-        raise ConfigurationError(
-            f"tools is a list of functions, like tools=[search]; got {shown(tools)}"
-        )
-
-
-def _make_tool(given: AnyTool | Callable[..., object]) -> AnyTool:
-    if isinstance(given, Tool):
-        return given
-    if isinstance(given, Mapping):
-        raise ConfigurationError(
-            "a tool is a function; one that the provider runs itself goes into "
-            'Model(..., extra={"tools": [...]})'
-        )
-    return Tool(given)
-
-
-def _check_schema(tool: AnyTool) -> None:
-    """Build the schema now, where a bad signature is easy to see.
-
-    A default, say, may be no value of JSON's.
-    """
-    try:
-        check_json({"description": tool.description, "parameters": tool.parameters})
-    except UnsendableError as error:
-        raise ConfigurationError(
-            f"the schema of the tool {tool.name!r} cannot be sent: it{error.at('')}"
-        ) from None
 
 
 # Other arguments

@@ -16,6 +16,7 @@
     │   ├── ModelTimeout          too slow; `kind` says which limit
     │   └── StreamInterrupted     the answer ended before it was complete
     ├── ToolError                 a tool failed that has `on_error="raise"`
+    ├── OutputError               the answer is not of the `output_type`
     └── MaxStepsExceeded          the model still asked for tools after `max_steps`
 
 An error that ends a run carries in `partial` the `Response` as far as it came. The
@@ -24,6 +25,7 @@ SDK's own error is `__cause__`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -163,6 +165,18 @@ class ToolError(CogentError):
 
     The tool's own exception is `__cause__`.
     """
+
+
+class OutputError(CogentError):
+    """The answer is not of the `output_type`, also after the model was told why.
+
+    `problems` say what is wrong, one sentence each: of an answer that was cut off or
+    refused, that it was. `partial` has what came.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems)
 
 
 class MaxStepsExceeded(CogentError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, get_args
 
 from cogent.content import ContentPart, File, Image, has_media, text_of
 from cogent.content_json import FORM_VERSION, check_version, part_to_dict, read_parts
@@ -16,7 +16,9 @@ from cogent.json_values import (
     check_text,
     copy_json,
 )
+from cogent.output import plain_json
 from cogent.tool_calls import ToolCall, ToolResult, call_with_result, read_call
+from cogent.type_variables import Out
 from cogent.validation import check_fields, shown
 
 __all__ = [
@@ -278,14 +280,16 @@ class TurnSummary:
 
 
 @dataclass(slots=True)
-class Response:
+class Response(Generic[Out]):
     """A whole run, or as much of one as there was.
 
     `content` is all text of the run, exactly what a stream's chunks add up to.
     `finish_reason` is None when the run did not end by itself. `metadata` is the final
     chunk's. `messages` is the whole conversation: pass it as `history=` to go on.
     `turns` has one entry per answer of the model. `pending` are calls that wait for an
-    answer, which the next run takes as `results=` or `approvals=`.
+    answer, which the next run takes as `results=` or `approvals=`. `output` is the answer
+    as a value of the run's `output_type`, once the run has ended with one; `content` is
+    then the text since the model was last asked to answer again.
     """
 
     content: str
@@ -295,6 +299,7 @@ class Response:
     tool_calls: list[ToolCall]
     turns: list[TurnSummary]
     pending: list[ToolCall] = field(default_factory=list)
+    output: Out = None  # type: ignore[assignment]  # before the end
 
     def __str__(self) -> str:
         return self.content
@@ -307,10 +312,11 @@ class Response:
 
         Its keys are `version` (1) and the fields' names. `messages` are written as
         `Message.to_dict` does, a call as `{"id", "name", "arguments"}` with its `type`
-        unless that is "function", in `tool_calls` also with its `result`.
+        unless that is "function", in `tool_calls` also with its `result`. An `output` is
+        written as plain JSON values.
         """
         results = {call.id: call.result for call in self.tool_calls}
-        return {
+        data: Json = {
             "version": FORM_VERSION,
             "content": self.content,
             "finish_reason": self.finish_reason,
@@ -320,10 +326,16 @@ class Response:
             "turns": [turn.to_dict() for turn in self.turns],
             "pending": [call.to_dict() for call in self.pending],
         }
+        if self.output is not None:
+            data["output"] = plain_json(self.output)
+        return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Response:
-        """Read what `to_dict` wrote. Raises ConfigurationError."""
+    def from_dict(cls, data: Mapping[str, Any]) -> Response[Any]:
+        """Read what `to_dict` wrote; the output stays plain JSON values.
+
+        Raises ConfigurationError.
+        """
         if not isinstance(data, Mapping):
             raise ConfigurationError(
                 f"a response is what its to_dict() gave; got {shown(data)}"

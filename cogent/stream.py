@@ -6,7 +6,7 @@ import asyncio
 from asyncio import current_task
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response
@@ -15,6 +15,8 @@ from cogent.run.conversation import Run
 from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
 from cogent.run.loop import Chunks, run_steps, time_overrun
 from cogent.run.plan import Job
+from cogent.run.typed import PartialOutput
+from cogent.type_variables import Out
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
@@ -37,7 +39,7 @@ class _Reader:
         self._chunks: Chunks = chunks
         self.has_read: bool = False
 
-    def _handle(self) -> AgentStream:
+    def _handle(self) -> AgentStream[Any]:
         """The stream that is read."""
         raise NotImplementedError
 
@@ -61,7 +63,7 @@ class _Reader:
         return chunk
 
 
-class AgentStream(_Reader):
+class AgentStream(_Reader, Generic[Out]):
     """The chunks of a run, as they come: `async for chunk in stream`.
 
     Nothing happens before the first chunk is asked for. Leaving the loop, leaving
@@ -78,15 +80,25 @@ class AgentStream(_Reader):
 
     def __init__(self, job: Job) -> None:
         self._run: Run = job.run
+        self._partial = PartialOutput(job.run, job.wanted)
         super().__init__(job.closer, run_steps(job))
         # A copy: the error that was raised holds the frames of its reader.
         self._failure: CogentError | None = None
         self._was_cancelled: bool = False
 
     @property
-    def response(self) -> Response:
+    def response(self) -> Response[Out]:
         """The response, complete after the end, else as far as it came."""
         return self._run.response()
+
+    @property
+    def partial(self) -> Any:
+        """The answer so far of a run with an `output_type`, as plain JSON values.
+
+        Its last string or number may be unfinished. None as long as there is nothing.
+        The values are read anew only when more has come: treat them as read-only.
+        """
+        return self._partial.value()
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         """An iterator for one loop.
@@ -131,7 +143,7 @@ class AgentStream(_Reader):
     def __del__(self) -> None:
         self._closer.consumer_dropped()
 
-    def _handle(self) -> AgentStream:
+    def _handle(self) -> AgentStream[Any]:
         return self
 
     def _failed(self, error: BaseException) -> None:
@@ -189,11 +201,11 @@ class AgentStream(_Reader):
 class _LoopIterator(_Reader):
     """What `async for` holds while its loop lasts; it keeps the stream."""
 
-    def __init__(self, stream: AgentStream) -> None:
+    def __init__(self, stream: AgentStream[Any]) -> None:
         super().__init__(stream._closer, stream._chunks)
         self._stream = stream
 
-    def _handle(self) -> AgentStream:
+    def _handle(self) -> AgentStream[Any]:
         return self._stream
 
     def __aiter__(self) -> Self:

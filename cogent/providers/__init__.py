@@ -42,7 +42,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from cogent.content import has_media
 from cogent.errors import ConfigurationError, ModelError
@@ -58,10 +58,16 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from cogent.model import Model
+    from cogent.output import OutputSchema
     from cogent.timeout import Timeout
     from cogent.tools import Tool
 
 Answer = tuple[Any, Mapping[str, str]] | list[Any]
+# How a provider is asked for an answer of a type: by its own mode for JSON schemas, with
+# the schema in the instructions too where it does not tell the model itself; in words
+# alone; or by a tool whose arguments are the answer, which the model has to call, or,
+# where it cannot be made to, is told to call.
+OutputWay = Literal["native", "native and told", "told", "tool", "tool of choice"]
 
 # What the HTTP clients import only when the first is made, which is inside a running
 # loop.
@@ -75,7 +81,8 @@ class Request:
 
     `messages` are as the user and the model wrote them; `address` is that of the
     server, where it is known. `tool_choice` is "required", "none" or a tool's name, or
-    None where the model is free.
+    None where the model is free. `output` is the schema of the answer that is wanted, for
+    the provider's own mode for such.
     """
 
     model: Model
@@ -84,6 +91,7 @@ class Request:
     tools: Sequence[Tool[..., Any]] = field(default_factory=tuple)
     address: str | None = None
     tool_choice: str | None = None
+    output: OutputSchema | None = None
 
     def history(
         self,
@@ -155,9 +163,11 @@ class Decoder(Protocol):
 class Provider(Protocol):
     """What a provider has: see the recipe above.
 
-    Three more are optional: `read_error(error) -> ErrorReport | None`;
-    `UNREACHABLE_HINT`, which says what helps where no server answers; and
-    `provider_for(sdk) -> Provider`, for a provider of more than one API.
+    Four more are optional: `read_error(error) -> ErrorReport | None`;
+    `UNREACHABLE_HINT`, which says what helps where no server answers;
+    `provider_for(sdk) -> Provider`, for a provider of more than one API; and
+    `output_way(request, is_streamed) -> OutputWay`, which says how it is asked for the
+    answer that `request.output` describes: without it the model is told in words.
     """
 
     FINISH_WORDS: FinishWords

@@ -25,10 +25,19 @@ from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Answer, Client, Events, Request, _stainless, encoder
+from cogent.providers import (
+    Answer,
+    Client,
+    Events,
+    OutputWay,
+    Request,
+    _stainless,
+    encoder,
+)
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.messages_parts import encode_parts
+from cogent.providers.formats.output_schema import ANTHROPIC, in_dialect
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.settings import TOOL_CHOICES, add_tools, system_texts
 from cogent.run.finish import FinishWords
@@ -149,6 +158,11 @@ def encode_request(request: Request) -> Json:
     add_tools(arguments, request, _encode_tool)
     if request.tool_choice is not None:
         arguments["tool_choice"] = _encode_choice(request.tool_choice)
+    if request.output is not None:
+        schema = in_dialect(request.output.schema, ANTHROPIC)
+        format = {"type": "json_schema", "schema": schema}
+        given = model.extra.get("output_config") or {}
+        arguments["output_config"] = {**given, "format": format}
     return arguments
 
 
@@ -156,6 +170,15 @@ def _encode_choice(choice: str) -> Json:
     if choice in TOOL_CHOICES:
         return {"type": "any" if choice == "required" else "none"}
     return {"type": "tool", "name": choice}
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode, which goes together with tools and streams; a schema that
+    it does not take is told.
+    """
+    assert request.output is not None
+    fits = in_dialect(request.output.schema, ANTHROPIC) is not None
+    return "native" if fits else "told"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

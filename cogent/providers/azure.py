@@ -24,6 +24,8 @@ FINISH_WORDS = openai.FINISH_WORDS
 ERROR_CODES: Mapping[str, type[ModelError]] = {"DeploymentNotFound": ModelNotFound}
 PATH = "/openai/v1"
 
+output_way = openai.output_way  # that of both APIs
+
 
 def make_client(model: Model, timeout: Timeout) -> Client:
     """A client for the resource.

@@ -22,11 +22,12 @@ from pydantic import ValidationError
 from cogent.errors import AuthenticationError, ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Answer, Events, Request, encoder
+from cogent.providers import Answer, Events, OutputWay, Request, encoder
 from cogent.providers._gemini_client import SDK_READER, make_client
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
+from cogent.providers.formats.output_schema import GEMINI, in_dialect
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.settings import TOOL_CHOICES, add_settings, system_texts
 from cogent.run.finish import FinishWords
@@ -51,6 +52,7 @@ DELAY = re.compile(r"(\d+(\.\d+)?)s")
 # Google's stand-in for the signature of a call that Gemini did not make itself; Gemini
 # 3 refuses a call without one.
 NO_SIGNATURE = b"skip_thought_signature_validator"
+OLD_MODELS = re.compile(r"(models/)?gemini-[12](\.|-|$)")
 SIGNED_TEXT = {"text", "thought_signature"}
 
 
@@ -206,6 +208,9 @@ def _encode_settings(request: Request) -> Json:
     if request.tool_choice is not None:
         calling = _encode_choice(request.tool_choice)
         settings["tool_config"] = {"function_calling_config": calling}
+    if request.output is not None:
+        settings["response_mime_type"] = "application/json"
+        settings["response_json_schema"] = in_dialect(request.output.schema, GEMINI)
     return settings
 
 
@@ -213,6 +218,21 @@ def _encode_choice(choice: str) -> Json:
     if choice in TOOL_CHOICES:
         return {"mode": "ANY" if choice == "required" else "NONE"}
     return {"mode": "ANY", "allowed_function_names": [choice]}
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode, which models before Gemini 3 do not have together with
+    tools, and not for a schema that it does not take.
+    """
+    assert request.output is not None
+    own_tools = request.model.extra.get("tools")
+    is_old = OLD_MODELS.match(request.model.name) is not None
+    if is_old and request.tools and not own_tools:
+        return "tool"
+    takes_no_schema = is_old and own_tools
+    if takes_no_schema or in_dialect(request.output.schema, GEMINI) is None:
+        return "told"
+    return "native"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -5,6 +5,7 @@ itself.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,10 +17,12 @@ from groq.resources.chat.completions import AsyncCompletions  # noqa: F401  # th
 from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.model import Model
-from cogent.providers import Answer, Client, Events, Request, _stainless
+from cogent.output import OutputSchema
+from cogent.providers import Answer, Client, Events, OutputWay, Request, _stainless
 from cogent.providers.formats import chat_encoder
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.output_schema import as_given, strict
 from cogent.providers.formats.parts import COMMON_IMAGES, Accepted
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
@@ -39,6 +42,10 @@ ACCEPTED = Accepted(
     urls={"image": "image"},
     media_types={"image": COMMON_IMAGES},
 )
+
+# Models that keep to a schema, and models that take none.
+STRICT_MODELS = re.compile(r"openai/gpt-oss")
+NO_SCHEMA_MODELS = re.compile(r"(llama-?3|gemma|mixtral|mistral|qwen|deepseek|groq/)")
 
 make_decoder = StreamDecoder
 
@@ -70,9 +77,26 @@ def make_client(model: Model, timeout: Timeout) -> Client:
 
 def encode_request(request: Request) -> Json:
     """The arguments of `chat.completions.create`."""
+    is_strict = STRICT_MODELS.match(request.model.name)
     return chat_encoder.encode_request(
-        request, max_tokens="max_completion_tokens", accepted=ACCEPTED
+        request,
+        max_tokens="max_completion_tokens",
+        accepted=ACCEPTED,
+        encode_output=strict if is_strict else _as_wish,
     )
+
+
+def _as_wish(output: OutputSchema) -> Json:
+    return {**as_given(output), "strict": False}
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode where it has one: not for streams, not together with
+    tools, and not for all models.
+    """
+    has_tools = request.tools or request.model.extra.get("tools")
+    has_mode = NO_SCHEMA_MODELS.match(request.model.name) is None
+    return "native" if has_mode and not is_streamed and not has_tools else "tool"
 
 
 async def open_stream(sdk: AsyncGroq, request: Request, arguments: Json) -> Events:

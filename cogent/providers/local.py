@@ -24,8 +24,9 @@ from xllamacpp import (
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.model import Model
-from cogent.providers import Answer, Client, Events, Request, openai_chat
+from cogent.providers import Answer, Client, Events, OutputWay, Request, openai_chat
 from cogent.providers.formats import chat_encoder
+from cogent.providers.formats.output_schema import as_given
 from cogent.providers.formats.parts import Accepted
 from cogent.providers.openai_chat import (
     ERROR_CODES,
@@ -103,8 +104,15 @@ def _weights_of(model: Model) -> str:
 def encode_request(request: Request) -> Json:
     """The arguments of `chat.completions.create`."""
     return chat_encoder.encode_request(
-        request, max_tokens="max_tokens", accepted=ACCEPTED
+        request, max_tokens="max_tokens", accepted=ACCEPTED, encode_output=as_given
     )
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the engine's own mode, of which the model itself is not told; under it a
+    model calls no tools.
+    """
+    return "tool" if request.tools else "native and told"
 
 
 async def open_stream(sdk: LocalClient, request: Request, arguments: Json) -> Events:

@@ -33,7 +33,7 @@ from cogent.errors import (
 )
 from cogent.json_values import Json, UnsendableError, check_json
 from cogent.model import Model
-from cogent.providers import Answer, Client, Events, Request
+from cogent.providers import Answer, Client, Events, OutputWay, Request
 from cogent.providers.formats import chat_decoder, chat_encoder
 from cogent.providers.formats.chat_decoder import decode_response
 from cogent.providers.formats.finish_words import ANY_SERVER
@@ -139,6 +139,14 @@ def encode_request(request: Request) -> Json:
             call["id"] = _valid_id(call["id"])
             call["index"] = place  # the SDK would send 0 for each
     return arguments
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode, which goes together with streams, but not for sure with
+    tools.
+    """
+    has_tools = request.tools or request.model.extra.get("tools")
+    return "tool" if has_tools else "native"
 
 
 def _own_part(part: Json) -> Json:

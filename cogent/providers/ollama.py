@@ -25,7 +25,7 @@ from cogent.model import Model
 from cogent.providers import Answer, Client, Events, Request
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.ollama_decoder import StreamDecoder, decode_response
-from cogent.providers.formats.ollama_encoder import encode_request
+from cogent.providers.formats.ollama_encoder import encode_request, output_way
 from cogent.run.finish import FinishWords
 from cogent.timeout import Timeout
 from cogent.transport.answers import (
@@ -40,7 +40,7 @@ from cogent.transport.event_stream import SdkReader
 from cogent.transport.keys import check_key
 from cogent.transport.reported import ErrorReport
 
-__all__ = ["decode_response", "encode_request"]
+__all__ = ["decode_response", "encode_request", "output_way"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434

@@ -19,9 +19,10 @@ from openai.resources.responses import AsyncResponses  # noqa: F401  # the SDK i
 from cogent.errors import ModelError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
-from cogent.providers import Answer, Events, Request, _stainless, encoder
+from cogent.providers import Answer, Events, OutputWay, Request, _stainless, encoder
 from cogent.providers._openai_client import SDK_READER, make_client
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.output_schema import strict
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.responses_decoder import (
     StreamDecoder,
@@ -99,7 +100,15 @@ def encode_request(request: Request) -> Json:
     add_settings(arguments, model, max_tokens="max_output_tokens")
     add_tools(arguments, request, _encode_tool)
     add_tool_choice(arguments, request, lambda name: {"type": "function", "name": name})
+    if request.output is not None:
+        format = {"type": "json_schema", **strict(request.output)}
+        arguments["text"] = {**(model.extra.get("text") or {}), "format": format}
     return arguments
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode, which goes together with tools and streams."""
+    return "native"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -14,7 +14,7 @@ from openai.resources.chat import AsyncChat, AsyncCompletions  # noqa: F401  # t
 
 from cogent.errors import ModelError
 from cogent.json_values import Json
-from cogent.providers import Answer, Events, Request, _stainless
+from cogent.providers import Answer, Events, OutputWay, Request, _stainless
 from cogent.providers._openai_client import SDK_READER, make_client
 from cogent.providers.formats import chat_encoder
 from cogent.providers.formats.chat_decoder import StreamDecoder, decode_response
@@ -38,6 +38,11 @@ def encode_request(request: Request) -> Json:
     """The arguments of `chat.completions.create`."""
     limit = "max_completion_tokens" if _is_official(request) else "max_tokens"
     return chat_encoder.encode_request(request, max_tokens=limit)
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With the API's own mode, which goes together with tools and streams."""
+    return "native"
 
 
 def _is_official(request: Request) -> bool:

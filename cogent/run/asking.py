@@ -24,6 +24,7 @@ from cogent.run.outputs import FinishWord, Output, Refusal, RequestId, Working
 from cogent.run.plan import Job
 from cogent.run.retry import wait_before
 from cogent.run.turn import Turn
+from cogent.run.typed import ask_for_output
 from cogent.transport.error_tables import FilterRefusal
 from cogent.transport.errors import translate
 
@@ -52,7 +53,7 @@ class Answer:
         self.is_complete: bool = False
         plan, run = job.plan, job.run
         run.address = server_address(client.address)
-        self._request = Request(
+        request = Request(
             plan.model,
             run.messages,
             plan.instructions,
@@ -60,12 +61,14 @@ class Answer:
             run.address,
             tool_choice,
         )
+        self._asked = ask_for_output(request, job.wanted, plan.provider, job.streaming)
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[AsyncIterator[Output]]:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
         self._turn = self._run.begin_turn(self._job.plan.provider.FINISH_WORDS)
+        self._turn.output_tool = self._asked.tool
         self._turn.billable = True
         try:
             async with aclosing(self._ask()) as pieces:
@@ -76,7 +79,7 @@ class Answer:
 
     def _ask(self) -> AsyncGenerator[Output, None]:
         ask = stream_answer if self._job.streaming else whole_answer
-        return ask(self._job.plan.provider, self._client, self._request)
+        return ask(self._job.plan.provider, self._client, self._asked.request)
 
     def take(self, output: Output) -> StreamChunk | None:
         """Enter it into the turn; returns it if the user is to see it."""

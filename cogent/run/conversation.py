@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 from cogent.json_values import Json, copy_json
 from cogent.messages import (
@@ -19,6 +20,8 @@ from cogent.run.copies import copy_response
 from cogent.run.finish import NO_WORDS, FinishWords
 from cogent.run.history import NOT_RUN, result_message
 from cogent.run.turn import Turn
+
+ANSWER_AGAIN = "Give the whole answer again, in the form that was asked for."
 
 
 def _never(call: ToolCall) -> bool:
@@ -44,6 +47,10 @@ class Run:
     calls: list[ToolCall] = field(default_factory=list)
     open_calls: list[ToolCall] = field(default_factory=list)
     pending: list[ToolCall] = field(default_factory=list)
+    output: Any = None  # the value of the answer, where it is to be of a type
+    last_text: str = ""  # of the last turn, where its output is
+    retried_outputs: int = 0  # answers that were not of the type, and asked for again
+    first_turn: int = 0  # of the answer that counts
     results_at: int | None = None  # None is the end
     turn: Turn | None = None
     started: float = field(default_factory=perf_counter)
@@ -84,6 +91,7 @@ class Run:
         self.turn = None
         summary = self._summary(turn, reason)
         self.turns.append(summary)
+        self.last_text = turn.output_text
         calls = turn.calls()
         self.open_calls = []
         self.pending = []
@@ -138,6 +146,23 @@ class Run:
         self.messages[place:place] = results
         self.open_calls = []
         self.results_at = None
+
+    @property
+    def steps(self) -> int:
+        """The turns, without answers that were not of the type."""
+        return len(self.turns) - self.retried_outputs
+
+    def output_text(self) -> str:
+        """The text of the output so far: of the turn that is coming in, or the last."""
+        return self.last_text if self.turn is None else self.turn.output_text
+
+    def retry_output(self, problems: list[str]) -> None:
+        """Tell the model what is wrong with its answer; the next one begins anew."""
+        told = f"That answer cannot be used: {'; '.join(problems)}. {ANSWER_AGAIN}"
+        self.messages.append(Message("user", told))
+        self.last_text = ""
+        self.retried_outputs += 1
+        self.first_turn = len(self.turns)
 
     def tool_calls_metadata(self) -> Json:
         """The metadata of the chunk that ends a turn with tool calls.
@@ -228,13 +253,14 @@ class Run:
 
     def _response(self, metadata: Json, reason: FinishReason | None) -> Response:
         return Response(
-            content="".join(turn.content for turn in self.turns),
+            content="".join(turn.content for turn in self.turns[self.first_turn :]),
             finish_reason=reason,
             metadata=metadata,
             messages=self.messages,
             tool_calls=self.calls,
             turns=self.turns,
             pending=self.pending,
+            output=self.output,
         )
 
     def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:

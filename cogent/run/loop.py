@@ -22,6 +22,7 @@ from cogent.run.execute import dispatch
 from cogent.run.files import read_files
 from cogent.run.finish import map_finish_reason
 from cogent.run.plan import Job
+from cogent.run.typed import check_output
 from cogent.transport.keys import forget_locals
 
 Chunks = AsyncGenerator[StreamChunk, None]
@@ -44,7 +45,7 @@ async def run_steps(job: Job) -> Chunks:
                 async for result in results:
                     yield result
             tool_choice = job.tool_choice
-            for _ in range(plan.max_steps):
+            while run.steps < plan.max_steps:
                 # A new look-up, as a tool may have closed the agent. No local is the
                 # client: the frame stays with an error, and the client has the key.
                 answer = Answer(job, await plan.clients.get(), tool_choice)
@@ -60,12 +61,16 @@ async def run_steps(job: Job) -> Chunks:
                 async with aclosing(_call_tools(job, reason)) as results:
                     async for chunk in results:
                         yield chunk
-                if not goes_on:
-                    closer.expect(Phase.END)
-                    yield StreamChunk(
-                        is_final=True, finish_reason=reason, metadata=run.finish(reason)
-                    )
-                    return
+                if goes_on:
+                    continue
+                if problems := check_output(job, reason):
+                    yield StreamChunk(metadata={"output_retry": problems})
+                    continue
+                closer.expect(Phase.END)
+                yield StreamChunk(
+                    is_final=True, finish_reason=reason, metadata=run.finish(reason)
+                )
+                return
             raise MaxStepsExceeded(
                 "the model still asked for tools "
                 f"after max_steps={plan.max_steps} turns"

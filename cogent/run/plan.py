@@ -11,6 +11,7 @@ from cogent.run.approval import Tools
 from cogent.run.clients import Clients
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
+from cogent.run.typed import Wanted
 from cogent.timeout import Timeout
 
 
@@ -26,6 +27,7 @@ class Plan:
     max_steps: int
     timeout: Timeout = field(default_factory=Timeout)
     tool_choice: str | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -33,7 +35,7 @@ class Job:
     """One run with all that it needs.
 
     `approved` are the ids of calls in the history that may run, `tool_choice` what the
-    model has to call in the first turn. `streaming` says how the model is asked,
+    model has to call in the first turn, `wanted` the type of the answer. `streaming` says how the model is asked,
     `shown` whether somebody sees the chunks: only then is an answer that was cut after
     it had begun not asked for again.
     """
@@ -44,5 +46,6 @@ class Job:
     context: dict[str, Any]
     approved: frozenset[str] = frozenset()
     tool_choice: str | None = None
+    wanted: Wanted | None = None
     streaming: bool = True
     shown: bool = True

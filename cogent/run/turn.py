@@ -31,7 +31,7 @@ from cogent.run.outputs import (
     WholeCall,
     Working,
 )
-from cogent.run.partial_calls import PartialCalls, whole_text
+from cogent.run.partial_calls import PartialCall, PartialCalls, whole_text
 from cogent.run.surrogates import (
     fix_json,
     fix_surrogates,
@@ -70,6 +70,9 @@ class Turn:
         self.refused: bool = False
         self.request_id: str | None = None
         self.usage: dict[str, int] = {}
+        # The tool whose arguments are the answer, where one is asked for in this way.
+        self.output_tool: str | None = None
+        self._output_call: PartialCall | None = None
 
     def add(self, chunk: StreamChunk) -> bool:
         """Take in a chunk; returns whether there is anything in it.
@@ -87,7 +90,7 @@ class Turn:
             chunk.reasoning = text = join_surrogates(self._carry, "reasoning", text)
             self._thoughts.append(text)
         elif chunk.tool_call is not None:
-            return self._add_call(chunk.tool_call)
+            return self._add_call(chunk.tool_call) and self._show(chunk)
         return text != ""
 
     def update(self, update: Update) -> None:
@@ -149,6 +152,27 @@ class Turn:
             call.arguments.append(delta.arguments)
         return True
 
+    def _show(self, chunk: StreamChunk) -> bool:
+        """Make a piece of the call that is the answer a piece of the text."""
+        call = self._calls.last
+        if chunk.tool_call is None or call is None or call.name != self.output_tool:
+            return True
+        self._output_call = self._output_call or call
+        if call is not self._output_call:
+            return False  # a second answer
+        text = chunk.tool_call.arguments
+        chunk.tool_call = None
+        chunk.content = chunk.delta = text
+        self._text.append(text)
+        return text != ""
+
+    @property
+    def output_text(self) -> str:
+        """The text that an output is read from."""
+        if self._output_call is None:
+            return self.content
+        return whole_text(self._output_call.arguments)
+
     @property
     def content(self) -> str:
         return whole_text(self._text)
@@ -169,7 +193,11 @@ class Turn:
 
     def calls(self) -> list[ToolCall]:
         """The calls as they stand, in the order in which they came."""
-        return [call.to_tool_call() for call in self._calls.all]
+        return [call.to_tool_call() for call in self._called()]
+
+    def _called(self) -> list[PartialCall]:
+        """The calls, without the one that is the answer."""
+        return [call for call in self._calls.all if call.name != self.output_tool]
 
     def asks_for_tools(self) -> bool:
         """Whether the turn holds calls that can be answered.
@@ -179,16 +207,17 @@ class Turn:
         """
         if self.pending:
             return True
-        if self.finish is None and not all(
-            call.is_complete() for call in self._calls.all
-        ):
+        calls = self._called()
+        if self.finish is None and not all(call.is_complete() for call in calls):
             return False
-        return bool(self._calls.all)
+        return bool(calls)
 
     def items(self) -> list[Json]:
         """The provider's own pieces, in their order; a decoder may keep its own for the
-        next turn.
+        next turn. None of them of a turn whose answer was a call, which goes back as text.
         """
+        if self._output_call is not None:
+            return []
         return [
             copy_json(fix_json(self._items[position]))
             for position in sorted(self._items)
@@ -218,7 +247,7 @@ class Turn:
         return Usage(**counts, estimated=True)
 
     def _estimate_output(self) -> int:
-        arguments = [len(whole_text(call.arguments)) for call in self._calls.all]
+        arguments = [len(whole_text(call.arguments)) for call in self._called()]
         return _estimate([len(self.content), len(self.reasoning), *arguments])
 
 

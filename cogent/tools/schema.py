@@ -248,7 +248,7 @@ def _make_schema(
     model = create_model(
         tool_name, __config__=ConfigDict(extra="forbid"), **definitions
     )
-    json_schema = model.model_json_schema(schema_generator=_untitled_generator())
+    json_schema = model.model_json_schema(schema_generator=untitled_generator())
     json_schema.pop("title", None)
     return ToolSchema(model, fields, json_schema)
 
@@ -275,7 +275,8 @@ def _has_description(parameter: inspect.Parameter) -> bool:
 
 
 @functools.cache
-def _untitled_generator() -> Any:
+def untitled_generator() -> Any:
+    """A maker of schemas whose properties have no titles, which models do not need."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Untitled(GenerateJsonSchema):

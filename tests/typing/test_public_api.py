@@ -5,7 +5,7 @@ Each `type: ignore` with a code is an expectation too: mypy reports it as unused
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 from cogent import (
     Agent,
@@ -284,3 +284,34 @@ def a_model_takes_a_provider_of_the_users() -> None:
     assert_type(model.provider, str)
     assert_type(model.own_provider, Provider | None)
     Model("echo:small", provider=Lines())  # type: ignore[arg-type]
+
+
+class Invoice(TypedDict):
+    number: str
+
+
+async def an_output_type_is_the_type_of_the_output(agent: Agent) -> None:
+    typed = Agent("a", "local", output_type=Invoice)
+    assert_type(typed, Agent[Invoice])
+    assert_type((await typed.run("Go")).output, Invoice)
+    stream = typed.run_stream("Go")
+    assert_type(stream, AgentStream[Invoice])
+    assert_type(stream.response, Response[Invoice])
+    assert_type(stream.partial, Any)
+    assert_type(Agent("a", "local", output_type=list[int]), Agent[list[int]])
+    assert_type(await agent.run("Go"), Response[Any])
+    assert_type(await agent.run("Go", output_type=Invoice), Response[Any])
+
+
+def what_is_no_class_is_told_by_an_annotation() -> None:
+    answer: Agent[Literal["yes", "no"]] = Agent(
+        "a", "local", output_type=Literal["yes", "no"]
+    )
+    either: Agent[int | str] = Agent("a", "local", output_type=int | str)
+    any_agent: Agent = either
+    assert_type(answer.run_stream("Go").response.output, Literal["yes", "no"])
+    assert_type(any_agent, Agent[Any])
+
+
+async def another_type_than_that_of_the_agent_is_found(agent: Agent[Invoice]) -> None:
+    await agent.run("Go", output_type=int)  # type: ignore[arg-type]

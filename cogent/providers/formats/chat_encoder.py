@@ -6,12 +6,13 @@ An assistant message goes back with the fields in which it came: see `chat_own_f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
+from cogent.output import OutputSchema
 from cogent.providers import Request, encoder
 from cogent.providers.formats.chat_own_fields import add_own_fields
 from cogent.providers.formats.chat_parts import (
@@ -21,6 +22,7 @@ from cogent.providers.formats.chat_parts import (
     encode_parts,
     encode_result,
 )
+from cogent.providers.formats.output_schema import strict
 from cogent.providers.formats.parts import Accepted, parts_to_send
 from cogent.providers.formats.settings import add_settings, add_tool_choice, add_tools
 
@@ -30,10 +32,15 @@ if TYPE_CHECKING:
 
 @encoder
 def encode_request(
-    request: Request, *, max_tokens: str, accepted: Accepted = OPENAI_CHAT
+    request: Request,
+    *,
+    max_tokens: str,
+    accepted: Accepted = OPENAI_CHAT,
+    encode_output: Callable[[OutputSchema], Json] = strict,
 ) -> Json:
     """The arguments of `chat.completions.create`; `max_tokens` is the server's name for
-    that limit, `accepted` the images and files that it takes.
+    that limit, `accepted` the images and files that it takes, `encode_output` makes the
+    schema of an answer one that it knows.
     """
     model = request.model
     receiver = Receiver(model.provider, accepted)
@@ -44,6 +51,11 @@ def encode_request(
     add_settings(arguments, model, max_tokens=max_tokens)
     add_tools(arguments, request, _encode_tool)
     add_tool_choice(arguments, request, _encode_name)
+    if request.output is not None:
+        arguments["response_format"] = {
+            "type": "json_schema",
+            "json_schema": encode_output(request.output),
+        }
     return arguments
 
 

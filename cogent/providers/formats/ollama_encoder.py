@@ -9,7 +9,7 @@ from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
-from cogent.providers import Request, encoder
+from cogent.providers import OutputWay, Request, encoder
 from cogent.providers.formats.ollama_parts import encode_parts
 from cogent.providers.formats.ollama_schema import encode_schema
 from cogent.providers.formats.parts import parts_to_send
@@ -30,6 +30,8 @@ def encode_request(request: Request) -> Json:
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages, **model.extra}
+    if request.output is not None:
+        arguments["format"] = request.output.schema
     options = _encode_options(model)
     if options:
         arguments["options"] = options
@@ -43,6 +45,16 @@ def encode_request(request: Request) -> Json:
             'it takes "auto" and "none"'
         )
     return arguments
+
+
+def output_way(request: Request, is_streamed: bool) -> OutputWay:
+    """With `format`, of which the model itself is not told; under it a model calls no
+    tools, and cannot be made to call one.
+    """
+    has_tools = request.tools or request.model.extra.get("tools")
+    if has_tools and request.tool_choice != "none":
+        return "tool of choice"
+    return "native and told"
 
 
 def _encode_options(model: Model) -> Json:
