@@ -57,7 +57,10 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize(("data", "media_type"), TYPES, ids=lambda value: repr(value))
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [pytest.param(*case, id=f"{place}-{case[1]}") for place, case in enumerate(TYPES)],
+)
 def test_the_first_bytes_tell_the_type(data: bytes, media_type: str) -> None:
     """Each format is known by its own mark, text by being text, and the rest is unknown."""
     assert detect_media_type(data) == media_type
