@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
@@ -64,7 +64,10 @@ class Model:
     close. `api_key` may be a function (sync or async) that returns the key, where the
     SDK takes one. `max_retries` counts further attempts before the first visible
     output. `strict_end=False` accepts a stream that ends without saying that it is
-    complete. `provider` is one of your own, a module or an object with what
+    complete. `http` is the HTTP client that the SDK is given: "aiohttp", which costs
+    least and needs the extra `aiohttp`, or "httpx"; None takes aiohttp where it is
+    installed. What the environment sends through a proxy goes over httpx.
+    `provider` is one of your own, a module or an object with what
     `cogent.providers.Provider` asks for; the attribute is always the prefix. `extra`
     goes to the SDK call untouched: further settings, `tools` of the provider's own,
     `extra_headers`; not what a run fills in itself (`messages`,
@@ -84,6 +87,7 @@ class Model:
     max_retries: int = 2
     strict_end: bool = True
     api_version: str | None = None
+    http: Literal["httpx", "aiohttp"] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     provider: _ProviderField = _ProviderField()
     name: str = field(init=False)
@@ -202,6 +206,10 @@ def _check_others(model: Model) -> None:
     if model.api_version is not None and not isinstance(model.api_version, str):
         raise ConfigurationError(
             f"api_version is a string; got {shown(model.api_version)}"
+        )
+    if model.http not in (None, "httpx", "aiohttp"):
+        raise ConfigurationError(
+            f'http is "httpx", "aiohttp" or None; got {shown(model.http)}'
         )
 
 

@@ -295,6 +295,7 @@ def _load_included(name: str) -> Provider:
         for client, transport in HTTP_BACKENDS.items():
             if client in sys.modules:
                 importlib.import_module(transport)
+                importlib.import_module("cogent.transport.http_clients")
         return cast(Provider, provider)
     except ImportError as error:
         if (error.name or "").startswith(__name__):

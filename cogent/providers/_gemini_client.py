@@ -78,7 +78,7 @@ def _http_client(model: Model, timeout: Timeout) -> httpx2.AsyncClient:
     itself.
     """
     address = model.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
-    settings = client_settings(httpx2, timeout, address, SDK_READER)
+    settings = client_settings(httpx2, timeout, address, SDK_READER, model.http)
     http = httpx2.AsyncClient(**settings)
 
     async def limit(request: httpx2.Request) -> None:

@@ -26,7 +26,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     """A client with the model's key and address; what is not set comes from the SDK's
     environment variables.
     """
-    http = http_client(timeout, model.base_url or os.environ.get("OPENAI_BASE_URL"))
+    address = model.base_url or os.environ.get("OPENAI_BASE_URL")
+    http = http_client(model, timeout, address)
     key = Key(model.api_key, os.environ.get("OPENAI_API_KEY"))
     try:
         sdk = AsyncOpenAI(
@@ -47,11 +48,12 @@ def wrap(sdk: AsyncOpenAI, key: Key) -> Client:
     return Client(sdk, str(sdk.base_url), key.known, sdk.close)
 
 
-def http_client(timeout: Timeout, address: str | None) -> DefaultAsyncHttpxClient:
+def http_client(
+    model: Model, timeout: Timeout, address: str | None
+) -> DefaultAsyncHttpxClient:
     """The SDK's default HTTP client with our limits."""
-    return DefaultAsyncHttpxClient(
-        **client_settings(httpx2, timeout, address, SDK_READER)
-    )
+    settings = client_settings(httpx2, timeout, address, SDK_READER, model.http)
+    return DefaultAsyncHttpxClient(**settings)
 
 
 class Key:

@@ -76,7 +76,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     """
     key = "" if callable(model.api_key) else model.api_key
     address = model.base_url or os.environ.get("ANTHROPIC_BASE_URL")
-    settings = client_settings(httpx2, timeout, address, SDK_READER)
+    settings = client_settings(httpx2, timeout, address, SDK_READER, model.http)
     try:
         sdk = AsyncAnthropic(
             api_key=key,

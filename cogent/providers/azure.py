@@ -51,7 +51,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
 def _make_sdk_client(
     model: Model, endpoint: str, key: Any, timeout: Timeout
 ) -> AsyncOpenAI:
-    http = http_client(timeout, endpoint)
+    http = http_client(model, timeout, endpoint)
     if model.api_version is None:
         return AsyncOpenAI(
             api_key=key or "",

@@ -59,7 +59,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
             "groq takes the API key as a string, not as a function"
         )
     address = model.base_url or os.environ.get("GROQ_BASE_URL")
-    settings = client_settings(httpx, timeout, address, SDK_READER)
+    settings = client_settings(httpx, timeout, address, SDK_READER, model.http)
     key = model.api_key or os.environ.get("GROQ_API_KEY")
     try:
         sdk = AsyncGroq(

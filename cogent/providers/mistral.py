@@ -87,7 +87,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         raise ConfigurationError(
             "no API key: set MISTRAL_API_KEY, or give Model(..., api_key=...)"
         )
-    http = httpx2.AsyncClient(**_settings(timeout, address))
+    http = httpx2.AsyncClient(**_settings(model, timeout, address))
     # Without one the SDK makes a client for calls without asyncio, which takes long.
     no_http = httpx2.Client(transport=httpx2.BaseTransport(), trust_env=False)
     known = key if isinstance(key, str) else None  # else `_with_key` gives it
@@ -95,8 +95,8 @@ def make_client(model: Model, timeout: Timeout) -> Client:
     return Client(sdk, address, (known,) if known else (), http.aclose)
 
 
-def _settings(timeout: Timeout, address: str) -> dict[str, Any]:
-    settings = client_settings(httpx2, timeout, address, SDK_READER)
+def _settings(model: Model, timeout: Timeout, address: str) -> dict[str, Any]:
+    settings = client_settings(httpx2, timeout, address, SDK_READER, model.http)
     limits = settings["timeout"].as_dict()
 
     async def keep_timeout(request: httpx2.Request) -> None:

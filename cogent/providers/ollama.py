@@ -69,7 +69,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
         )
     check_key(key)
     address = model.base_url or os.environ.get("OLLAMA_HOST")
-    settings = client_settings(httpx, timeout, address, SDK_READER)
+    settings = client_settings(httpx, timeout, address, SDK_READER, model.http)
     if key:
         settings["headers"]["authorization"] = f"Bearer {key}"
     sdk = AsyncClient(model.base_url, **settings)

@@ -37,10 +37,14 @@ EVENT_STREAM = "text/event-stream"
 
 
 def client_settings(
-    httpx: Any, timeout: Timeout, address: str | None, reader: SdkReader
+    httpx: Any,
+    timeout: Timeout,
+    address: str | None,
+    reader: SdkReader,
+    http: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of an HTTP client of this library, httpx or httpx2; `reader` says
-    what the SDK takes that reads its answers.
+    what the SDK takes that reads its answers, `http` what `Model(http=...)` chose.
 
     What the environment says of proxies holds, but not for this machine's own
     addresses: no proxy stands between a process and a server beside it. `address` is
@@ -50,8 +54,12 @@ def client_settings(
     with a limit the clients look through all that wait and all that are open whenever
     one of them changes.
     """
+    from cogent.transport.http_clients import transports  # it imports aiohttp
+
+    context = shared_context(httpx)
+    hosts = (*THIS_MACHINE, *_own_host(address or ""))
     return {
-        "verify": shared_context(httpx),
+        "verify": context,
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "headers": {"accept-encoding": "identity"},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
@@ -59,9 +67,7 @@ def client_settings(
             "request": [_reject_premature_response],
             "response": [_response_hook(reader, address)],
         },
-        "mounts": {
-            f"all://{host}": None for host in (*THIS_MACHINE, *_own_host(address or ""))
-        },
+        **transports(httpx, context, http, hosts),
     }
 
 

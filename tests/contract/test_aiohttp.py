@@ -23,11 +23,11 @@ from cogent import (
 
 pytest.importorskip(
     "aiohttp",
-    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
+    reason="TEST_HTTP=aiohttp uv run --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
 )
 pytest.importorskip(
     "httpx_aiohttp",
-    reason="uv run --with aiohttp --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
+    reason="TEST_HTTP=aiohttp uv run --with httpx-aiohttp pytest tests/contract/test_aiohttp.py",
 )
 
 KEY = "key-0123456789"

@@ -1,0 +1,305 @@
+"""httpx and httpx2 over aiohttp, whose parser is in C: an event that comes alone costs
+about a third less.
+
+The SDKs have adapters too, but not all of them, and those call a refused connection a
+time-out. This one is a transport as httpx describes them (`AsyncBaseTransport`), the
+same for both; which of them is meant is an argument. Proxies, redirects, cookies and
+compression stay with httpx. It imports aiohttp, so that only `http_clients` imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+# What httpx sends by itself, or not at all.
+NO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+MAX_HEADER_BYTES = 65536
+MAX_FRAMING_BYTES = 1024 * 1024  # in which a body does not grow
+MAX_BYTES_PER_READ = 32768
+SWITCHING_PROTOCOLS = 101
+KEEPALIVE_SECONDS = 5.0  # as httpx keeps a connection that is idle
+
+# The classes of httpx by those of aiohttp; the first that fits is it.
+ERRORS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, "ConnectTimeout"),
+    (aiohttp.ServerTimeoutError, "ReadTimeout"),
+    (aiohttp.ClientConnectorError, "ConnectError"),
+    (aiohttp.ClientSSLError, "ConnectError"),
+    (aiohttp.ServerDisconnectedError, "RemoteProtocolError"),
+    (aiohttp.ClientPayloadError, "RemoteProtocolError"),
+    (aiohttp.ClientResponseError, "RemoteProtocolError"),
+    (aiohttp.http_exceptions.HttpProcessingError, "RemoteProtocolError"),
+    (aiohttp.InvalidURL, "UnsupportedProtocol"),
+    (aiohttp.ClientConnectionError, "ReadError"),
+    (aiohttp.ClientError, "ReadError"),
+    (OSError, "ReadError"),
+    (ValueError, "LocalProtocolError"),  # a header that cannot be sent
+)
+
+
+class AiohttpTransport:
+    """Requests of one event loop; it opens nothing before the first."""
+
+    def __init__(self, httpx: Any, context: ssl.SSLContext) -> None:
+        self._httpx = httpx
+        self._context = context
+        self._session: aiohttp.ClientSession | None = None
+        self._close: weakref.finalize[Any, Any] | None = None
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request of httpx; its response, of which only the head was read."""
+        if self._session is None:
+            self._session = self._open_session()
+        limits = request.extensions.get("timeout", {})
+        with _errors_of(self._httpx):
+            response = await self._session.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=_decoded(request.headers.raw),
+                data=await request.aread() or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    connect=limits.get("connect"), sock_read=limits.get("read")
+                ),
+            )
+        if response.status == SWITCHING_PROTOCOLS:
+            response.close()
+            raise self._httpx.RemoteProtocolError(
+                "the server switches to a protocol that nobody asked for"
+            )
+        return self._httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_body_class(self._httpx)(self._httpx, response),
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": (response.reason or "").encode(),
+            },
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        connector = _Connector(
+            ssl=self._context,
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            resolver=aiohttp.ThreadedResolver(),  # the system's, as httpx has it
+        )
+        # A client that is dropped is closed without a warning, as those of httpx are.
+        self._close = weakref.finalize(self, _close_at_once, connector)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=NO_HEADERS,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            response_class=_Response,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections, and wait for no more than that: the event loop may end
+        just now.
+        """
+        if self._close is not None:
+            self._close()
+            await asyncio.sleep(0)  # asyncio closes a socket with its next turn
+        self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _close_at_once(connector: _Connector) -> None:
+    """Close all connections; of a connector without any, `close()` waits for nothing."""
+    connector.abort_all()
+    closing = connector.close()
+    with suppress(StopIteration):
+        closing.send(None)
+    closing.close()
+
+
+def _decoded(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
+    ]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Opens connections that have a guard, and can close them at once."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._guards: weakref.WeakSet[_Guard] = weakref.WeakSet()
+        self._event_loop = asyncio.get_running_loop()
+        self._buffer = memoryview(bytearray(MAX_BYTES_PER_READ))
+
+    async def connect(self, *args: Any, **more: Any) -> Any:
+        connection = await super().connect(*args, **more)
+        transport = connection.transport
+        if transport is not None:
+            guard = transport.get_protocol()
+            if not isinstance(guard, _Guard):
+                guard = _Guard(guard, transport, self._buffer)
+                transport.set_protocol(guard)
+                self._guards.add(guard)
+            guard.begin()
+        return connection
+
+    def abort_all(self) -> None:
+        """Close all connections, unless their loop has ended and they with it."""
+        if not self._event_loop.is_closed():
+            for guard in list(self._guards):
+                guard.abort()
+
+
+class _Guard(asyncio.BufferedProtocol):
+    """Stands before the protocol of a connection, and closes it where aiohttp lets pass
+    what a server may not send: bytes between two answers, which would begin the next
+    one, and sizes and extensions of chunks without end.
+
+    All guards of a client read into one buffer, `buffer`, one after the other.
+    """
+
+    def __init__(self, inner: Any, transport: Any, buffer: memoryview) -> None:
+        self._inner = inner
+        self._transport = transport
+        self._buffer = buffer
+        self._is_lost = False
+        self._is_asked = False
+        self._content: aiohttp.StreamReader | None = None
+        self._body_bytes = 0
+        self._framing_bytes = 0
+
+    def begin(self) -> None:
+        """A request is under way."""
+        self._is_asked, self._content, self._framing_bytes = True, None, 0
+
+    def watch(self, content: aiohttp.StreamReader) -> None:
+        """The head of its answer has come; `content` is the rest."""
+        self._content, self._body_bytes = content, 0
+        content.on_eof(self._end)
+
+    def abort(self) -> None:
+        """Close the connection at once, and let aiohttp know at once."""
+        self._transport.abort()
+        self.connection_lost(None)
+
+    def _end(self) -> None:
+        self._is_asked, self._content = False, None
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._is_asked:
+            self._transport.abort()
+            return
+        self._inner.data_received(bytes(self._buffer[:nbytes]))
+        if self._content is None:
+            return
+        body_bytes = self._content.total_bytes
+        if body_bytes != self._body_bytes:
+            self._body_bytes, self._framing_bytes = body_bytes, 0
+            return
+        self._framing_bytes += nbytes
+        if self._framing_bytes > MAX_FRAMING_BYTES:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_lost:
+            return
+        self._is_lost = True
+        content = self._content
+        self._inner.connection_lost(exc)
+        # After bytes that are no HTTP aiohttp lets the reader wait.
+        if content is not None and not content.is_eof() and not content.exception():
+            content.set_exception(aiohttp.ClientPayloadError("the connection ended"))
+
+    def eof_received(self) -> None:
+        self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+
+class _Response(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Wait for the head; the guard of the connection watches over the rest."""
+        transport = connection.transport
+        await super().start(connection)
+        if transport is not None:
+            transport.get_protocol().watch(self.content)
+        return self
+
+
+class _Body:
+    """The bytes of a response as they come; leaving early closes the connection."""
+
+    def __init__(self, httpx: Any, response: aiohttp.ClientResponse) -> None:
+        self._httpx = httpx
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        with _errors_of(self._httpx):
+            try:
+                while data := await content.read(MAX_BYTES_PER_READ):
+                    yield data
+            except aiohttp.ClientError:
+                # With an error known, aiohttp does not give what had come before it.
+                content.set_exception(None)  # type: ignore[arg-type]  # back to none
+                rest = content.read_nowait()
+                if rest:
+                    yield rest
+                raise
+
+    async def aclose(self) -> None:
+        self._response.close()  # what was read to its end has let its connection go
+
+
+@lru_cache
+def _body_class(httpx: Any) -> Any:
+    return type("Body", (_Body, httpx.AsyncByteStream), {})
+
+
+@contextmanager
+def _errors_of(httpx: Any) -> Iterator[None]:
+    try:
+        yield
+    except tuple(kind for kind, _ in ERRORS) as error:
+        name = next(name for kind, name in ERRORS if isinstance(error, kind))
+        cause = _reason(error)
+        raise getattr(httpx, name)(str(cause)) from cause
+
+
+def _reason(error: Exception) -> Exception:
+    """The system's error that kept a connection from being made; the words of aiohttp's
+    speak of TLS whatever it was.
+    """
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return error.certificate_error
+        case aiohttp.ClientConnectorError():
+            return error.os_error
+    return error
