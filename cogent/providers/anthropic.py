@@ -143,18 +143,13 @@ def encode_request(request: Request) -> Json:
         "max_tokens": DEFAULT_MAX_TOKENS,
         "messages": _encode_messages(history, model.provider),
     }
-    if model.max_tokens is not None:
-        arguments["max_tokens"] = model.max_tokens
     containers = _containers(history)
     if containers:
         arguments["container"] = containers[-1]
     system = [text for text in system_texts(request) if text]
     if system:
         arguments["system"] = "\n\n".join(system)
-    arguments |= model.extra
-    if model.temperature is not None:
-        body = model.extra.get("extra_body", {})
-        arguments["extra_body"] = {"temperature": model.temperature, **body}
+    _add_settings(arguments, model)
     add_tools(arguments, request, _encode_tool)
     if request.tool_choice is not None:
         arguments["tool_choice"] = _encode_choice(request.tool_choice)
@@ -164,6 +159,16 @@ def encode_request(request: Request) -> Json:
         given = model.extra.get("output_config") or {}
         arguments["output_config"] = {**given, "format": format}
     return arguments
+
+
+def _add_settings(arguments: Json, model: Model) -> None:
+    """Add the limits that the user set, and then `extra`, which replaces what is there."""
+    if model.max_tokens is not None:
+        arguments["max_tokens"] = model.max_tokens
+    arguments |= model.extra
+    if model.temperature is not None:
+        body = model.extra.get("extra_body", {})
+        arguments["extra_body"] = {"temperature": model.temperature, **body}
 
 
 def _encode_choice(choice: str) -> Json:

@@ -56,21 +56,11 @@ async def run_steps(job: Job) -> Chunks:
                             if (chunk := answer.take(piece)) is not None:
                                 yield chunk
                     await answer.settle()
-                closer.expect(Phase.TOOLS)
-                reason, goes_on = _end_turn(job)
-                async with aclosing(_call_tools(job, reason)) as results:
-                    async for chunk in results:
+                async with aclosing(_after_answer(job)) as chunks:
+                    async for chunk in chunks:
                         yield chunk
-                if goes_on:
-                    continue
-                if problems := check_output(job, reason):
-                    yield StreamChunk(metadata={"output_retry": problems})
-                    continue
-                closer.expect(Phase.END)
-                yield StreamChunk(
-                    is_final=True, finish_reason=reason, metadata=run.finish(reason)
-                )
-                return
+                if run.finished is not None:
+                    return
             raise MaxStepsExceeded(
                 "the model still asked for tools "
                 f"after max_steps={plan.max_steps} turns"
@@ -86,6 +76,26 @@ async def _call_approved(job: Job) -> Chunks:
     async with aclosing(_results(job)) as results:
         async for chunk in results:
             yield chunk
+
+
+async def _after_answer(job: Job) -> Chunks:
+    """What follows an answer: the results of its calls, what is wrong with its output,
+    or the end of the run.
+    """
+    job.closer.expect(Phase.TOOLS)
+    reason, goes_on = _end_turn(job)
+    async with aclosing(_call_tools(job, reason)) as results:
+        async for chunk in results:
+            yield chunk
+    if goes_on:
+        return
+    problems = check_output(job, reason)
+    if problems:
+        yield StreamChunk(metadata={"output_retry": problems})
+        return
+    job.closer.expect(Phase.END)
+    metadata = job.run.finish(reason)
+    yield StreamChunk(is_final=True, finish_reason=reason, metadata=metadata)
 
 
 async def _call_tools(job: Job, reason: FinishReason) -> Chunks:

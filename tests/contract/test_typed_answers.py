@@ -1,13 +1,16 @@
 """Answers of a type: asked for in each provider's own way, read as values, and told about where they do not fit."""
 
 import json
+import pickle
 from dataclasses import dataclass
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any, Literal, Optional
 
 import pytest
 from conftest import WIRES, Wire
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator
+from support import own_provider
 from support.loopback import Loopback, Reply
 from support.scene import JSON
 from support.wire import gemini_generate
@@ -25,6 +28,7 @@ from cogent import (
     tool,
 )
 from cogent.output import make_output_type
+from cogent.providers import Request
 
 Json = dict[str, Any]
 
@@ -573,6 +577,48 @@ async def test_calls_that_wait_end_the_run_without_an_output(openai: Story) -> N
         async for _ in stream:
             pass
     assert stream.response.output == INVOICE
+
+
+async def test_what_is_said_before_an_output_tool_is_text(server: Loopback) -> None:
+    """Words before the call that is the answer are shown, and are no part of its value."""
+    (wire,) = [one for one in WIRES if one.provider == "groq"]
+    call = ("c1", "Invoice", TEXT)
+    server.reply(Reply(wire.send.tool_calls(call, text="Here it is: ")))
+    story = Story(server, wire, True)
+    response = await story.run()
+    assert response.output == INVOICE and response.content == f"Here it is: {TEXT}"
+    assert story.partials[0] is None and story.partials[-1] == json.loads(TEXT)
+
+
+async def test_a_provider_of_the_users_own_is_told_in_words(server: Loopback) -> None:
+    """A provider that does not say how it is asked gets the schema in the instructions."""
+    server.reply(
+        Reply(
+            json.dumps({"lines": [{"say": TEXT}, {"over": "fine", "cost": [1, 1]}]}),
+            content_type=JSON,
+        )
+    )
+
+    def encode(request: Request) -> Json:
+        said = own_provider.encode_request(request)
+        return {**said, "rules": request.instructions, "schema": request.output}
+
+    provider: Any = SimpleNamespace(**{**vars(own_provider), "encode_request": encode})
+    model = Model("echo:small", provider=provider, base_url=server.url, api_key="key")
+    async with Agent("tester", model, output_type=Invoice) as agent:
+        response = await agent.run("Read it.")
+    assert response.output == INVOICE
+    body = server.requests[0].json
+    assert "fits this JSON schema" in body["rules"] and body["schema"] is None
+
+
+def test_an_agent_with_an_output_type_goes_to_another_process(openai: Story) -> None:
+    """Pickling keeps the type and the number of retries, and an error its problems."""
+    agent = openai.wire.agent(openai.server, output_type=Invoice, output_retries=2)
+    copied = pickle.loads(pickle.dumps(agent))
+    assert (copied.output_type, copied.output_retries) == (Invoice, 2)
+    error = pickle.loads(pickle.dumps(OutputError("wrong", ["a", "b"])))
+    assert error.problems == ["a", "b"] and str(error) == "wrong"
 
 
 # What cannot be
