@@ -32,7 +32,8 @@ class StreamChunk:
     Text has nothing but `content`. All else has `content == ""`: `reasoning`, a piece
     of a `tool_call`, a `tool_result`, the end of a turn that asks for tools
     (`finish_reason="tool_calls"`), and, last and once, the end of the run (`is_final`).
-    Both ends have `metadata`.
+    Both ends have `metadata`. So has the chunk between an answer that is not of the
+    `output_type` and the next one: `{"output_retry": problems}`.
     """
 
     content: str

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -27,8 +28,11 @@ async def main() -> None:
 
     # The embedded model is so small that it does not always find an end.
     is_embedded = arguments.model.startswith("local")
-    model = Model(arguments.model, max_tokens=400 if is_embedded else None)
-    agent = Agent("guide", model, output_type=City, output_retries=3)
+    limits: dict[str, Any] = (
+        {"max_tokens": 300, "temperature": 0} if is_embedded else {}
+    )
+    model = Model(arguments.model, **limits)
+    agent = Agent("guide", model, output_type=City)
     stream = agent.run_stream(f"Tell me about {arguments.city}.")
     shown = None
     async for _ in stream:

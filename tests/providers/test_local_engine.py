@@ -263,7 +263,7 @@ class City(BaseModel):
 async def test_the_embedded_model_gives_typed_answers() -> None:
     """The engine keeps to the schema, so that even a small model's answer is of the type; partial values grow."""
     model = Model("local", max_tokens=400, temperature=0)
-    async with Agent("guide", model, output_type=City, output_retries=3) as agent:
+    async with Agent("guide", model, output_type=City) as agent:
         stream = agent.run_stream("Tell me about Paris, the capital of France.")
         partials = [stream.partial async for _ in stream]
     assert isinstance(stream.response.output, City)
