@@ -19,6 +19,7 @@ from cogent.messages import ToolCall
 from cogent.run.copies import copy_call
 from cogent.run.threads import ToolThreads
 from cogent.tools import ArgumentsError, Tool
+from cogent.tools.results import to_text
 from cogent.validation import shown
 
 NOT_APPROVED = "Not approved."
@@ -61,7 +62,7 @@ def refusal(decision: Decision) -> str | None:
     """What the model reads of a decision that is no yes."""
     if decision is True:
         return None
-    return f"Not approved: {decision}" if decision else NOT_APPROVED
+    return to_text(f"Not approved: {decision}") if decision else NOT_APPROVED
 
 
 async def ask_for_approval(
@@ -78,7 +79,8 @@ async def ask_for_approval(
         if inspect.iscoroutinefunction(approve):
             decision: object = question()
         else:
-            decision = await threads.call(question, "approve", _nothing)
+            ask = partial(_ask_in_thread, question)
+            decision = await threads.call(ask, "approve", _nothing)
         while inspect.isawaitable(decision):
             decision = await decision
     except CogentError:
@@ -86,13 +88,21 @@ async def ask_for_approval(
     except Exception as error:  # whatever the callback raises is for the caller
         raise ToolError(
             f"approve failed for a call of the tool {call.name!r}: "
-            f"{type(error).__name__}"
+            f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(decision, bool | str):
         raise ConfigurationError(
             f"approve returns True, False or the reason for a no; got {shown(decision)}"
         )
     return refusal(decision)
+
+
+def _ask_in_thread(question: Callable[[], object]) -> object:
+    try:
+        return question()
+    except (StopIteration, GeneratorExit, KeyboardInterrupt, SystemExit) as error:
+        # These mean something else to an event loop.
+        raise RuntimeError(type(error).__name__) from None
 
 
 def _nothing() -> None:

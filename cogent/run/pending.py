@@ -7,16 +7,16 @@ to run, may run), each by the id of its call. Nothing unanswered is ever sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, ToolCall
 from cogent.run.approval import NOT_APPROVED, Tools, refusal
 from cogent.run.history import pair_results, result_message
-from cogent.tools.results import ToolOutput, to_output
+from cogent.tools.results import ToolOutput, to_output, to_text
 from cogent.validation import shown
 
 APPROVAL_REQUEST = "mcp_approval_request"
@@ -59,7 +59,7 @@ def answer_calls(
     """
     approvals = _checked(approvals, "approvals")
     results = _checked(results, "results")
-    waiting = _unanswered(messages)
+    waiting = _unanswered(messages, {*approvals, *results})
     _check_ids(waiting, approvals, results)
     answers = Answers()
     open_calls = []
@@ -141,11 +141,21 @@ def _check_ids(
             )
 
 
-def _unanswered(messages: Sequence[Message]) -> dict[str, tuple[Message, ToolCall]]:
-    """The calls without a result by their ids, each with the message that holds it."""
+def _unanswered(
+    messages: Sequence[Message], answered: Collection[str]
+) -> dict[str, tuple[Message, ToolCall]]:
+    """The calls without a result by their ids, each with the message that holds it.
+
+    Raises ConfigurationError where an id that is answered waits twice.
+    """
     _, waiting = pair_results(messages)
-    unanswered = {}
+    unanswered: dict[str, tuple[Message, ToolCall]] = {}
     for (place, _), call in waiting.items():
+        if call.id in unanswered and call.id in answered:
+            raise ConfigurationError(
+                f"two calls of the history with the id {call.id!r} wait for an answer: "
+                "it is not clear which one is answered"
+            )
         unanswered[call.id] = (messages[place], call)
     return unanswered
 
@@ -191,7 +201,8 @@ def _checked(given: Mapping[str, T] | None, name: str) -> Mapping[str, T]:
 def _decision(message: Message, call: ToolCall, approved: bool | str) -> Message:
     """The answer to what the provider itself wants to run."""
     if approved is not True:
-        return _message(message, call, approved or NOT_APPROVED, is_error=True)
+        reason = to_text(approved) if approved else NOT_APPROVED
+        return _message(message, call, reason, is_error=True)
     if call.type != APPROVAL_REQUEST:
         raise ConfigurationError(
             f"{call.id!r} is a {call.type}, which runs where you are: "
@@ -201,8 +212,8 @@ def _decision(message: Message, call: ToolCall, approved: bool | str) -> Message
 
 
 def _result(message: Message, call: ToolCall, value: object) -> Message:
-    if isinstance(value, Mapping) and "type" in value:  # the provider's own output item
-        item = deepcopy(dict(value))
+    if _is_output_item(call, value):
+        item = deepcopy(dict(cast("Mapping[str, object]", value)))
         output = _output(call, item.get("output", item))
         answer = _message(message, call, output.text)
         answer.items = [item]
@@ -216,6 +227,16 @@ def _result(message: Message, call: ToolCall, value: object) -> Message:
     answer = _message(message, call, output.text)
     answer.parts = output.parts
     return answer
+
+
+def _is_output_item(call: ToolCall, value: object) -> bool:
+    """Whether a result is the provider's own output item, which goes out as it is.
+
+    What a function gave may have a type of its own.
+    """
+    if not isinstance(value, Mapping) or "type" not in value:
+        return False
+    return call.type != "function" or value["type"] == "function_call_output"
 
 
 def _output(call: ToolCall, value: object) -> ToolOutput:

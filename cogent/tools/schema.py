@@ -115,7 +115,10 @@ def read_schema(tool_name: str, schema: object) -> GivenSchema:
         )
     copied = copy_json({"type": "object", "properties": {}, **schema})
     properties, required = copied["properties"], copied.get("required", [])
-    if not isinstance(properties, dict) or not isinstance(required, list):
+    is_list = isinstance(required, list) and all(
+        isinstance(one, str) for one in required
+    )
+    if not isinstance(properties, dict) or not is_list:
         raise ConfigurationError(
             f"the parameters of the tool {tool_name!r} have a dict of properties "
             "and a list of required names"

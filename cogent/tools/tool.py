@@ -196,10 +196,18 @@ class SchemaTool(Tool[..., Any]):
             raise ConfigurationError(
                 f"a tool's description is a string; got {shown(description)}"
             )
-        super().__init__(function or _runs_elsewhere, name=name, **options)
+        has_function = function is not None
+        if options.get("approval") and not has_function:
+            raise ConfigurationError(
+                f"the tool {name!r} runs elsewhere, and so asks for approval there: "
+                "leave out approval=True"
+            )
+        super().__init__(
+            _runs_elsewhere if function is None else function, name=name, **options
+        )
         self._given = (name, description, parameters, function, options)
         self._own_schema = read_schema(name, parameters)
-        self._has_function = function is not None
+        self._has_function = has_function
         self._context_names: list[str] = []
         if function is not None:
             known = self._own_schema.names

@@ -233,6 +233,9 @@ async def test_a_callback_that_fails_ends_the_run(server: Loopback, wire: Wire) 
         await story.run(message="Go", agent={"approve": lambda call, context: 1 / 0})
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
     story.expect([PAY])
+    with pytest.raises(ToolError, match="StopIteration"):
+        await story.run(message="Go", agent={"approve": lambda *_: next(iter(()))})
+    story.expect([PAY])
     with pytest.raises(ConfigurationError, match="approve returns True"):
         await story.run(message="Go", agent={"approve": lambda call, context: None})
 
@@ -371,12 +374,29 @@ def test_a_tool_from_a_schema_survives_pickling() -> None:
         (None, "JSON schema of an object"),
         ({"properties": ["city"]}, "a dict of properties"),
         ({"required": "city"}, "list of required names"),
+        ({"required": [1]}, "list of required names"),
     ],
 )
 def test_what_is_no_schema_is_refused(schema: Any, words: str) -> None:
     """The parameters of a tool are the schema of an object."""
     with pytest.raises(ConfigurationError, match=words):
         Tool.from_schema("weather", "The weather.", schema, None)
+
+
+def test_a_tool_that_runs_elsewhere_asks_there() -> None:
+    """An approval here of what runs elsewhere would hold nothing up, and is refused where it was written."""
+    with pytest.raises(ConfigurationError, match="runs elsewhere"):
+        weather(approval=True)
+
+
+def test_a_function_may_be_an_empty_object() -> None:
+    """A function is there also where it is an object that counts as false."""
+
+    class Empty(dict[str, Any]):
+        def __call__(self, city: str) -> str:
+            return city
+
+    assert not weather(Empty()).runs_elsewhere
 
 
 def test_approval_is_a_yes_or_no() -> None:
@@ -413,6 +433,42 @@ async def test_wrong_answers_send_nothing(server: Loopback, wire: Wire) -> None:
     with pytest.raises(ConfigurationError, match="no such tool"):
         await story.run(history=history, approvals={id: True}, agent={"tools": [look]})
     assert len(server.requests) == 1
+
+
+async def test_an_id_that_waits_twice_is_not_answered(
+    server: Loopback, wire: Wire
+) -> None:
+    """Where two calls wait with one id nobody can tell which one an approval is for, and nothing runs."""
+    story = Story(server, wire, streamed=True)
+    story.expect([PAY])
+    response, _ = await story.run(message="Go")
+    twice = [*response.messages, *response.messages]
+    id = response.pending[0].id
+    with pytest.raises(ConfigurationError, match="two calls"):
+        await story.run(history=twice, approvals={id: True})
+
+
+async def test_half_a_character_in_a_reason_is_replaced(story: Story) -> None:
+    """A reason that holds half of a character goes to the model without it."""
+    story.expect([PAY], "A pity.")
+    response, _ = await story.run(message="Go")
+    id = response.pending[0].id
+    later, _ = await story.run(
+        history=response.messages, approvals={id: "no \ud83d money"}
+    )
+    assert later.content == "A pity."
+    later.messages[2].check()
+
+
+async def test_a_result_may_have_a_type_of_its_own(story: Story) -> None:
+    """What a function gave elsewhere goes out whole, whatever its keys are called."""
+    tools = {"tools": [weather()]}
+    story.expect([WEATHER], "Rain.")
+    response, _ = await story.run(message="Go", agent=tools)
+    id = response.pending[0].id
+    result = {"type": "job", "output": "done", "code": 31}
+    await story.run(history=response.messages, results={id: result}, agent=tools)
+    assert "31" in story.results() and "job" in story.results()
 
 
 async def test_a_stopped_run_keeps_what_was_approved(
