@@ -30,6 +30,12 @@ if os.environ.get("TEST_HTTP") != "aiohttp":
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many more workers than processors, as a part of the tests waits; at most eight."""
+    processors = os.cpu_count() or 1
+    return min(8, processors + (processors + 1) // 2)
+
+
 @dataclass(frozen=True)
 class Wire:
     """A provider, the builders of what it sends, and the names that tell its requests from others'.

@@ -120,6 +120,8 @@ class _Call:
 
     async def close(self) -> None:
         """Close the stream, if it was opened, at whatever point it is."""
+        if self._body is not None:
+            self._body.is_left = True
         if self._events is not None:
             await self._events.close()
 

@@ -70,6 +70,7 @@ class AnswerBytes:
         self._inner = response.stream
         self._codings = take_codings(response.headers)
         self._max_bytes = max_bytes
+        self.is_left = False  # whether nobody wants what still comes
         self._first: bytes | None = b""  # what may be a byte order mark; then None
         # anthropic 2.14 (`AsyncStream._observer`) looks for this here at each event:
         # the user's tracing has put it on the stream, and ends its span with it.
@@ -128,8 +129,23 @@ class AnswerBytes:
         for coding in reversed(self._codings):
             pieces = inflate(pieces, coding, self._library)
         if self._max_bytes is not None:
-            pieces = _slice(pieces, self._max_bytes)
+            pieces = self._slice(pieces, self._max_bytes)
         return pieces
+
+    async def _slice(
+        self, pieces: AsyncGenerator[bytes], max_bytes: int
+    ) -> AsyncGenerator[bytes]:
+        """The pieces, none of them longer, for an SDK that can be left only where it
+        waits.
+        """
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece[:max_bytes]
+                for start in range(max_bytes, len(piece), max_bytes):
+                    await asyncio.sleep(0)  # the SDK can be left here
+                    yield piece[start : start + max_bytes]
+                if self.is_left:  # a fast server would always have more to read
+                    await asyncio.sleep(0)
 
     def _is_unreadable_page(self, error: Exception) -> bool:
         """Whether only the words of an error are lost, and its status counts."""
@@ -144,17 +160,6 @@ class AnswerBytes:
     async def _read_rest(self, pieces: AsyncIterator[bytes]) -> None:
         if not isinstance(self.body, ErrorPage):
             await drain(pieces)
-
-
-async def _slice(
-    pieces: AsyncGenerator[bytes], max_bytes: int
-) -> AsyncGenerator[bytes]:
-    async with aclosing(pieces):
-        async for piece in pieces:
-            yield piece[:max_bytes]
-            for start in range(max_bytes, len(piece), max_bytes):
-                await asyncio.sleep(0)  # the SDK can be left here
-                yield piece[start : start + max_bytes]
 
 
 @lru_cache
