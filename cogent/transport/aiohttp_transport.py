@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from yarl import URL
 NO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 MAX_HEADER_BYTES = 65536
 MAX_FRAMING_BYTES = 1024 * 1024  # in which a body does not grow
+MAX_BYTES_AT_ONCE = 1024 * 1024  # of a request's body
 MAX_BYTES_PER_READ = 32768
 SWITCHING_PROTOCOLS = 101
 KEEPALIVE_SECONDS = 5.0  # as httpx keeps a connection that is idle
@@ -66,7 +68,7 @@ class AiohttpTransport:
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=_decoded(request.headers.raw),
-                data=await request.aread() or None,
+                data=_body_to_send(await request.aread()),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     connect=limits.get("connect"), sock_read=limits.get("read")
@@ -134,6 +136,13 @@ def _close_at_once(connector: _Connector) -> None:
     with suppress(StopIteration):
         closing.send(None)
     closing.close()
+
+
+def _body_to_send(body: bytes) -> bytes | BytesIO | None:
+    """A large body as a file, of which aiohttp writes one piece after the other; it
+    warns of large bytes.
+    """
+    return BytesIO(body) if len(body) > MAX_BYTES_AT_ONCE else body or None
 
 
 def _decoded(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
