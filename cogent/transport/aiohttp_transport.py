@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 # What httpx sends by itself, or not at all.
@@ -40,7 +41,7 @@ ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ServerDisconnectedError, "RemoteProtocolError"),
     (aiohttp.ClientPayloadError, "RemoteProtocolError"),
     (aiohttp.ClientResponseError, "RemoteProtocolError"),
-    (aiohttp.http_exceptions.HttpProcessingError, "RemoteProtocolError"),
+    (HttpProcessingError, "RemoteProtocolError"),
     (aiohttp.InvalidURL, "UnsupportedProtocol"),
     (aiohttp.ClientConnectionError, "ReadError"),
     (aiohttp.ClientError, "ReadError"),

@@ -27,7 +27,8 @@ def transports(
     What goes through a proxy of the environment goes over httpx itself, which knows
     more kinds of them. Raises ConfigurationError.
     """
-    if not _uses_aiohttp(http):
+    wants_aiohttp = _uses_aiohttp(http)
+    if aiohttp_transport is None or not wants_aiohttp:
         return {"mounts": _mounts(direct, None)}
     transport = aiohttp_transport.AiohttpTransport(httpx, context)
     if _has_proxies():
