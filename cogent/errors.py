@@ -176,7 +176,7 @@ class OutputError(CogentError):
 
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.problems = list(problems)
+        self.problems: list[str] = list(problems)
 
 
 class MaxStepsExceeded(CogentError):

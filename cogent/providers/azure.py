@@ -9,14 +9,21 @@ deployment; `api_key` may be a function that returns a token of Microsoft Entra 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAIError
 
 from cogent.errors import ConfigurationError, ModelError, ModelNotFound
 from cogent.model import Model
-from cogent.providers import Client, Provider, openai, openai_chat
+from cogent.providers import (
+    Client,
+    OutputWay,
+    Provider,
+    Request,
+    openai,
+    openai_chat,
+)
 from cogent.providers._openai_client import Key, http_client, wrap
 from cogent.timeout import Timeout
 
@@ -24,7 +31,8 @@ FINISH_WORDS = openai.FINISH_WORDS
 ERROR_CODES: Mapping[str, type[ModelError]] = {"DeploymentNotFound": ModelNotFound}
 PATH = "/openai/v1"
 
-output_way = openai.output_way  # that of both APIs
+# That of both APIs.
+output_way: Callable[[Request, bool], OutputWay] = openai.output_way
 
 
 def make_client(model: Model, timeout: Timeout) -> Client:
