@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Final, Generic, Self, TypeVar
@@ -64,11 +64,14 @@ class Agent(Generic[Out]):
     first turn, and not where a run goes on from pending calls. `approve(call, context)`,
     sync or async, is asked before each call of a tool with `approval=True` and returns
     True, False or a reason, which the model reads; without it such a call ends the run
-    and waits in `response.pending`. With an `output_type` (a pydantic model, a dataclass,
-    a TypedDict, a list, a Literal, ...) `response.output` is the answer as a value of that
-    type; a model whose answer does not fit is told why and may answer again, up to
-    `output_retries` times, then OutputError is raised. Building an agent imports the provider's SDK.
-    Raises ConfigurationError.
+    and waits in `response.pending`.
+
+    With an `output_type` (a pydantic model, a dataclass, a TypedDict, a list, a Literal,
+    ...) `response.output` is the answer as a value of that type. A model whose answer
+    does not fit reads why and may answer again, up to `output_retries` times; then
+    OutputError is raised.
+
+    Building an agent imports the provider's SDK. Raises ConfigurationError.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class Agent(Generic[Out]):
         self.stream: Final = stream
         self.max_steps: Final = max_steps
         self.timeout: Final = _make_timeout(timeout)
-        _check_tool_choice(tool_choice, self.tools, self.model)
+        self._check_tool_choice(tool_choice)
         if approve is not None and not callable(approve):
             raise ConfigurationError(
                 f"approve is a function of a call and the context; got {shown(approve)}"
@@ -113,11 +116,6 @@ class Agent(Generic[Out]):
         self.output_type: Final = output_type
         self.output_retries: Final = output_retries
         self._plan: Plan = self._make_plan()
-
-    def _to_send(self, tool_choice: str | None) -> str | None:
-        """The choice as a provider is told of it: not at all where it is none."""
-        has_tools = bool(self.tools or self.model.extra.get("tools"))
-        return tool_choice if has_tools and tool_choice != "auto" else None
 
     def run_stream(
         self: Agent[R],
@@ -164,10 +162,9 @@ class Agent(Generic[Out]):
         """Run to the end and return the response.
 
         Takes and raises what `run_stream` does. Nobody sees the pieces of an answer
-        here. So an answer that is cut after it has
-        begun is asked for again too, up to `max_retries` times, as long as no tool has
-        run for it; what the cut attempt is known to have cost counts in
-        `response.metadata["tokens"]`.
+        here, so an answer that is cut after it has begun is asked for again too, up to
+        `max_retries` times, as long as no tool has run for it. What the cut attempt is
+        known to have cost counts in `response.metadata["tokens"]`.
         """
         job = self._begin(
             message, context, history, approvals, results, tool_choice, output_type
@@ -241,7 +238,6 @@ class Agent(Generic[Out]):
             Tools(self.tools, self.approve),
             self.max_steps,
             self.timeout,
-            self.tool_choice,
             self._want(self.output_type),
         )
 
@@ -263,7 +259,7 @@ class Agent(Generic[Out]):
     ) -> Job:
         plan = self._plan
         wanted = self._want(output_type) or plan.wanted
-        _check_tool_choice(tool_choice, self.tools, self.model)
+        self._check_tool_choice(tool_choice)
         messages = read_history(history)
         answers = answer_calls(messages, approvals, results, plan.tools)
         messages += answers.messages
@@ -279,38 +275,40 @@ class Agent(Generic[Out]):
         if answers.to_run:
             run.begin_with(answers.to_run, place)
         if tool_choice is None and not answers.goes_on:
-            tool_choice = plan.tool_choice
+            tool_choice = self.tool_choice
         return Job(
             plan,
             run,
             StreamCloser(plan.timeout),
             _check_context(context),
             frozenset(answers.approved),
-            self._to_send(tool_choice),
+            tool_choice if tool_choice != "auto" and self._has_tools() else None,
             wanted,
         )
+
+    def _has_tools(self) -> bool:
+        """Whether a request has tools: the agent's, or the provider's own."""
+        return bool(self.tools or self.model.extra.get("tools"))
+
+    def _check_tool_choice(self, choice: object) -> None:
+        """Raise ConfigurationError for a choice that no request can make."""
+        if choice in (None, "auto", "none"):
+            return
+        if choice == "required" and not self._has_tools():
+            raise ConfigurationError(
+                'tool_choice="required" needs a tool; there is none'
+            )
+        if choice not in ("required", *self.tools):
+            names = ", ".join(map(repr, self.tools)) or "none"
+            raise ConfigurationError(
+                'tool_choice is "auto", "required", "none" or the name of a tool '
+                f"(there are: {names}); got {shown(choice)}"
+            )
 
 
 def _asks_something(messages: Sequence[Message]) -> bool:
     """Whether a history can be sent without a new message."""
     return bool(messages) and messages[-1].role in ("user", "tool")
-
-
-def _check_tool_choice(
-    choice: object, tools: Mapping[str, AnyTool], model: Model
-) -> None:
-    """Raise ConfigurationError for a choice that no request can make."""
-    if choice in (None, "auto", "none"):
-        return
-    has_tools = bool(tools or model.extra.get("tools"))
-    if choice == "required" and not has_tools:
-        raise ConfigurationError('tool_choice="required" needs a tool; there is none')
-    if choice not in ("required", *tools):
-        names = ", ".join(map(repr, tools)) or "none"
-        raise ConfigurationError(
-            'tool_choice is "auto", "required", "none" or the name of a tool '
-            f"(there are: {names}); got {shown(choice)}"
-        )
 
 
 # Other arguments

@@ -353,10 +353,8 @@ def _provides(package: str, module: str) -> bool:
 def _is_there(package: str) -> bool:
     try:
         return find_spec(package.replace("-", ".")) is not None
-    except (
-        ImportError,
-        ValueError,
-    ):  # of the namespace that it is in, or of one that hides it
+    except (ImportError, ValueError):
+        # Of the namespace that it is in, or of one that hides it.
         return False
 
 

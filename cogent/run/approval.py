@@ -79,13 +79,13 @@ async def ask_for_approval(
         if inspect.iscoroutinefunction(approve):
             decision: object = question()
         else:
-            ask = partial(_ask_in_thread, question)
-            decision = await threads.call(ask, "approve", _nothing)
+            decision = await threads.call(question, "approve")
         while inspect.isawaitable(decision):
             decision = await decision
     except CogentError:
         raise
-    except Exception as error:  # whatever the callback raises is for the caller
+    except (Exception, SystemExit) as error:
+        # Whatever the callback raises is for the caller.
         raise ToolError(
             f"approve failed for a call of the tool {call.name!r}: "
             f"{type(error).__name__}: {error}"
@@ -95,15 +95,3 @@ async def ask_for_approval(
             f"approve returns True, False or the reason for a no; got {shown(decision)}"
         )
     return refusal(decision)
-
-
-def _ask_in_thread(question: Callable[[], object]) -> object:
-    try:
-        return question()
-    except (StopIteration, GeneratorExit, KeyboardInterrupt, SystemExit) as error:
-        # These mean something else to an event loop.
-        raise RuntimeError(type(error).__name__) from None
-
-
-def _nothing() -> None:
-    """The callback has no time-out that would begin now."""

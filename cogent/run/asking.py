@@ -46,9 +46,8 @@ class Answer:
         self._closer = job.closer
         self._client = client
         self._attempt = 0  # from 0
-        self._error: ModelError | ConfigurationError | None = (
-            None  # of the last attempt
-        )
+        # Of the last attempt.
+        self._error: ModelError | ConfigurationError | None = None
         self._turn = Turn("")
         self.is_complete: bool = False
         plan, run = job.plan, job.run
@@ -108,9 +107,8 @@ class Answer:
             try:
                 raise error
             finally:
-                del (
-                    error
-                )  # break the reference cycle error -> traceback -> frame -> error
+                # Break the reference cycle error -> traceback -> frame -> error.
+                del error
         self._attempt += 1
         self._closer.expect(Phase.RETRY)
         await asyncio.sleep(wait)

@@ -229,15 +229,11 @@ def _call_in_thread(
 
     The latter is None if the value is to be awaited in the loop.
     """
-    try:
-        value = function()
-        if inspect.isawaitable(value):
-            return value, None
-        output = to_output(value)
-        return value, replace(output, parts=read_all(output.parts))
-    except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
-        # These mean something else to an event loop.
-        raise RuntimeError(_error_text(error)) from None
+    value = function()
+    if inspect.isawaitable(value):
+        return value, None
+    output = to_output(value)
+    return value, replace(output, parts=read_all(output.parts))
 
 
 def _error_text(error: BaseException) -> str:

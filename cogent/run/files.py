@@ -29,12 +29,8 @@ async def read_parts(parts: list[ContentPart]) -> list[ContentPart]:
     if all(_is_read(part) for part in parts):
         return parts
     read: list[ContentPart]
-    read = await ToolThreads().call(partial(read_all, parts), "files", _ignore_start)
+    read = await ToolThreads().call(partial(read_all, parts), "files")
     return read
-
-
-def _ignore_start() -> None:
-    """No limit of time counts from the start of a read."""
 
 
 def _is_read(part: ContentPart) -> bool:

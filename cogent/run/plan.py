@@ -26,7 +26,6 @@ class Plan:
     tools: Tools
     max_steps: int
     timeout: Timeout = field(default_factory=Timeout)
-    tool_choice: str | None = None
     wanted: Wanted | None = None
 
 
@@ -35,9 +34,9 @@ class Job:
     """One run with all that it needs.
 
     `approved` are the ids of calls in the history that may run, `tool_choice` what the
-    model has to call in the first turn, `wanted` the type of the answer. `streaming` says how the model is asked,
-    `shown` whether somebody sees the chunks: only then is an answer that was cut after
-    it had begun not asked for again.
+    model has to call in the first turn, `wanted` the type of the answer. `streaming`
+    says how the model is asked, `shown` whether somebody sees the chunks: only then is
+    an answer that was cut after it had begun not asked for again.
     """
 
     plan: Plan

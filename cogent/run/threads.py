@@ -33,6 +33,10 @@ Loop = asyncio.AbstractEventLoop
 Act = Callable[[], None]
 
 
+def do_nothing() -> None:
+    """For a call of which nobody counts the time from its start."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A call that waits for a thread, runs in one, or has ended there."""
@@ -50,6 +54,9 @@ class Job:
         threading.current_thread().name = f"tool {self.name}"
         try:
             return self.context.run(self.function), None
+        except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
+            # These mean something else to an event loop.
+            return None, _as_runtime_error(error)
         except BaseException as error:  # noqa: BLE001  # for the task that waits
             return None, error
 
@@ -86,10 +93,13 @@ class ToolThreads:
         self._growth: asyncio.Handle | None = None
         self._prompt_looks = 0  # how many times in a row the loop was prompt
 
-    async def call(self, function: Callable[[], Any], name: str, on_start: Act) -> Any:
+    async def call(
+        self, function: Callable[[], Any], name: str, on_start: Act = do_nothing
+    ) -> Any:
         """Call the function in a thread, with the caller's context variables.
 
-        `on_start` is called when it begins.
+        `on_start` is called when it begins. Raises what the function raises, but
+        RuntimeError for exceptions that an event loop would take for its own.
         """
         loop = asyncio.get_running_loop()
         job = Job(function, name, on_start, loop.create_future())
@@ -179,6 +189,11 @@ class ToolThreads:
                 return self._waiting.popleft()
             self._threads -= 1
             return None
+
+
+def _as_runtime_error(error: BaseException) -> RuntimeError:
+    texts = [argument for argument in error.args if isinstance(argument, str)]
+    return RuntimeError(": ".join([type(error).__name__, *texts]))
 
 
 def _is_prompt(late_seconds: float) -> bool:

@@ -24,7 +24,7 @@ from cogent.transport.reported import raise_reported
 from cogent.transport.requests import require_json_object
 from cogent.transport.tls import shared_context
 
-# Names of this machine in the form of the HTTP clients' patterns.
+# Names of this machine in the form of the HTTP clients' patterns; nothing is bound.
 THIS_MACHINE = (
     "localhost",
     "*.localhost",
@@ -32,7 +32,7 @@ THIS_MACHINE = (
     "0.0.0.0",
     "[::1]",
     "[::]",
-)  # nothing is bound
+)
 EVENT_STREAM = "text/event-stream"
 
 
@@ -217,9 +217,8 @@ async def close_stainless_stream(events: Any) -> None:
     closed stream is at most what had already come.
     """
     await events.close()
-    with suppress(
-        Exception
-    ):  # reading a closed stream fails, and that is the end of it
+    # Reading a closed stream fails, and that is the end of it.
+    with suppress(Exception):
         async for _ in events:
             pass
 
@@ -241,15 +240,13 @@ async def close_generator_chain(events: AsyncIterator[object]) -> None:
 
     while not ended:
         reading = asyncio.ensure_future(read())
-        stop = asyncio.get_running_loop().call_soon(
-            reading.cancel
-        )  # when it waits, or has found what had already come
+        # By then it waits, or has found what had already come.
+        stop = asyncio.get_running_loop().call_soon(reading.cancel)
         while not reading.done():
             try:
                 await asyncio.wait([reading])
-            except (
-                asyncio.CancelledError
-            ):  # later: a loop that is ending would find the generators half closed
+            except asyncio.CancelledError:
+                # Raised later: a loop that ends would find the generators half closed.
                 interrupted = True
         stop.cancel()
         if not reading.cancelled() and reading.exception() is not None:

@@ -97,14 +97,8 @@ FILTER_WORDS = re.compile(
     r"|unsafe or sensitive content|不安全或敏感内容",
     re.IGNORECASE,
 )
-ABOUT_THE_CONTENT = (
-    None,
-    200,
-    400,
-    403,
-    422,
-    451,
-)  # statuses with which a filter refuses
+# The statuses with which a filter refuses.
+ABOUT_THE_CONTENT = (None, 200, 400, 403, 422, 451)
 # What the same means only where the HTTP status says nothing: with a status that is an
 # error, that decides.
 BY_GENERIC_CODE: dict[str, type[ModelError]] = {
@@ -135,13 +129,8 @@ TOO_LONG_WORDS = re.compile(
     re.IGNORECASE,
 )
 OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
-ABOUT_THE_REQUEST = (
-    None,
-    200,
-    400,
-    413,
-    422,
-)  # with another status, words of length mean something else
+# With another status, words of length mean something else.
+ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)
 BY_STATUS: dict[int, type[ModelError]] = {
     401: AuthenticationError,
     403: PermissionDenied,
@@ -199,10 +188,7 @@ NO_MORE_THAN_NOT_FOUND = re.compile(
 WRONG_PATH = (404, 405)
 SECURE = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 CLOSED = re.compile(r"disconnected|closed", re.IGNORECASE)
-SAY_NOTHING = (
-    "Connection error.",
-    "Request timed out.",
-)  # what the SDKs say of every such error
-MAX_MESSAGE_CHARS = (
-    1000  # characters; what answers instead of a provider may send a whole page
-)
+# What the SDKs say of every such error.
+SAY_NOTHING = ("Connection error.", "Request timed out.")
+# What answers instead of a provider may send a whole page.
+MAX_MESSAGE_CHARS = 1000

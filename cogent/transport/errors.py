@@ -255,8 +255,7 @@ def error_body(error: Exception, status: int | None) -> object:
     """
     response = getattr(error, "response", None)
     if status is not None and status >= 400 and response is not None:
-        with suppress(
-            RuntimeError
-        ):  # the HTTP clients' own, where the answer was not read
+        # The HTTP clients' own, where the answer was not read.
+        with suppress(RuntimeError):
             return str(response.text) or None
     return getattr(error, "body", None)

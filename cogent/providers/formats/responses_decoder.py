@@ -47,7 +47,6 @@ from cogent.providers.formats.updates import updates_of
 from cogent.run.outputs import Item, Outputs, PendingCall, Working
 from cogent.transport.reported import ReportedError, raise_reported
 
-ENDS = ("response.completed", "response.incomplete", "response.cancelled")
 TEXT_EVENTS = {
     "response.output_text": TEXT,
     "response.refusal": REFUSAL,
