@@ -4,6 +4,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, Optional
 
@@ -28,7 +29,7 @@ from cogent import (
     tool,
 )
 from cogent.output import make_output_type
-from cogent.providers import Request
+from cogent.providers import Request, load
 
 Json = dict[str, Any]
 
@@ -763,3 +764,57 @@ async def test_settings_of_the_users_own_stay(openai: Story) -> None:
     await openai.run(model={"extra": {"text": {"verbosity": "low"}}})
     assert openai.body["text"]["verbosity"] == "low"
     assert openai.body["text"]["format"]["strict"] is True
+
+
+# The README
+
+README = Path(__file__).parents[2] / "README.md"
+MODELS = {"gemini": ["gemini-2.5-pro", "gemini-3-pro"], "groq": ["openai/gpt-oss-20b"]}
+WORDS = {
+    "tool": "a tool for the answer",
+    "tool of choice": "a tool for the answer",
+    "told": "in words",
+    "native and told": "in words",
+}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Each provider of the README's table, and how it is asked without tools and with them."""
+    table = README.read_text().partition("| | without tools | with tools |\n")[2]
+    cells = [
+        line.strip("| ").split(" | ")
+        for line in table.partition("\n\n")[0].splitlines()[1:]
+    ]
+    return [
+        (name.strip("` "), plain, with_tools.replace("the same", plain, 1))
+        for names, plain, with_tools in cells
+        for name in names.split(",")
+    ]
+
+
+@pytest.mark.parametrize(("provider", "plain", "with_tools"), rows())
+def test_the_readme_says_how_a_provider_is_asked(
+    provider: str, plain: str, with_tools: str
+) -> None:
+    """The README names a tool where one is used, words where the schema is told, and the API's own mode elsewhere."""
+    schemas = [make_output_type(kind).schema for kind in (Invoice, dict[str, int])]
+    for tools, cell in ([], plain), ([look], with_tools):
+        ways = {
+            load(provider).output_way(
+                Request(Model(f"{provider}:{name}"), [], tools=tools, output=schema),
+                is_streamed,
+            )
+            for name in MODELS.get(provider, ["x"])
+            for schema in schemas
+            for is_streamed in (True, False)
+        }
+        said = {words for words in set(WORDS.values()) if words in cell}
+        assert said == {WORDS[way] for way in ways if way in WORDS}
+        is_native = any(way.startswith("native") for way in ways)
+        assert is_native == ("mode" in cell or "`format`" in cell)
+
+
+def test_the_readme_names_every_provider() -> None:
+    """No provider is missing in the table."""
+    named = {name for name, _, _ in rows()}
+    assert named == {*(wire.provider for wire in WIRES), "local"}

@@ -3,9 +3,17 @@
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Unpack
 
-from .common import Answer, Call, Json, Options, cut, encode, event
+from .common import (
+    Answer,
+    Builders,
+    Call,
+    Json,
+    as_filtered,
+    cut,
+    encode,
+    event,
+)
 
 STOP_REASONS = {
     "stop": "end_turn",
@@ -13,53 +21,6 @@ STOP_REASONS = {
     "content_filter": "refusal",
     "tool_calls": "tool_use",
 }
-
-
-def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer that streams in these deltas."""
-    return _stream(Answer(deltas=deltas, **options))
-
-
-def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(deltas=deltas, **options))
-
-
-def tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> list[bytes]:
-    """The events of an answer that calls tools, after reasoning and text if there are any.
-
-    Blocks come one after the other in this format, so `interleaved` changes nothing.
-    """
-    return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def plain_tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def reasoning(text: str, answer: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer after a thinking block, which `encrypted` signs."""
-    return _stream(Answer(reasoning=text, text=answer, **options))
-
-
-def plain_reasoning(text: str, answer: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(reasoning=text, text=answer, **options))
-
-
-def refusal(text: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of a refusal, which is text with a stop reason of its own."""
-    return _stream(Answer(text=text, **{**options, "finish": "content_filter"}))
-
-
-def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same refusal without streaming."""
-    return _plain(Answer(text=text, **{**options, "finish": "content_filter"}))
 
 
 def error_event(
@@ -224,3 +185,14 @@ def _error(message: str, code: str | None, type: str) -> Json:
         "error": {"type": code or type, "message": message},
         "request_id": "req_test",
     }
+
+
+_builders = Builders(_stream, _plain, as_filtered)
+text = _builders.text
+plain_text = _builders.plain_text
+tool_calls = _builders.tool_calls
+plain_tool_calls = _builders.plain_tool_calls
+reasoning = _builders.reasoning
+plain_reasoning = _builders.plain_reasoning
+refusal = _builders.refusal
+plain_refusal = _builders.plain_refusal

@@ -1,56 +1,22 @@
 """The chat completions format: https://platform.openai.com/docs/api-reference/chat-streaming."""
 
 from collections.abc import Iterator, Sequence
-from typing import Unpack
 
-from .common import Answer, Call, Json, Options, cut, encode, error, event, in_turn
+from .common import (
+    Answer,
+    Builders,
+    Call,
+    Json,
+    as_refusal,
+    cut,
+    encode,
+    error,
+    event,
+    in_turn,
+)
 
 CHUNK = "chat.completion.chunk"
 DONE = b"data: [DONE]\n\n"
-
-
-def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer that streams in these deltas."""
-    return _stream(Answer(deltas=deltas, **options))
-
-
-def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(deltas=deltas, **options))
-
-
-def tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> list[bytes]:
-    """The events of an answer that calls tools, after reasoning and text if there are any."""
-    return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def plain_tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def reasoning(text: str, answer: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer after reasoning in `reasoning_content`, a field of compatible servers only."""
-    return _stream(Answer(reasoning=text, text=answer, **options))
-
-
-def plain_reasoning(text: str, answer: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(reasoning=text, text=answer, **options))
-
-
-def refusal(text: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of a refusal."""
-    return _stream(Answer(refusal=text, **options))
-
-
-def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same refusal without streaming."""
-    return _plain(Answer(refusal=text, **options))
 
 
 def error_event(
@@ -175,3 +141,14 @@ def _usage(answer: Answer) -> Json:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+_builders = Builders(_stream, _plain, as_refusal)
+text = _builders.text
+plain_text = _builders.plain_text
+tool_calls = _builders.tool_calls
+plain_tool_calls = _builders.plain_tool_calls
+reasoning = _builders.reasoning
+plain_reasoning = _builders.plain_reasoning
+refusal = _builders.refusal
+plain_refusal = _builders.plain_refusal

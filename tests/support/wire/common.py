@@ -1,10 +1,10 @@
 """What the builders of all formats share: the content of an answer, and events as bytes."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack
 from zlib import crc32
 
 T = TypeVar("T")
@@ -61,6 +61,85 @@ class Answer:
     def key(self) -> str:
         """A text for ids that is the same for equal answers and differs between others."""
         return f"{crc32(repr(self).encode()):08x}"
+
+
+Stream = Callable[[Answer], list[bytes]]
+Plain = Callable[[Answer], bytes]
+
+
+class Refuse(Protocol):
+    """How a format says that the model refuses in its own words."""
+
+    def __call__(self, text: str, **options: Unpack[Options]) -> Answer: ...
+
+
+def as_refusal(text: str, **options: Unpack[Options]) -> Answer:
+    """A refusal, of a format that has such."""
+    return Answer(refusal=text, **options)
+
+
+def as_filtered(text: str, **options: Unpack[Options]) -> Answer:
+    """A text that ends as a content filter, of a format without refusals."""
+    return Answer(text=text, **{**options, "finish": "content_filter"})
+
+
+class Builders:
+    """What builds the answers of one format, streamed and plain, from how it writes one answer."""
+
+    def __init__(self, stream: Stream, plain: Plain, refuse: Refuse) -> None:
+        self._stream = stream
+        self._plain = plain
+        self._refuse = refuse
+
+    def text(self, *deltas: str, **options: Unpack[Options]) -> list[bytes]:
+        """The events of an answer that streams in these deltas."""
+        return self._stream(Answer(deltas=deltas, **options))
+
+    def plain_text(self, *deltas: str, **options: Unpack[Options]) -> bytes:
+        """The body of the same answer without streaming."""
+        return self._plain(Answer(deltas=deltas, **options))
+
+    def tool_calls(
+        self,
+        *calls: Call,
+        text: str = "",
+        reasoning: str = "",
+        **options: Unpack[Options],
+    ) -> list[bytes]:
+        """The events of an answer that calls tools, after reasoning and text if there are any."""
+        answer = Answer(calls=calls, text=text, reasoning=reasoning, **options)
+        return self._stream(answer)
+
+    def plain_tool_calls(
+        self,
+        *calls: Call,
+        text: str = "",
+        reasoning: str = "",
+        **options: Unpack[Options],
+    ) -> bytes:
+        """The body of the same answer without streaming."""
+        answer = Answer(calls=calls, text=text, reasoning=reasoning, **options)
+        return self._plain(answer)
+
+    def reasoning(
+        self, text: str, answer: str, **options: Unpack[Options]
+    ) -> list[bytes]:
+        """The events of an answer after reasoning."""
+        return self._stream(Answer(reasoning=text, text=answer, **options))
+
+    def plain_reasoning(
+        self, text: str, answer: str, **options: Unpack[Options]
+    ) -> bytes:
+        """The body of the same answer without streaming."""
+        return self._plain(Answer(reasoning=text, text=answer, **options))
+
+    def refusal(self, text: str, **options: Unpack[Options]) -> list[bytes]:
+        """The events of an answer in which the model, or a filter, refuses."""
+        return self._stream(self._refuse(text, **options))
+
+    def plain_refusal(self, text: str, **options: Unpack[Options]) -> bytes:
+        """The body of the same answer without streaming."""
+        return self._plain(self._refuse(text, **options))
 
 
 def cut(text: str, pieces: int = 3) -> tuple[str, ...]:

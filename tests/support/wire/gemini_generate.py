@@ -2,10 +2,17 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Unpack
 from zlib import crc32
 
-from .common import Answer, Call, Json, Options, cut, encode, event
+from .common import (
+    Answer,
+    Builders,
+    Json,
+    as_filtered,
+    cut,
+    encode,
+    event,
+)
 
 # What the API says with each of its status words: https://cloud.google.com/apis/design/errors.
 CODES = {
@@ -26,50 +33,6 @@ FINISH = {
     "content_filter": "SAFETY",
 }
 SIGNATURE = "c2lnbmF0dXJlIG9mIHRoZSB0aG91Z2h0cw=="
-
-
-def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer that streams in these deltas."""
-    return _stream(Answer(deltas=deltas, **options))
-
-
-def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(deltas=deltas, **options))
-
-
-def tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> list[bytes]:
-    """The events of an answer that calls tools, after reasoning and text if there are any; a call is always whole."""
-    return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def plain_tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def reasoning(text: str, answer: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer after summaries of thoughts."""
-    return _stream(Answer(reasoning=text, text=answer, **options))
-
-
-def plain_reasoning(text: str, answer: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(reasoning=text, text=answer, **options))
-
-
-def refusal(text: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer that a filter ends: the format has no refusals."""
-    return _stream(Answer(text=text, **{"finish": "content_filter", **options}))
-
-
-def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(text=text, **{"finish": "content_filter", **options}))
 
 
 def blocked(reason: str = "SAFETY") -> bytes:
@@ -191,3 +154,14 @@ def _usage(answer: Answer) -> Json:
     if answer.reasoning_tokens:
         usage["thoughtsTokenCount"] = answer.reasoning_tokens
     return usage
+
+
+_builders = Builders(_stream, _plain, as_filtered)
+text = _builders.text
+plain_text = _builders.plain_text
+tool_calls = _builders.tool_calls
+plain_tool_calls = _builders.plain_tool_calls
+reasoning = _builders.reasoning
+plain_reasoning = _builders.plain_reasoning
+refusal = _builders.refusal
+plain_refusal = _builders.plain_refusal

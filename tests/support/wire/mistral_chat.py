@@ -5,57 +5,20 @@ Mistral itself has neither refusals nor content filters: what stands for them he
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Unpack
 
 from . import chat_completions
-from .common import Answer, Call, Json, Options, cut, encode, event
+from .common import (
+    Answer,
+    Builders,
+    Json,
+    as_filtered,
+    cut,
+    encode,
+    event,
+)
 
 SHAPE = chat_completions
 DONE = b"data: [DONE]\n\n"
-
-
-def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer that streams in these deltas."""
-    return _stream(Answer(deltas=deltas, **options))
-
-
-def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(deltas=deltas, **options))
-
-
-def tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> list[bytes]:
-    """The events of an answer that calls tools, after reasoning and text if there are any."""
-    return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def plain_tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def reasoning(text: str, answer: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of an answer after reasoning, which is a `thinking` part of the content."""
-    return _stream(Answer(reasoning=text, text=answer, **options))
-
-
-def plain_reasoning(text: str, answer: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(reasoning=text, text=answer, **options))
-
-
-def refusal(text: str, **options: Unpack[Options]) -> list[bytes]:
-    """The events of a text that ends as a content filter."""
-    return _stream(Answer(text=text, finish="content_filter", **options))
-
-
-def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same text without streaming."""
-    return _plain(Answer(text=text, finish="content_filter", **options))
 
 
 def error_event(
@@ -156,3 +119,14 @@ def _usage(answer: Answer) -> Json:
         "completion_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
     }
     return {"usage": usage}
+
+
+_builders = Builders(_stream, _plain, as_filtered)
+text = _builders.text
+plain_text = _builders.plain_text
+tool_calls = _builders.tool_calls
+plain_tool_calls = _builders.plain_tool_calls
+reasoning = _builders.reasoning
+plain_reasoning = _builders.plain_reasoning
+refusal = _builders.refusal
+plain_refusal = _builders.plain_refusal

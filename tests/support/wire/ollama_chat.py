@@ -6,53 +6,8 @@ Ollama itself has neither refusals nor content filters: what stands for them her
 
 import json
 from collections.abc import Sequence
-from typing import Unpack
 
-from .common import Answer, Call, Json, Options, cut, encode
-
-
-def text(*deltas: str, **options: Unpack[Options]) -> list[bytes]:
-    """The lines of an answer that streams in these deltas."""
-    return _stream(Answer(deltas=deltas, **options))
-
-
-def plain_text(*deltas: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(deltas=deltas, **options))
-
-
-def tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> list[bytes]:
-    """The lines of an answer that calls tools, after reasoning and text if there are any."""
-    return _stream(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def plain_tool_calls(
-    *calls: Call, text: str = "", reasoning: str = "", **options: Unpack[Options]
-) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(calls=calls, text=text, reasoning=reasoning, **options))
-
-
-def reasoning(text: str, answer: str, **options: Unpack[Options]) -> list[bytes]:
-    """The lines of an answer after reasoning, which is the `thinking` of the messages."""
-    return _stream(Answer(reasoning=text, text=answer, **options))
-
-
-def plain_reasoning(text: str, answer: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same answer without streaming."""
-    return _plain(Answer(reasoning=text, text=answer, **options))
-
-
-def refusal(text: str, **options: Unpack[Options]) -> list[bytes]:
-    """The lines of a text that ends as a content filter."""
-    return _stream(Answer(text=text, finish="content_filter", **options))
-
-
-def plain_refusal(text: str, **options: Unpack[Options]) -> bytes:
-    """The body of the same text without streaming."""
-    return _plain(Answer(text=text, finish="content_filter", **options))
+from .common import Answer, Builders, Json, as_filtered, cut, encode
 
 
 def error_event(
@@ -128,3 +83,14 @@ def _end(answer: Answer) -> Json:
         **times,
         **(counts if answer.usage else {}),
     }
+
+
+_builders = Builders(_stream, _plain, as_filtered)
+text = _builders.text
+plain_text = _builders.plain_text
+tool_calls = _builders.tool_calls
+plain_tool_calls = _builders.plain_tool_calls
+reasoning = _builders.reasoning
+plain_reasoning = _builders.plain_reasoning
+refusal = _builders.refusal
+plain_refusal = _builders.plain_refusal
