@@ -168,7 +168,7 @@ class ToolError(CogentError):
 
 
 class OutputError(CogentError):
-    """The answer is not of the `output_type`, also after the model was told why.
+    """The answer is not of the `output_type`, also after the model read why.
 
     `problems` say what is wrong, one sentence each: of an answer that was cut off or
     refused, that it was. `partial` has what came.

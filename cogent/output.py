@@ -24,7 +24,7 @@ WRAPPED = "value"  # the property that has what is no object
 NAME_OF_OTHERS = "answer"  # the schema's name where the type has none
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 MAX_NAME_CHARS = 64
-MAX_PROBLEMS = 20  # that the model is told of
+MAX_PROBLEMS = 20  # that the model reads
 # Models that write Markdown put their JSON into such a block.
 FENCE_BEGIN = re.compile(r"\s*```[A-Za-z]*\s*")
 FENCE_END = re.compile(r"\s*```\s*$")

@@ -63,11 +63,14 @@ if TYPE_CHECKING:
     from cogent.tools import Tool
 
 Answer = tuple[Any, Mapping[str, str]] | list[Any]
-# How a provider is asked for an answer of a type: by its own mode for JSON schemas, with
-# the schema in the instructions too where it does not tell the model itself; in words
-# alone; or by a tool whose arguments are the answer, which the model has to call, or,
-# where it cannot be made to, is told to call.
-OutputWay = Literal["native", "native and told", "told", "tool", "tool of choice"]
+
+# How a provider is asked for an answer of a type: by its own mode for JSON schemas; by
+# that mode and by the schema in the instructions, where the mode does not show it to
+# the model; by the instructions alone; by a tool that the model has to call, whose
+# arguments are the answer; or by such a tool where it cannot be made to call one.
+OutputWay = Literal[
+    "mode", "mode and instructions", "instructions", "tool", "optional tool"
+]
 
 # What the HTTP clients import only when the first is made, which is inside a running
 # loop.
@@ -167,7 +170,7 @@ class Provider(Protocol):
     `UNREACHABLE_HINT`, which says what helps where no server answers;
     `provider_for(sdk) -> Provider`, for a provider of more than one API; and
     `output_way(request, is_streamed) -> OutputWay`, which says how it is asked for the
-    answer that `request.output` describes: without it the model is told in words.
+    answer that `request.output` describes; by default "instructions".
     """
 
     FINISH_WORDS: FinishWords

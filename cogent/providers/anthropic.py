@@ -179,11 +179,11 @@ def _encode_choice(choice: str) -> Json:
 
 def output_way(request: Request, is_streamed: bool) -> OutputWay:
     """With the API's own mode, which goes together with tools and streams; a schema that
-    it does not take is told.
+    it does not take stands in the instructions.
     """
     assert request.output is not None
     fits = in_dialect(request.output.schema, ANTHROPIC) is not None
-    return "native" if fits else "told"
+    return "mode" if fits else "instructions"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -231,8 +231,8 @@ def output_way(request: Request, is_streamed: bool) -> OutputWay:
         return "tool"
     takes_no_schema = is_old and own_tools
     if takes_no_schema or in_dialect(request.output.schema, GEMINI) is None:
-        return "told"
-    return "native"
+        return "instructions"
+    return "mode"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

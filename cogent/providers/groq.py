@@ -96,7 +96,7 @@ def output_way(request: Request, is_streamed: bool) -> OutputWay:
     """
     has_tools = request.tools or request.model.extra.get("tools")
     has_mode = NO_SCHEMA_MODELS.match(request.model.name) is None
-    return "native" if has_mode and not is_streamed and not has_tools else "tool"
+    return "mode" if has_mode and not is_streamed and not has_tools else "tool"
 
 
 async def open_stream(sdk: AsyncGroq, request: Request, arguments: Json) -> Events:

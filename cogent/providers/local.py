@@ -109,10 +109,10 @@ def encode_request(request: Request) -> Json:
 
 
 def output_way(request: Request, is_streamed: bool) -> OutputWay:
-    """With the engine's own mode, of which the model itself is not told; under it a
+    """With the engine's own mode, which does not show it the schema; under it a
     model calls no tools.
     """
-    return "tool" if request.tools else "native and told"
+    return "tool" if request.tools else "mode and instructions"
 
 
 async def open_stream(sdk: LocalClient, request: Request, arguments: Json) -> Events:

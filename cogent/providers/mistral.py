@@ -146,7 +146,7 @@ def output_way(request: Request, is_streamed: bool) -> OutputWay:
     tools.
     """
     has_tools = request.tools or request.model.extra.get("tools")
-    return "tool" if has_tools else "native"
+    return "tool" if has_tools else "mode"
 
 
 def _own_part(part: Json) -> Json:

@@ -108,7 +108,7 @@ def encode_request(request: Request) -> Json:
 
 def output_way(request: Request, is_streamed: bool) -> OutputWay:
     """With the API's own mode, which goes together with tools and streams."""
-    return "native"
+    return "mode"
 
 
 def _encode_tool(tool: Tool[..., Any]) -> Json:

@@ -42,7 +42,7 @@ def encode_request(request: Request) -> Json:
 
 def output_way(request: Request, is_streamed: bool) -> OutputWay:
     """With the API's own mode, which goes together with tools and streams."""
-    return "native"
+    return "mode"
 
 
 def _is_official(request: Request) -> bool:

@@ -158,8 +158,8 @@ class Run:
 
     def retry_output(self, problems: list[str]) -> None:
         """Tell the model what is wrong with its answer; the next one begins anew."""
-        told = f"That answer cannot be used: {'; '.join(problems)}. {ANSWER_AGAIN}"
-        self.messages.append(Message("user", told))
+        text = f"That answer cannot be used: {'; '.join(problems)}. {ANSWER_AGAIN}"
+        self.messages.append(Message("user", text))
         self.last_text = ""
         self.retried_outputs += 1
         self.first_turn = len(self.turns)

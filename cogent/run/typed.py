@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from cogent.run.plan import Job
 
 INSTRUCTIONS: Mapping[OutputWay, str] = {
-    "native and told": "Your answer is JSON that fits this JSON schema: {schema}",
-    "told": (
+    "mode and instructions": "Your answer is JSON that fits this JSON schema: {schema}",
+    "instructions": (
         "Your final answer is JSON alone, without any other text, and fits this JSON "
         "schema: {schema}"
     ),
     "tool": "Give your final answer by calling the tool {name!r}.",
-    "tool of choice": "Give your final answer by calling the tool {name!r}.",
+    "optional tool": "Give your final answer by calling the tool {name!r}.",
 }
 CUT_SHORT: Mapping[FinishReason, str] = {
     "length": "the answer was cut off at the limit of tokens",
@@ -68,19 +68,19 @@ def ask_for_output(
     request = replace(request, output=schema)
     way = _way_of(provider, request, is_streamed)
     request = _with_instructions(request, way, schema)
-    if way in ("native", "native and told"):
+    if way in ("mode", "mode and instructions"):
         return TypedRequest(request)
     request = replace(request, output=None)
-    if way == "told":
+    if way == "instructions":
         return TypedRequest(request)
     return TypedRequest(_with_tool(request, way, schema), schema.name)
 
 
 def _way_of(provider: Provider, request: Request, is_streamed: bool) -> OutputWay:
-    """How the provider is asked; one that does not say is told in words."""
+    """How the provider is asked; the default is the instructions."""
     choose = getattr(provider, "output_way", None)
     if choose is None:
-        return "told"
+        return "instructions"
     way: OutputWay = choose(request, is_streamed)
     return way
 
@@ -92,16 +92,16 @@ def _with_instructions(
     if text is None:
         return request
     shown = json.dumps(schema.schema, ensure_ascii=False)
-    told = text.format(name=schema.name, schema=shown)
+    added = text.format(name=schema.name, schema=shown)
     given = request.instructions
-    return replace(request, instructions=f"{given}\n\n{told}" if given else told)
+    return replace(request, instructions=f"{given}\n\n{added}" if given else added)
 
 
 def _with_tool(request: Request, way: OutputWay, schema: OutputSchema) -> Request:
     """The request with the tool whose arguments are the answer."""
     tool = Tool.from_schema(schema.name, "Gives the final answer.", schema.schema, None)
     asked = replace(request, tools=(*request.tools, tool))
-    if way == "tool of choice":
+    if way == "optional tool":
         return asked
     return replace(asked, tool_choice=_choice(request, schema))
 
@@ -116,7 +116,7 @@ def _choice(request: Request, schema: OutputSchema) -> str:
 def check_output(job: Job, reason: FinishReason) -> list[str]:
     """Read the output of a run that is to end now, and enter it into the run.
 
-    Returns what is wrong with it, if the model has been told and is to answer again.
+    Returns what is wrong with it, if the model is to answer again.
     Raises OutputError if it is not.
     """
     wanted, run = job.wanted, job.run

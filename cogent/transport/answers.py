@@ -130,7 +130,7 @@ def _response_hook(
 
 
 def _redirect_error(response: Any, address: str | None) -> ServerError:
-    """The error for a redirect, with the `base_url` to give, where that can be told.
+    """The error for a redirect, with the `base_url` to give, where that is known.
 
     The HTTP clients take only the Authorization header off a request to another host,
     and most keys are in another. So no redirect is followed.

@@ -772,9 +772,9 @@ README = Path(__file__).parents[2] / "README.md"
 MODELS = {"gemini": ["gemini-2.5-pro", "gemini-3-pro"], "groq": ["openai/gpt-oss-20b"]}
 WORDS = {
     "tool": "a tool for the answer",
-    "tool of choice": "a tool for the answer",
-    "told": "in words",
-    "native and told": "in words",
+    "optional tool": "a tool for the answer",
+    "instructions": "in words",
+    "mode and instructions": "in words",
 }
 
 
@@ -810,7 +810,7 @@ def test_the_readme_says_how_a_provider_is_asked(
         }
         said = {words for words in set(WORDS.values()) if words in cell}
         assert said == {WORDS[way] for way in ways if way in WORDS}
-        is_native = any(way.startswith("native") for way in ways)
+        is_native = any(way.startswith("mode") for way in ways)
         assert is_native == ("mode" in cell or "`format`" in cell)
 
 

@@ -48,13 +48,13 @@ def encode_request(request: Request) -> Json:
 
 
 def output_way(request: Request, is_streamed: bool) -> OutputWay:
-    """With `format`, of which the model itself is not told; under it a model calls no
+    """With `format`, which does not show the schema to the model; under it a model calls no
     tools, and cannot be made to call one.
     """
     has_tools = request.tools or request.model.extra.get("tools")
     if has_tools and request.tool_choice != "none":
-        return "tool of choice"
-    return "native and told"
+        return "optional tool"
+    return "mode and instructions"
 
 
 def _encode_options(model: Model) -> Json:

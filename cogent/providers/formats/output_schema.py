@@ -1,8 +1,8 @@
 """The schema of a typed answer in the dialects of the providers.
 
-Each enforces a part of JSON schema and refuses requests with the rest. What can only be
-told goes into descriptions; what cannot even be told so makes the whole schema one that
-the provider cannot enforce. Every answer is validated by cogent in any case.
+Each enforces a part of JSON schema and refuses requests with the rest. What words can
+say goes into descriptions; anything else makes the whole schema one that the provider
+cannot enforce. Every answer is validated by cogent in any case.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def _with_notes(fitted: Json, notes: Mapping[str, Any]) -> Json:
         return fitted
     words = [f"{name}: {json.dumps(notes[name], ensure_ascii=False)}" for name in notes]
     text = fitted.get("description", "")
-    told = f"({', '.join(words)})"
-    return {**fitted, "description": f"{text} {told}" if text else told}
+    described = f"({', '.join(words)})"
+    return {**fitted, "description": f"{text} {described}" if text else described}
 
 
 def _fit_properties(value: Json, dialect: Dialect) -> Json:
