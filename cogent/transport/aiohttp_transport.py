@@ -276,6 +276,10 @@ class _Body:
             try:
                 while data := await content.read(MAX_BYTES_PER_READ):
                     yield data
+            except asyncio.CancelledError:
+                # Whoever keeps the response, a traceback say, would keep the connection.
+                self._response.close()
+                raise
             except aiohttp.ClientError:
                 # With an error known, aiohttp does not give what had come before it.
                 content.set_exception(None)  # type: ignore[arg-type]  # back to none

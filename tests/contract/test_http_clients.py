@@ -1,6 +1,7 @@
 """The HTTP clients that an SDK is given: aiohttp where it is installed, or httpx; what is promised holds over both."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from conftest import Wire
 from soak.stop import until
 from support.loopback import AUTHORITY, Loopback, Reply
+from support.waiting import left
 
 from cogent import (
     Agent,
@@ -161,6 +163,30 @@ def test_what_came_before_a_cut_is_not_lost(
         return text
 
     assert asyncio.run(main()) == "One two three"
+
+
+@each_client
+@both_ways
+def test_an_error_page_that_is_left_closes_its_connection(
+    wire: Wire, server: Loopback, http: str, streaming: bool
+) -> None:
+    """Leaving amid an error's page closes the connection, though something still refers to the response."""
+
+    async def main() -> None:
+        server.reply(Reply([b"a"], 500, "text/html", forever=True))
+        settings: dict[str, Any] = {"model": {"http": http}, "stream": streaming}
+        async with wire.agent(server, **settings) as agent:
+            run = asyncio.create_task(agent.run("Go"))
+            await until(lambda: server.requests and server.requests[0].sent > 2)
+            run.cancel()
+            await asyncio.wait([run])
+            assert await left(server.requests[0])
+
+    gc.disable()  # else it may close what a traceback still refers to
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 @each_client
