@@ -25,6 +25,7 @@ from cogent.errors import (
 from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary, Usage
 from cogent.model import Model
 from cogent.providers import preload
+from cogent.sources import Source
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
@@ -53,6 +54,7 @@ __all__ = [
     "Response",
     "RunContext",
     "ServerError",
+    "Source",
     "StreamChunk",
     "StreamInterrupted",
     "Timeout",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from cogent.content import File, Image
+from cogent.content_json import part_from_dict, part_to_dict
 from cogent.json_values import Json
 from cogent.messages import FinishReason, ToolResult
+from cogent.sources import Source
 
 
 @dataclass(slots=True)
@@ -16,13 +19,27 @@ class ToolCallDelta:
 
     On chunks that a run yields, `index` is the call's place in its turn and `id` its
     id, both always set; `name` comes with the first piece. What the server left out, a
-    provider leaves out.
+    provider leaves out. `provider_executed` says that the provider runs the tool itself,
+    web search say: no tool of the agent is called, and the result comes by itself.
     """
 
     index: int | None = None
     id: str | None = None
     name: str = ""
     arguments: str = ""
+    provider_executed: bool = False
+
+    def to_dict(self) -> Json:
+        """The fields as JSON, `provider_executed` only where it holds."""
+        data: Json = {
+            "index": self.index,
+            "id": self.id,
+            "name": self.name,
+            "arguments": self.arguments,
+        }
+        if self.provider_executed:
+            data["provider_executed"] = True
+        return data
 
 
 @dataclass(slots=True, init=False)
@@ -30,8 +47,9 @@ class StreamChunk:
     """One step of a run's stream; `delta` is always equal to `content`.
 
     Text has nothing but `content`. All else has `content == ""`: `reasoning`, a piece
-    of a `tool_call`, a `tool_result`, the end of a turn that asks for tools
-    (`finish_reason="tool_calls"`), and, last and once, the end of the run (`is_final`).
+    of a `tool_call`, a `tool_result`, a `source` that the answer cites, a `file` that the
+    model made, the end of a turn that asks for tools (`finish_reason="tool_calls"`), and,
+    last and once, the end of the run (`is_final`).
     Both ends have `metadata`. So has the chunk between an answer that is not of the
     `output_type` and the next one: `{"output_retry": problems}`.
     """
@@ -44,6 +62,8 @@ class StreamChunk:
     reasoning: str
     tool_call: ToolCallDelta | None
     tool_result: ToolResult | None
+    source: Source | None
+    file: Image | File | None
 
     # By hand, as one is made for each delta: a fifth faster than with __post_init__.
     def __init__(
@@ -56,6 +76,8 @@ class StreamChunk:
         reasoning: str = "",
         tool_call: ToolCallDelta | None = None,
         tool_result: ToolResult | None = None,
+        source: Source | None = None,
+        file: Image | File | None = None,
     ) -> None:
         if delta is not None and delta != content:
             raise ValueError(
@@ -69,6 +91,8 @@ class StreamChunk:
         self.reasoning = reasoning
         self.tool_call = tool_call
         self.tool_result = tool_result
+        self.source = source
+        self.file = file
 
     def to_dict(self) -> Json:
         """A JSON-safe dict: the five first fields, and those of the others that are
@@ -84,9 +108,13 @@ class StreamChunk:
         if self.reasoning:
             data["reasoning"] = self.reasoning
         if self.tool_call is not None:
-            data["tool_call"] = asdict(self.tool_call)
+            data["tool_call"] = self.tool_call.to_dict()
         if self.tool_result is not None:
             data["tool_result"] = self.tool_result.to_dict()
+        if self.source is not None:
+            data["source"] = self.source.to_dict()
+        if self.file is not None:
+            data["file"] = part_to_dict(self.file)
         return data
 
     @classmethod
@@ -97,4 +125,8 @@ class StreamChunk:
             values["tool_call"] = ToolCallDelta(**values["tool_call"])
         if values.get("tool_result") is not None:
             values["tool_result"] = ToolResult.from_dict(values["tool_result"])
+        if values.get("source") is not None:
+            values["source"] = Source.from_dict(values["source"])
+        if values.get("file") is not None:
+            values["file"] = part_from_dict(values["file"], "file")
         return cls(**values)

@@ -23,7 +23,7 @@ from cogent.validation import shown
 MAX_FILE_BYTES = 50 * 1024 * 1024
 """The largest file that is read, and the most bytes of one Image or File."""
 
-Source = str | os.PathLike[str] | bytes
+MediaSource = str | os.PathLike[str] | bytes
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://|https?:|data:", re.IGNORECASE)
 MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+_-]*/[a-z0-9][a-z0-9.+_-]*")
@@ -42,7 +42,7 @@ BYTES_PER_TOKEN = 4
 class _Media:
     """What Image and File have in common."""
 
-    source: Source
+    source: MediaSource
     media_type: str | None = None
 
     def __post_init__(self) -> None:

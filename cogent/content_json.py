@@ -10,7 +10,7 @@ from cogent.content import (
     File,
     Image,
     Media,
-    Source,
+    MediaSource,
     describe,
     is_url,
     read,
@@ -86,7 +86,7 @@ def _text_from_dict(data: Mapping[str, object], path: str) -> str:
     return text
 
 
-def _source_from_dict(data: Mapping[str, object], path: str) -> Source:
+def _source_from_dict(data: Mapping[str, object], path: str) -> MediaSource:
     url = data.get("url")
     encoded = data.get("data")
     if (url is None) == (encoded is None):

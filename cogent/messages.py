@@ -17,6 +17,7 @@ from cogent.json_values import (
     copy_json,
 )
 from cogent.output import plain_json
+from cogent.sources import Source
 from cogent.tool_calls import ToolCall, ToolResult, call_with_result, read_call
 from cogent.type_variables import Out
 from cogent.validation import check_fields, shown
@@ -251,7 +252,10 @@ def _check_role(role: object) -> None:
 
 @dataclass(slots=True)
 class TurnSummary:
-    """One answer of the model: its text, why it ended, what it cost and who gave it."""
+    """One answer of the model: its text, why it ended, what it cost and who gave it.
+
+    `provider_details` is what else the provider tells of it.
+    """
 
     content: str
     finish_reason: FinishReason | None
@@ -259,10 +263,11 @@ class TurnSummary:
     model: str
     usage: Usage
     request_id: str | None = None
+    provider_details: Json = field(default_factory=dict)
 
     def to_dict(self) -> Json:
-        """The fields as JSON."""
-        return {
+        """The fields as JSON, `provider_details` only where there are any."""
+        data: Json = {
             "content": self.content,
             "finish_reason": self.finish_reason,
             "raw_finish_reason": self.raw_finish_reason,
@@ -270,6 +275,9 @@ class TurnSummary:
             "usage": self.usage.to_dict(),
             "request_id": self.request_id,
         }
+        if self.provider_details:
+            data["provider_details"] = copy_json(self.provider_details)
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TurnSummary:
@@ -290,6 +298,10 @@ class Response(Generic[Out]):
     answer, which the next run takes as `results=` or `approvals=`. `output` is the answer
     as a value of the run's `output_type`, once the run has ended with one; `content` is
     then the text since the model was last asked to answer again.
+
+    `tool_calls` has the calls that the provider ran itself too, which are
+    `provider_executed`; the `tool_calls` of messages and of `metadata` do not. `sources`
+    are what the answer cites, `files` the pictures and files that the model made.
     """
 
     content: str
@@ -300,6 +312,8 @@ class Response(Generic[Out]):
     turns: list[TurnSummary]
     pending: list[ToolCall] = field(default_factory=list)
     output: Out = None  # type: ignore[assignment]  # before the end
+    sources: list[Source] = field(default_factory=list)
+    files: list[Image | File] = field(default_factory=list)
 
     def __str__(self) -> str:
         return self.content
@@ -313,7 +327,8 @@ class Response(Generic[Out]):
         Its keys are `version` (1) and the fields' names. `messages` are written as
         `Message.to_dict` does, a call as `{"id", "name", "arguments"}` with its `type`
         unless that is "function", in `tool_calls` also with its `result`. An `output` is
-        written as plain JSON values.
+        written as plain JSON values. `sources` and `files` (written like the parts of a
+        message) are there where there are any.
         """
         results = {call.id: call.result for call in self.tool_calls}
         data: Json = {
@@ -328,6 +343,10 @@ class Response(Generic[Out]):
         }
         if self.output is not None:
             data["output"] = plain_json(self.output)
+        if self.sources:
+            data["sources"] = [source.to_dict() for source in self.sources]
+        if self.files:
+            data["files"] = [part_to_dict(file) for file in self.files]
         return data
 
     @classmethod
@@ -354,6 +373,8 @@ class Response(Generic[Out]):
             values["pending"] = [
                 read_call(call, "pending") for call in values["pending"]
             ]
+            values["sources"] = list(map(Source.from_dict, values.get("sources", ())))
+            values["files"] = read_parts(values.get("files", []))
             return cls(**values)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"

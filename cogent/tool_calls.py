@@ -18,7 +18,9 @@ class ToolResult:
     """What one tool call gave.
 
     `content` is what the model reads, `duration` is in seconds. `parts` are its texts,
-    Images and Files, where it gave more than text.
+    Images and Files, where it gave more than text. `provider_executed` says that the
+    provider ran the tool itself: `content` is then the result as the provider tells it,
+    as JSON where it is no plain text, and `duration` is 0.
     """
 
     id: str
@@ -27,9 +29,10 @@ class ToolResult:
     is_error: bool = False
     duration: float = 0.0
     parts: list[ContentPart] = field(default_factory=list)
+    provider_executed: bool = False
 
     def to_dict(self) -> Json:
-        """The fields as JSON, `parts` only where there are any."""
+        """The fields as JSON, `parts` and `provider_executed` only where they are set."""
         data: Json = {
             "id": self.id,
             "name": self.name,
@@ -39,6 +42,8 @@ class ToolResult:
         }
         if self.parts:
             data["parts"] = [part_to_dict(part) for part in self.parts]
+        if self.provider_executed:
+            data["provider_executed"] = True
         return data
 
     @classmethod
@@ -56,7 +61,8 @@ class ToolCall:
     `arguments` is an object, or the model's own string where that is no JSON object.
     `result` is None until the tool has ended, and stays None for a call that was never
     run. `type` is "function", or the provider's type of a call that it leaves to its
-    client, like "local_shell_call".
+    client, like "local_shell_call". `provider_executed` says that the provider runs the
+    tool itself: nobody here answers the call, and no message has it in its `tool_calls`.
     """
 
     id: str
@@ -64,15 +70,19 @@ class ToolCall:
     arguments: Json | str
     result: ToolResult | None = None
     type: str = "function"
+    provider_executed: bool = False
 
     def to_dict(self) -> Json:
         """The call alone: `{"id", "name", "arguments"}`.
 
-        One that is no function has its `type` too.
+        One that is no function has its `type` too, and one that the provider runs
+        `"provider_executed": True`.
         """
         call: Json = {"id": self.id, "name": self.name, "arguments": self.arguments}
         if self.type != "function":
             call["type"] = self.type
+        if self.provider_executed:
+            call["provider_executed"] = True
         return call
 
 
@@ -101,4 +111,5 @@ def read_call(data: object, path: str) -> ToolCall:
         data["arguments"],
         None if result is None else ToolResult.from_dict(result),
         data.get("type", "function"),
+        data.get("provider_executed", False),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
+from cogent.content import Media
 from cogent.json_values import Json, copy_json
 from cogent.messages import (
     FinishReason,
@@ -19,7 +20,9 @@ from cogent.messages import (
 from cogent.run.copies import copy_response
 from cogent.run.finish import NO_WORDS, FinishWords
 from cogent.run.history import NOT_RUN, result_message
+from cogent.run.provider_calls import enter_results
 from cogent.run.turn import Turn
+from cogent.sources import Source
 
 ANSWER_AGAIN = "Give the whole answer again, in the form that was asked for."
 
@@ -47,6 +50,8 @@ class Run:
     calls: list[ToolCall] = field(default_factory=list)
     open_calls: list[ToolCall] = field(default_factory=list)
     pending: list[ToolCall] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    files: list[Media] = field(default_factory=list)
     output: Any = None  # the value of the answer, where it is to be of a type
     last_text: str = ""  # of the last turn, where its output is
     retried_outputs: int = 0  # answers that were not of the type, and asked for again
@@ -74,8 +79,9 @@ class Run:
         if failed is not None and failed.visible and failed.usage:
             self.abandoned += failed.tokens(self.messages)
         used = (call.id for message in self.messages for call in message.tool_calls)
+        ids = [*used, *(call.id for call in self.calls)]
         id = str(len(self.messages))
-        self.turn = Turn(id, used, words)
+        self.turn = Turn(id, ids, words, len(self._text()))
         return self.turn
 
     def end_turn(
@@ -92,6 +98,10 @@ class Run:
         summary = self._summary(turn, reason)
         self.turns.append(summary)
         self.last_text = turn.output_text
+        self.sources += turn.sources
+        self.files += turn.files
+        enter_results(turn.results_of_earlier, self.calls)
+        self.calls += turn.provider_calls()
         calls = turn.calls()
         self.open_calls = []
         self.pending = []
@@ -163,19 +173,23 @@ class Run:
         self.last_text = ""
         self.retried_outputs += 1
         self.first_turn = len(self.turns)
+        self.sources = []  # of a text that does not count any more
 
     def tool_calls_metadata(self) -> Json:
         """The metadata of the chunk that ends a turn with tool calls.
 
-        That turn's model, tokens and calls.
+        That turn's model, tokens and calls, and what else the provider tells.
         """
         turn = self.turns[-1]
         calls = self.messages[-1].tool_calls
-        return {
+        metadata: Json = {
             "model": turn.model,
             "tokens": turn.usage.to_dict(),
             "tool_calls": copy_json([call.to_dict() for call in calls]),
         }
+        if turn.provider_details:
+            metadata["provider_details"] = copy_json(turn.provider_details)
+        return metadata
 
     def metadata(self) -> Json:
         """The final chunk's metadata, as things stand."""
@@ -195,10 +209,13 @@ class Run:
             "tokens": sum(usages, self.abandoned).to_dict(),
             "raw_finish_reason": last.raw_finish_reason,
             "steps": len(turns),
-            "tool_calls": list(map(_described, calls)),
+            "tool_calls": list(map(_described, filter(_is_ours, calls))),
             **self._times(),
             "request_ids": list(filter(None, ids)),
         }
+        details = _details(turns)
+        if details:
+            metadata["provider_details"] = details
         if self.pending:
             metadata["pending"] = list(map(_described_pending, self.pending))
         return metadata
@@ -237,6 +254,8 @@ class Run:
             messages=list(self.messages),
             turns=list(self.turns),
             calls=list(self.calls),
+            sources=list(self.sources),
+            files=list(self.files),
             turn=self._open_turn(),
         )
         if ended.turn is not None:
@@ -253,7 +272,7 @@ class Run:
 
     def _response(self, metadata: Json, reason: FinishReason | None) -> Response:
         return Response(
-            content="".join(turn.content for turn in self.turns[self.first_turn :]),
+            content=self._text(),
             finish_reason=reason,
             metadata=metadata,
             messages=self.messages,
@@ -261,7 +280,13 @@ class Run:
             turns=self.turns,
             pending=self.pending,
             output=self.output,
+            sources=self.sources,
+            files=self.files,
         )
+
+    def _text(self) -> str:
+        """The text of the answer."""
+        return "".join(turn.content for turn in self.turns[self.first_turn :])
 
     def _summary(self, turn: Turn, reason: FinishReason | None) -> TurnSummary:
         return TurnSummary(
@@ -271,7 +296,25 @@ class Run:
             model=turn.model or self.model,
             usage=turn.tokens(self.messages),
             request_id=turn.request_id,
+            provider_details=turn.details,
         )
+
+
+def _is_ours(call: ToolCall) -> bool:
+    """Whether the provider did not run the call itself."""
+    return not call.provider_executed
+
+
+def _details(turns: Sequence[TurnSummary]) -> Json:
+    """The provider's details of the last turn, with the cost of them all."""
+    if not turns:
+        return {}
+    details = copy_json(turns[-1].provider_details)
+    costs = [turn.provider_details.get("cost") for turn in turns]
+    told = [cost for cost in costs if isinstance(cost, int | float)]
+    if told:
+        details["cost"] = sum(told)
+    return details
 
 
 def _described(call: ToolCall) -> Json:

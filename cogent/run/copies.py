@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from cogent.json_values import copy_json
 from cogent.messages import Message, Response, ToolCall, ToolResult, TurnSummary
+from cogent.sources import copy_source
 
 # A history has thousands of these, and dataclasses.replace takes three times as long.
 _values_of_call = attrgetter(*ToolCall.__slots__)
@@ -37,8 +38,10 @@ def copy_message(message: Message) -> Message:
 
 
 def copy_turn(turn: TurnSummary) -> TurnSummary:
-    """The summary with a usage of its own."""
-    return replace(turn, usage=replace(turn.usage))
+    """The summary with a usage and details of its own."""
+    copied = replace(turn, usage=replace(turn.usage))
+    copied.provider_details = copy_json(turn.provider_details)
+    return copied
 
 
 def copy_response(response: Response) -> Response:
@@ -50,4 +53,6 @@ def copy_response(response: Response) -> Response:
         tool_calls=list(map(copy_call, response.tool_calls)),
         turns=list(map(copy_turn, response.turns)),
         pending=list(map(copy_call, response.pending)),
+        sources=list(map(copy_source, response.sources)),
+        files=list(response.files),  # which cannot be changed themselves
     )

@@ -3,6 +3,12 @@ thing that an event says.
 
 What the user is to see is a `StreamChunk`. All else is an `Update`, which says something
 about the turn and never reaches the user as such. `Turn` takes in both.
+
+A chunk holds one thing: text, reasoning, a piece of a call, a `source`, a `file`, or the
+`tool_result` of a tool that the provider ran (`provider_executed`, on the call and on the
+result). Positions in a source count from the beginning of this answer's text. A result
+names its call by the id that the provider gave; without an id it is that of the last
+such call.
 """
 
 from __future__ import annotations
@@ -83,6 +89,17 @@ class WholeCall:
 
 
 @dataclass(slots=True)
+class ProviderDetails:
+    """What the provider tells of its answer and cogent has no field for.
+
+    It becomes `metadata["provider_details"]`: a list under a name grows with each one,
+    anything else replaces what came before. A `cost` is what this answer costs.
+    """
+
+    details: Json
+
+
+@dataclass(slots=True)
 class PendingCall:
     """A call that is no function: the caller of the run has to answer it."""
 
@@ -98,6 +115,7 @@ Update = (
     | Working
     | Item
     | WholeCall
+    | ProviderDetails
     | PendingCall
 )
 Output = StreamChunk | Update

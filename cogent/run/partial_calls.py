@@ -11,6 +11,7 @@ an index. Every call is given an id that no other call of the conversation has.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from cogent.chunks import ToolCallDelta
 from cogent.json_values import Json, copy_json
@@ -137,12 +138,13 @@ class PartialCalls:
     """The calls of a turn, and which of them a piece belongs to.
 
     `stem` is for the ids of calls that the provider gave none; `used` are the ids of
-    earlier calls.
+    earlier calls, `places` the places in the turn that no call has yet.
     """
 
-    def __init__(self, stem: str, used: set[str]) -> None:
+    def __init__(self, stem: str, used: set[str], places: Iterator[int]) -> None:
         self._stem = stem
         self._used = used
+        self._places = places
         self._by_provider_id: dict[str, list[PartialCall]] = {}
         self._last_by_index: dict[int | None, PartialCall] = {}
         self.all: list[PartialCall] = []
@@ -159,8 +161,12 @@ class PartialCalls:
         self.last = call
         return call
 
+    def with_id(self, provider_id: str) -> list[PartialCall]:
+        """The calls that came with this id."""
+        return self._by_provider_id.get(provider_id, [])
+
     def _open(self, delta: ToolCallDelta) -> PartialCall:
-        place = len(self.all)
+        place = next(self._places)
         call = PartialCall(place, delta.index, "")
         if delta.id:
             self._set_id(call, fix_surrogates(require_str(delta.id)))

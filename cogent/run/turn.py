@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import assert_never
 
 from cogent.chunks import StreamChunk, ToolCallDelta
-from cogent.content import estimate_tokens
+from cogent.content import Media, estimate_tokens
 from cogent.json_values import Json, copy_json
-from cogent.messages import Message, ToolCall, Usage
+from cogent.messages import Message, ToolCall, ToolResult, Usage
 from cogent.run.finish import (
     NO_WORDS,
     Ending,
@@ -24,6 +25,7 @@ from cogent.run.outputs import (
     Item,
     ModelName,
     PendingCall,
+    ProviderDetails,
     Refusal,
     RequestId,
     TokenCounts,
@@ -32,12 +34,14 @@ from cogent.run.outputs import (
     Working,
 )
 from cogent.run.partial_calls import PartialCall, PartialCalls, whole_text
+from cogent.run.provider_calls import ProviderCalls
 from cogent.run.surrogates import (
     fix_json,
     fix_surrogates,
     join_surrogates,
     require_str,
 )
+from cogent.sources import Source, copy_source
 
 # The usual estimate for English text, used only where a provider gives no figures.
 CHARACTERS_PER_TOKEN = 4
@@ -47,24 +51,35 @@ class Turn:
     """One answer of the model as it comes in.
 
     `id` is for ids of calls that the provider gave none; `used` are the ids of earlier
-    calls, `words` the provider's finish words.
+    calls, `words` the provider's finish words. The text of the answer that earlier turns
+    gave has `text_before` characters.
     """
 
     def __init__(
-        self, id: str, used: Iterable[str] = (), words: FinishWords = NO_WORDS
+        self,
+        id: str,
+        used: Iterable[str] = (),
+        words: FinishWords = NO_WORDS,
+        text_before: int = 0,
     ) -> None:
         self.id = id
         self._used = set(used)
         self._words = words
+        self._text_before = text_before
         self.billable: bool = False  # whether the provider may have taken the request
         self.began: bool = False  # whether anything at all came of the answer
         self._text: list[str] = []
         self._thoughts: list[str] = []
-        self._calls = PartialCalls(id, self._used)
+        places = count()
+        self._calls = PartialCalls(id, self._used, places)
+        self._provider_calls = ProviderCalls(id, self._used, places)
         self._items: dict[int, Json] = {}  # by position
         # By text: the half character that its last piece ended with.
         self._carry: dict[object, str] = {}
         self.pending: list[ToolCall] = []  # calls that are no functions
+        self.sources: list[Source] = []
+        self.files: list[Media] = []
+        self.details: Json = {}  # the provider's own
         self.finish: str | None = None  # the provider's word for the end
         self.model: str = ""
         self.refused: bool = False
@@ -91,7 +106,29 @@ class Turn:
             self._thoughts.append(text)
         elif chunk.tool_call is not None:
             return self._add_call(chunk.tool_call) and self._show(chunk)
+        else:
+            return self._add_beside(chunk)
         return text != ""
+
+    def _add_beside(self, chunk: StreamChunk) -> bool:
+        """Take in what stands beside the text."""
+        if chunk.source is not None:
+            self._add_source(chunk.source)
+        elif chunk.file is not None:
+            self.files.append(chunk.file)
+        elif chunk.tool_result is not None:
+            return self._provider_calls.add_result(chunk.tool_result)
+        else:
+            return False
+        return True
+
+    def _add_source(self, source: Source) -> None:
+        """Keep a source, whose positions become those in the text of the whole answer."""
+        if source.start is not None:
+            source.start += self._text_before
+        if source.end is not None:
+            source.end += self._text_before
+        self.sources.append(copy_source(source))
 
     def update(self, update: Update) -> None:
         """Take in what the provider says about the turn."""
@@ -111,6 +148,8 @@ class Turn:
                 self.refused = True
             case WholeCall(delta):
                 self._replace_call(delta)
+            case ProviderDetails(details):
+                self._add_details(details)
             case PendingCall(call):
                 call_id = unused_id(call.id, self._used)
                 self.pending.append(replace(call, id=call_id))
@@ -124,6 +163,14 @@ class Turn:
             if number or name not in self.usage:
                 self.usage[name] = number
 
+    def _add_details(self, details: Json) -> None:
+        for name, value in details.items():
+            known = self.details.get(name)
+            if isinstance(value, list) and isinstance(known, list):
+                known.extend(value)
+            else:
+                self.details[name] = copy_json(value)
+
     def _finish(self, word: str) -> None:
         if is_word(word):
             self.finish = decisive(self.finish, word, self._words)
@@ -131,20 +178,20 @@ class Turn:
     def _keep_item(self, kept: Item) -> None:
         item, position = kept.item, kept.position
         if kept.of_last_call and self._calls.last is not None:
-            item = {**item, "call": self._calls.last.place}
+            item = {**item, "call": self._calls.all.index(self._calls.last)}
         if position is None:
             position = len(self._items)
         self._items[position] = item
 
     def _replace_call(self, delta: ToolCallDelta) -> None:
         if _says_something(delta):
-            call = self._calls.call_of(delta, is_whole=True)
+            call = self._group(delta).call_of(delta, is_whole=True)
             call.replace_arguments(fix_surrogates(require_str(delta.arguments)))
 
     def _add_call(self, delta: ToolCallDelta) -> bool:
         if not _says_something(delta):
             return False
-        call = self._calls.call_of(delta)
+        call = self._group(delta).call_of(delta)
         delta.index = call.place
         delta.id = call.id
         if delta.arguments:
@@ -152,10 +199,16 @@ class Turn:
             call.arguments.append(delta.arguments)
         return True
 
+    def _group(self, delta: ToolCallDelta) -> PartialCalls:
+        """The calls to which the one of this piece belongs."""
+        return self._provider_calls if delta.provider_executed else self._calls
+
     def _show(self, chunk: StreamChunk) -> bool:
         """Make a piece of the call that is the answer a piece of the text."""
         call = self._calls.last
-        if chunk.tool_call is None or call is None or call.name != self.output_tool:
+        if chunk.tool_call is None or chunk.tool_call.provider_executed:
+            return True
+        if call is None or call.name != self.output_tool:
             return True
         self._output_call = self._output_call or call
         if call is not self._output_call:
@@ -184,7 +237,9 @@ class Turn:
     @property
     def visible(self) -> bool:
         """Whether the user has seen anything of this turn."""
-        return bool(self._text or self._thoughts or self._calls.all)
+        texts = self._text or self._thoughts
+        calls = self._calls.all or self._provider_calls.all
+        return bool(texts or calls or self.sources or self.files)
 
     @property
     def ending(self) -> Ending:
@@ -194,6 +249,15 @@ class Turn:
     def calls(self) -> list[ToolCall]:
         """The calls as they stand, in the order in which they came."""
         return [call.to_tool_call() for call in self._called()]
+
+    def provider_calls(self) -> list[ToolCall]:
+        """The calls that the provider ran itself, as they stand, with their results."""
+        return self._provider_calls.to_tool_calls()
+
+    @property
+    def results_of_earlier(self) -> Sequence[ToolResult]:
+        """Results of calls that the provider ran, and that an earlier answer holds."""
+        return self._provider_calls.of_earlier
 
     def _called(self) -> list[PartialCall]:
         """The calls, without the one that is the answer."""
@@ -247,7 +311,8 @@ class Turn:
         return Usage(**counts, estimated=True)
 
     def _estimate_output(self) -> int:
-        arguments = [len(whole_text(call.arguments)) for call in self._called()]
+        calls = [*self._called(), *self._provider_calls.all]
+        arguments = [len(whole_text(call.arguments)) for call in calls]
         return _estimate([len(self.content), len(self.reasoning), *arguments])
 
 

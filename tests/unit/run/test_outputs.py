@@ -12,6 +12,7 @@ from cogent.run.outputs import (
     Item,
     ModelName,
     PendingCall,
+    ProviderDetails,
     Refusal,
     RequestId,
     TokenCounts,
@@ -33,6 +34,7 @@ CASES: list[tuple[Update, Callable[[Turn], Any], Any]] = [
     (Item({"type": "x"}, 0), lambda turn: turn.items(), [{"type": "x"}]),
     (WholeCall(CALL), lambda turn: turn.calls(), [ToolCall("c2", "add", {"a": 1})]),
     (PendingCall(PENDING), lambda turn: turn.pending, [PENDING]),
+    (ProviderDetails({"a": [1]}), lambda turn: turn.details, {"a": [1]}),
     (Working(), lambda turn: turn.began, True),
 ]
 
