@@ -121,7 +121,7 @@ class Agent(Generic[Out]):
         self: Agent[R],
         message: UserMessage | None = None,
         *,
-        context: Json | None = None,
+        context: object = None,
         history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
@@ -132,7 +132,7 @@ class Agent(Generic[Out]):
 
         `message` is a string, or a list of strings, Images and Files in the order in
         which the model is to see them. Files are read when the run begins. `context` is
-        handed to tools and never to the model. `history` is an earlier
+        any object, a dict say; it is handed to tools and never to the model. `history` is an earlier
         `response.messages`, of any provider. `results` and `approvals` answer its
         pending calls (`response.pending`), each by the call's id: with what the call
         gave, a JSON value or the provider's own output item; or, for a tool that needs
@@ -152,7 +152,7 @@ class Agent(Generic[Out]):
         self: Agent[R],
         message: UserMessage | None = None,
         *,
-        context: Json | None = None,
+        context: object = None,
         history: History | None = None,
         approvals: Approvals | None = None,
         results: Results | None = None,
@@ -250,7 +250,7 @@ class Agent(Generic[Out]):
     def _begin(
         self,
         message: UserMessage | None,
-        context: Json | None,
+        context: object,
         history: History | None,
         approvals: Approvals | None,
         results: Results | None,
@@ -280,7 +280,7 @@ class Agent(Generic[Out]):
             plan,
             run,
             StreamCloser(plan.timeout),
-            _check_context(context),
+            {} if context is None else context,
             frozenset(answers.approved),
             tool_choice if tool_choice != "auto" and self._has_tools() else None,
             wanted,
@@ -325,13 +325,3 @@ def _make_timeout(given: object) -> Timeout:
         "timeout is a number of seconds for the whole run (the total time-out), "
         f"or a Timeout; got {shown(given)}"
     )
-
-
-def _check_context(context: Json | None) -> Json:
-    if context is None:
-        return {}
-    if not isinstance(context, dict):
-        raise ConfigurationError(
-            f"context is a dict, which tools receive; got {type(context).__name__}"
-        )
-    return context

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from cogent.errors import CogentError, ConfigurationError, ToolError
-from cogent.json_values import Json
 from cogent.messages import ToolCall
 from cogent.run.copies import copy_call
 from cogent.run.threads import ToolThreads
@@ -35,7 +34,7 @@ class Tools:
     by_name: Mapping[str, Tool[..., Any]]
     approve: Approve | None = None
 
-    def waits(self, call: ToolCall, context: Json) -> bool:
+    def waits(self, call: ToolCall, context: object) -> bool:
         """Whether a call is left to the caller."""
         tool = self.by_name.get(call.name)
         if tool is None or not self.needs_answer(tool):
@@ -47,7 +46,7 @@ class Tools:
         return tool.runs_elsewhere or (tool.approval and self.approve is None)
 
 
-def fits(tool: Tool[..., Any], call: ToolCall, context: Json) -> bool:
+def fits(tool: Tool[..., Any], call: ToolCall, context: object) -> bool:
     """Whether the arguments of a call fit its tool."""
     try:
         tool.bind(call.arguments, context)
@@ -66,7 +65,7 @@ def refusal(decision: Decision) -> str | None:
 
 
 async def ask_for_approval(
-    approve: Approve, call: ToolCall, context: Json, threads: ToolThreads
+    approve: Approve, call: ToolCall, context: object, threads: ToolThreads
 ) -> str | None:
     """Ask the user's callback; returns what the model reads of a refusal, if it is one.
 

@@ -46,7 +46,7 @@ PATH = re.compile(
 async def dispatch(
     calls: Calls,
     tools: Tools,
-    context: Json,
+    context: object,
     limit: float | None,
     approved: Collection[str] = (),
 ) -> AsyncGenerator[ToolResult, None]:
@@ -144,7 +144,7 @@ class _Caller:
     """What the calls of one turn have in common."""
 
     tools: Tools
-    context: Json
+    context: object
     limit: float | None  # for tools without one
     threads: ToolThreads
     approved: Collection[str]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from cogent.model import Model
 from cogent.providers import Provider
@@ -42,7 +41,7 @@ class Job:
     plan: Plan
     run: Run
     closer: StreamCloser
-    context: dict[str, Any]
+    context: object
     approved: frozenset[str] = frozenset()
     tool_choice: str | None = None
     wanted: Wanted | None = None

@@ -9,10 +9,11 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json, copy_json
+from cogent.tools.context import takes_context
 from cogent.validation import shown
 
 if typing.TYPE_CHECKING:
@@ -20,12 +21,6 @@ if typing.TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 AnyFunction = Callable[..., object]
-
-RunContext = NewType("RunContext", Json)
-"""The dict given as `context=` to a run.
-
-A tool's parameter of this type receives it, and the model never sees it.
-"""
 
 
 class ArgumentsError(ValueError):
@@ -133,7 +128,7 @@ def find_context_names(function: AnyFunction, tool_name: str) -> list[str]:
     Raises ConfigurationError for a function without a signature.
     """
     parameters, hints = _read(function, tool_name)
-    return [name for name in parameters if _takes_context(name, hints.get(name, Any))]
+    return [name for name in parameters if takes_context(name, hints.get(name, Any))]
 
 
 def read_signature(function: AnyFunction, tool_name: str) -> Signature:
@@ -146,7 +141,7 @@ def read_signature(function: AnyFunction, tool_name: str) -> Signature:
     for parameter in parameters.values():
         _check_parameter(parameter, tool_name)
         annotation = hints.get(parameter.name, Any)
-        if _takes_context(parameter.name, annotation):
+        if takes_context(parameter.name, annotation):
             signature.context_names.append(parameter.name)
         else:
             signature.parameters.append(parameter.replace(annotation=annotation))
@@ -163,12 +158,6 @@ def _read(
         raise ConfigurationError(
             f"the signature of tool {tool_name!r} cannot be read: {error}"
         ) from error
-
-
-def _takes_context(name: str, annotation: object) -> bool:
-    if name == "context" or annotation is RunContext:
-        return True
-    return RunContext in typing.get_args(annotation)  # `RunContext | None`
 
 
 def make_schema(

@@ -85,7 +85,7 @@ class Tool(Generic[P, R]):
         self.function = function
         self.name: str = name or _name_of(function)
         self.timeout = timeout
-        self.on_error = on_error
+        self.on_error: OnError = on_error
         self.sequential = sequential
         self.run_in_thread = run_in_thread
         self.approval = approval
@@ -156,7 +156,7 @@ class Tool(Generic[P, R]):
         """
         return self._schema.json_schema
 
-    def bind(self, arguments: Json | str, context: Json) -> Json:
+    def bind(self, arguments: Json | str, context: object) -> Json:
         """The function's keyword arguments: checked, coerced, and with the context.
 
         Raises ArgumentsError.
@@ -235,7 +235,7 @@ class SchemaTool(Tool[..., Any]):
         """The arguments as a JSON schema, as it was given."""
         return self._own_schema.json_schema
 
-    def bind(self, arguments: Json | str, context: Json) -> Json:
+    def bind(self, arguments: Json | str, context: object) -> Json:
         """The function's keyword arguments, with the context.
 
         Raises ArgumentsError.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -364,6 +365,37 @@ def test_a_tool_from_a_schema_survives_pickling() -> None:
     assert (copied.name, copied.description) == ("weather", "The weather.")
     assert copied.parameters == SCHEMA and copied.runs_elsewhere
     assert copied.timeout == 3
+
+
+@dataclass
+class Till:
+    """What an application hands to its tools."""
+
+    limit: int
+    paid: list[int] = field(default_factory=list)
+
+
+async def test_the_context_is_any_object(story: Story) -> None:
+    """The callback that approves and the tool get the very object of the application."""
+    till = Till(limit=5)
+    seen: list[Till] = []
+
+    def approve(call: ToolCall, context: Till) -> bool:
+        seen.append(context)
+        return call.arguments["amount"] <= context.limit
+
+    @tool(approval=True)
+    def pay(amount: int, till: RunContext[Till]) -> str:
+        """Pay an amount."""
+        till.paid.append(amount)
+        return "paid"
+
+    story.expect([PAY], "Done.")
+    await story.run(
+        message="Go", agent={"tools": [pay], "approve": approve}, context=till
+    )
+    assert seen[0] is till and till.paid == [3]
+    assert "paid" in story.results()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Each `type: ignore` with a code is an expectation too: mypy reports it as unused
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict, assert_type
 
@@ -112,10 +113,43 @@ async def a_decorated_method_keeps_its_result() -> None:
     assert_type(await shop.order("tea"), int)
 
 
-def a_context_is_made_from_a_dict_where_a_tool_is_called_by_hand() -> None:
-    remember("k", RunContext({"user": 1}))
+def a_context_is_a_dict_where_a_tool_is_called_by_hand() -> None:
+    remember("k", {"user": 1})
     assert_type(recall("k"), str | None)
-    remember("k", {"user": 1})  # type: ignore[arg-type]
+    assert_type(recall("k", {"user": 1}), str | None)
+    remember("k", "user")  # type: ignore[arg-type]
+    # pyright calls no alias; at run time, and for mypy, this is the dict itself.
+    remember("k", RunContext({"user": 1}))  # pyright: ignore[reportCallIssue]
+
+
+@dataclass
+class Till:
+    limit: int
+
+
+@tool
+def pay(amount: int, till: RunContext[Till]) -> str:
+    assert_type(till, Till)
+    return str(amount <= till.limit)
+
+
+@tool
+def count(till: RunContext[Till] | None = None) -> int:
+    assert_type(till, Till | None)
+    return 0 if till is None else till.limit
+
+
+async def a_context_may_be_any_object(agent: Agent) -> None:
+    pay(3, Till(5))
+    count()
+    pay(3, {"limit": 5})  # type: ignore[arg-type]
+    await agent.run("Hi", context=Till(5))
+    agent.run_stream("Hi", context={"user": 1})
+    Agent("a", "local", tools=[pay, count], approve=may_pay)
+
+
+def may_pay(call: ToolCall, till: Till) -> bool | str:
+    return till.limit > 3 or f"{call.name} is over the limit"
 
 
 def senseless_options_are_found() -> None:
@@ -175,7 +209,6 @@ async def a_run_gives_a_response(agent: Agent, history: list[Message]) -> None:
     assert_type(response.turns[0].usage, Usage)
     await agent.run("Go on", history=response.messages)
     await agent.run("Go on", history=[{"role": "user", "content": "Hi"}])
-    await agent.run("Hi", context="u1")  # type: ignore[arg-type]
     await agent.run("Hi", {"user": 1})  # type: ignore[call-arg]
 
 

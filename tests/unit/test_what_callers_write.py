@@ -16,7 +16,6 @@ from cogent import (
     Message,
     Model,
     Response,
-    RunContext,
     Timeout,
     Tool,
     ToolCall,
@@ -504,9 +503,6 @@ def test_what_to_dict_writes_is_read_back() -> None:
         ({"history": Message("user", "Hi")}, "history is a list of messages"),
         ({"history": 5}, "history is a list of messages"),
         ({"history": Response("", None, {}, [], [], [])}, r"response\.messages"),
-        ({"context": "x"}, "context is a dict"),
-        ({"context": [("a", 1)]}, "context is a dict"),
-        ({"context": RunContext}, "context is a dict"),
         ({"message": "a\ud83d"}, "half a character"),
         ({"message": b"Hi"}, "string"),
         ({"message": Message("user", "Hi")}, "string"),
@@ -515,7 +511,7 @@ def test_what_to_dict_writes_is_read_back() -> None:
 def test_an_unusable_run_is_refused_at_once(
     arguments: dict[str, Any], words: str
 ) -> None:
-    """A message, history or context of another type is an error before anything is sent."""
+    """A message or history of another type is an error before anything is sent."""
     with pytest.raises(ConfigurationError, match=words):
         Agent("a", "openai:m").run_stream(**{"message": "Go", **arguments})
 

@@ -585,6 +585,13 @@ def test_bad_json_is_told_shortly_and_never_repaired(text: str) -> None:
 # The context
 
 
+@dataclass
+class Till:
+    """What an application hands to its tools."""
+
+    prices: dict[str, float]
+
+
 def by_type(key: str, ctx: RunContext) -> object:
     return ctx
 
@@ -613,6 +620,22 @@ def by_keyword(key: str, *, ctx: RunContext) -> object:
     return ctx
 
 
+def by_typed_context(key: str, ctx: RunContext[Till]) -> object:
+    return ctx
+
+
+def by_optional_typed_context(key: str, ctx: RunContext[Till] | None = None) -> object:
+    return ctx
+
+
+def by_string_of_a_type(key: str, ctx: "RunContext[Till]") -> object:
+    return ctx
+
+
+def by_type_in_a_string(key: str, ctx: RunContext["Till"]) -> object:
+    return ctx
+
+
 WAYS = [
     by_type,
     by_optional_type,
@@ -621,6 +644,10 @@ WAYS = [
     by_name,
     by_name_and_any_type,
     by_keyword,
+    by_typed_context,
+    by_optional_typed_context,
+    by_string_of_a_type,
+    by_type_in_a_string,
 ]
 
 
@@ -628,11 +655,17 @@ WAYS = [
 def test_the_context_is_handed_over_and_not_in_the_schema(
     function: Callable[..., Any],
 ) -> None:
-    """A parameter of type RunContext or named `context` gets the very dict, and the model is not told of it."""
-    context = {"user": "u1"}
+    """A parameter of type RunContext or named `context` gets the very object, and the model is not told of it."""
     made = tool(function)
     assert list(made.parameters["properties"]) == made.parameters["required"] == ["key"]
-    assert made(**made.bind({"key": "k"}, context)) is context
+    for context in ({"user": "u1"}, Till({"tea": 2.5})):
+        assert made(**made.bind({"key": "k"}, context)) is context
+
+
+def test_a_context_that_is_made_by_hand_is_the_object_itself() -> None:
+    """`RunContext(...)` gives back what it is given, for those who call a tool by hand."""
+    context = {"user": "u1"}
+    assert RunContext(context) is context
 
 
 @pytest.mark.parametrize(
