@@ -12,9 +12,7 @@ from cogent.json_values import Json
 from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.output import make_output_type
-from cogent.providers import provider_of
 from cogent.run.approval import Approve, Tools
-from cogent.run.clients import Clients
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.inputs import (
@@ -24,8 +22,9 @@ from cogent.run.inputs import (
     read_history,
     read_message,
 )
+from cogent.run.override import Override, plan_here
 from cogent.run.pending import Approvals, Results, answer_calls
-from cogent.run.plan import Job, Plan
+from cogent.run.plan import Job, Plan, make_candidates
 from cogent.run.typed import Wanted
 from cogent.stream import AgentStream
 from cogent.timeout import Timeout
@@ -38,6 +37,7 @@ R = TypeVar("R")
 CONFIGURATION = (
     "name",
     "model",
+    "models",
     "instructions",
     "tools",
     "stream",
@@ -53,6 +53,10 @@ CONFIGURATION = (
 
 class Agent(Generic[Out]):
     """A model with instructions and tools.
+
+    `model` may be a list: the next one is asked when one fails, after its retries, as
+    long as nobody saw a part of the answer. `metadata["attempts"]` tells of those that
+    failed.
 
     It is configuration only: share it between tasks, threads, loops and processes. Its
     attributes are read-only: what is to differ is another agent.
@@ -77,7 +81,7 @@ class Agent(Generic[Out]):
     def __init__(
         self,
         name: str,
-        model: str | Model,
+        model: str | Model | Sequence[str | Model],
         *,
         instructions: str | None = None,
         tools: Iterable[AnyTool | Callable[..., object]] = (),
@@ -99,13 +103,14 @@ class Agent(Generic[Out]):
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
         check_whole(max_steps, "max_steps", at_least=1)
         self.name: Final = name
-        self.model: Final = model if isinstance(model, Model) else Model(model)
+        self.models: Final = _make_models(model)
+        self.model: Final = self.models[0]
         self.instructions: Final = instructions
         self.tools: Final = MappingProxyType(tools_by_name(tools))
         self.stream: Final = stream
         self.max_steps: Final = max_steps
         self.timeout: Final = _make_timeout(timeout)
-        self._check_tool_choice(tool_choice)
+        self._check_tool_choice(tool_choice, self.models)
         if approve is not None and not callable(approve):
             raise ConfigurationError(
                 f"approve is a function of a call and the context; got {shown(approve)}"
@@ -181,7 +186,23 @@ class Agent(Generic[Out]):
 
         The next run opens new ones.
         """
-        await self._plan.clients.aclose()
+        for plan in (self._plan, self._plan_here()):
+            for candidate in plan.candidates:
+                await candidate.clients.aclose()
+
+    def override(self, *, model: str | Model | Sequence[str | Model]) -> Override:
+        """A context manager inside which runs that begin are answered by other models.
+
+        It holds for the current task (or thread) and those that it starts, and may be
+        nested; all else of the agent stays, its attributes too. For tests, say:
+        `with agent.override(model=ScriptedModel("Hello.")): ...`
+        Raises ConfigurationError.
+        """
+        candidates = make_candidates(_make_models(model), self.timeout)
+        return Override(self, replace(self._plan, candidates=candidates))
+
+    def _plan_here(self) -> Plan:
+        return plan_here(self) or self._plan
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,7 +216,8 @@ class Agent(Generic[Out]):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Agent({self.name!r}, {self.model!r}, tools={list(self.tools)})"
+        models = self.model if len(self.models) == 1 else list(self.models)
+        return f"Agent({self.name!r}, {models!r}, tools={list(self.tools)})"
 
     def __setattr__(self, name: str, value: object) -> None:
         self._check_writable(name)
@@ -228,12 +250,8 @@ class Agent(Generic[Out]):
         self._plan = self._make_plan()
 
     def _make_plan(self) -> Plan:
-        provider = provider_of(self.model)
-        clients = Clients(provider, self.model, self.timeout)
         return Plan(
-            self.model,
-            provider,
-            clients,
+            make_candidates(self.models, self.timeout),
             self.instructions,
             Tools(self.tools, self.approve),
             self.max_steps,
@@ -257,9 +275,10 @@ class Agent(Generic[Out]):
         tool_choice: str | None,
         output_type: object,
     ) -> Job:
-        plan = self._plan
+        plan = self._plan_here()
         wanted = self._want(output_type) or plan.wanted
-        self._check_tool_choice(tool_choice)
+        models = [candidate.model for candidate in plan.candidates]
+        self._check_tool_choice(tool_choice, models)
         messages = read_history(history)
         answers = answer_calls(messages, approvals, results, plan.tools)
         messages += answers.messages
@@ -271,7 +290,7 @@ class Agent(Generic[Out]):
                 "the message must be a string; "
                 "it may be left out only when the history has something to answer"
             )
-        run = Run(self.model.provider, self.model.name, messages)
+        run = Run(models[0].provider, models[0].name, messages)
         if answers.to_run:
             run.begin_with(answers.to_run, place)
         if tool_choice is None and not answers.goes_on:
@@ -282,19 +301,19 @@ class Agent(Generic[Out]):
             StreamCloser(plan.timeout),
             {} if context is None else context,
             frozenset(answers.approved),
-            tool_choice if tool_choice != "auto" and self._has_tools() else None,
+            tool_choice if tool_choice != "auto" and self._has_tools(models) else None,
             wanted,
         )
 
-    def _has_tools(self) -> bool:
+    def _has_tools(self, models: Iterable[Model]) -> bool:
         """Whether a request has tools: the agent's, or the provider's own."""
-        return bool(self.tools or self.model.extra.get("tools"))
+        return bool(self.tools) or any(model.extra.get("tools") for model in models)
 
-    def _check_tool_choice(self, choice: object) -> None:
+    def _check_tool_choice(self, choice: object, models: Iterable[Model]) -> None:
         """Raise ConfigurationError for a choice that no request can make."""
         if choice in (None, "auto", "none"):
             return
-        if choice == "required" and not self._has_tools():
+        if choice == "required" and not self._has_tools(models):
             raise ConfigurationError(
                 'tool_choice="required" needs a tool; there is none'
             )
@@ -312,6 +331,21 @@ def _asks_something(messages: Sequence[Message]) -> bool:
 
 
 # Other arguments
+
+
+def _make_models(given: str | Model | Sequence[str | Model]) -> tuple[Model, ...]:
+    """The models in the order in which they are asked."""
+    if not isinstance(given, list | tuple):
+        return (_make_model(given),)
+    if not given:
+        raise ConfigurationError("the list of models is empty")
+    return tuple(map(_make_model, given))
+
+
+def _make_model(given: object) -> Model:
+    if isinstance(given, Model):
+        return given
+    return Model(given)  # type: ignore[arg-type]  # it says what is wrong with another type
 
 
 def _make_timeout(given: object) -> Timeout:

@@ -264,6 +264,7 @@ class TurnSummary:
     usage: Usage
     request_id: str | None = None
     provider_details: Json = field(default_factory=dict)
+    provider: str = ""
 
     def to_dict(self) -> Json:
         """The fields as JSON, `provider_details` only where there are any."""
@@ -274,6 +275,7 @@ class TurnSummary:
             "model": self.model,
             "usage": self.usage.to_dict(),
             "request_id": self.request_id,
+            "provider": self.provider,
         }
         if self.provider_details:
             data["provider_details"] = copy_json(self.provider_details)

@@ -66,19 +66,22 @@ class Wire:
         """The provider, told apart where it speaks two formats."""
         return self.provider + "-chat" * bool(self.settings)
 
-    def agent(
-        self, server: Loopback, *, model: dict[str, Any] | None = None, **settings: Any
-    ) -> Agent:
-        """An agent of this provider whose server is the loopback one."""
+    def model(self, server: Loopback, **settings: Any) -> Model:
+        """A model of this provider whose server is the loopback one."""
         address = {
             "base_url": server.url + self.suffix,
             "api_key": "key",
             "max_retries": 0,
         }
-        options = {**address, **self.settings, **(model or {})}
-        return Agent(
-            "tester", Model(f"{self.provider}:gpt-test", **options), **settings
+        return Model(
+            f"{self.provider}:gpt-test", **{**address, **self.settings, **settings}
         )
+
+    def agent(
+        self, server: Loopback, *, model: dict[str, Any] | None = None, **settings: Any
+    ) -> Agent:
+        """An agent of this provider whose server is the loopback one."""
+        return Agent("tester", self.model(server, **(model or {})), **settings)
 
 
 AZURE_CHAT = {"api_version": "2025-04-01-preview"}

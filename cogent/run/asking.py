@@ -17,8 +17,9 @@ from cogent.errors import (
     StreamInterrupted,
 )
 from cogent.providers import Client, Request
-from cogent.run.deadlines import Phase
+from cogent.run.deadlines import Limit, Phase
 from cogent.run.exchange import stream_answer, whole_answer
+from cogent.run.fallback import Failure, Fallback
 from cogent.run.history import server_address
 from cogent.run.outputs import FinishWord, Output, Refusal, RequestId, Working
 from cogent.run.plan import Job
@@ -32,53 +33,95 @@ MAX_WORD_CHARS = 100  # of a finish reason, where an error names it
 
 
 class Answer:
-    """One answer of the model, by as many attempts as it takes.
+    """One answer, by as many attempts and models as it takes.
 
-    For each attempt: `attempt`, `take` for each piece of it, then `settle`; until the
-    answer `is_complete`.
+    For each attempt: `prepare`, `attempt`, `take` for each piece of it, then `settle`;
+    until the answer `is_complete`.
     """
 
-    def __init__(
-        self, job: Job, client: Client, tool_choice: str | None = None
-    ) -> None:
+    def __init__(self, job: Job, tool_choice: str | None = None) -> None:
         self._job = job
         self._run = job.run
         self._closer = job.closer
-        self._client = client
-        self._attempt = 0  # from 0
+        self._tool_choice = tool_choice
+        self._candidate = job.plan.candidates[job.run.candidate]
+        self._client: Client | None = None  # None until the model is to be asked
+        self._attempt = 0  # of this model, from 0
         # Of the last attempt.
-        self._error: ModelError | ConfigurationError | None = None
+        self._error: Failure | None = None
+        self._limit: tuple[Limit, str] | None = None  # of time, which ended it
         self._turn = Turn("")
+        self._fallback = Fallback(job.run, len(job.plan.candidates))
         self.is_complete: bool = False
-        plan, run = job.plan, job.run
-        run.address = server_address(client.address)
+
+    async def prepare(self) -> None:
+        """Look up the client of the model, where it was not asked yet, and make the
+        request.
+
+        The client is looked up for each answer anew, as a tool may have closed the
+        agent. Raises ConfigurationError, for example when the key is missing: that
+        would be an error each time this model is needed, so it is no reason to ask
+        the next one.
+        """
+        if self._client is not None:
+            return
+        plan, run = self._job.plan, self._run
+        candidate = self._candidate = plan.candidates[run.candidate]
+        model = candidate.model
+        try:
+            self._client = await candidate.clients.get()
+        except ConfigurationError as error:
+            self._fallback.add_notes(error)
+            raise
+        run.provider = model.provider
+        run.model = model.name
+        run.address = server_address(self._client.address)
+        tools = tuple(plan.tools.by_name.values())
+        has_tools = bool(tools or model.extra.get("tools"))
         request = Request(
-            plan.model,
+            model,
             run.messages,
             plan.instructions,
-            tuple(plan.tools.by_name.values()),
+            tools,
             run.address,
-            tool_choice,
+            self._tool_choice if has_tools else None,
         )
-        self._asked = ask_for_output(request, job.wanted, plan.provider, job.streaming)
+        self._asked = ask_for_output(
+            request, self._job.wanted, candidate.provider, self._job.streaming
+        )
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[AsyncIterator[Output]]:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
-        self._turn = self._run.begin_turn(self._job.plan.provider.FINISH_WORDS)
+        self._closer.begin_attempt(self._may_be_left)
+        self._turn = self._run.begin_turn(self._candidate.provider.FINISH_WORDS)
         self._turn.output_tool = self._asked.tool
         self._turn.billable = True
         try:
             async with aclosing(self._ask()) as pieces:
                 yield pieces
             self._check()
-        except Exception as error:  # noqa: BLE001  # of the answer, or of what is in it
+            self._limit = self._closer.end_attempt()
+        except (Exception, asyncio.CancelledError) as error:
+            # An exception of the answer, or of what is in it.
+            self._limit = self._closer.end_attempt()
+            if self._limit is None and isinstance(error, asyncio.CancelledError):
+                raise
             self._fail(error)
 
     def _ask(self) -> AsyncGenerator[Output, None]:
+        assert self._client is not None
         ask = stream_answer if self._job.streaming else whole_answer
-        return ask(self._job.plan.provider, self._client, self._asked.request)
+        return ask(self._candidate.provider, self._client, self._asked.request)
+
+    def _may_be_left(self) -> bool:
+        """Whether a limit of time ends the attempt alone, for another model to answer."""
+        return self._fallback.has_others and not self._is_seen()
+
+    def _is_seen(self) -> bool:
+        """Whether somebody saw a part of this answer, so that no other may follow it."""
+        return self._turn.visible and self._job.shown
 
     def take(self, output: Output) -> StreamChunk | None:
         """Enter it into the turn; returns it if the user is to see it."""
@@ -103,15 +146,26 @@ class Answer:
             self.is_complete = True
             return
         wait = self._wait_before_next(error)
-        if wait is None:
-            try:
-                raise error
-            finally:
-                # Break the reference cycle error -> traceback -> frame -> error.
-                del error
-        self._attempt += 1
         self._closer.expect(Phase.RETRY)
-        await asyncio.sleep(wait)
+        if wait is not None:
+            self._attempt += 1
+            await asyncio.sleep(wait)
+            return
+        was_sent = not isinstance(error, ConfigurationError)
+        requests = self._attempt + was_sent
+        self._fallback.failed(error, self._candidate.model, requests)
+        if self._fallback.is_possible and not self._is_seen():
+            self._ask_next()
+            return
+        # No local is the error: it would be in a cycle error -> traceback -> frame.
+        del error
+        raise self._fallback.error()
+
+    def _ask_next(self) -> None:
+        """Have `prepare` turn to the next model."""
+        self._run.candidate += 1
+        self._client = None
+        self._attempt = 0
 
     def _check(self) -> None:
         """Raise StreamInterrupted unless the provider said that the answer is complete.
@@ -121,7 +175,7 @@ class Answer:
         """
         turn = self._turn
         if turn.finish is None:
-            if self._job.plan.model.strict_end:
+            if self._candidate.model.strict_end:
                 raise StreamInterrupted(
                     "the connection ended before the provider said that the answer was complete"
                 )
@@ -139,7 +193,7 @@ class Answer:
                 code=word,
             )
 
-    def _fail(self, raised: Exception) -> None:
+    def _fail(self, raised: Exception | asyncio.CancelledError) -> None:
         """The attempt failed: keep the error, which is a ModelError also where the turn
         could not take in what the answer holds.
 
@@ -149,19 +203,26 @@ class Answer:
         if isinstance(raised, ConfigurationError):
             self._error = raised
             return
-        error = raised
-        if not isinstance(error, ModelError):
-            error = translate(raised, began=True, keys=self._client.keys)
+        error = self._translate(raised)
         if isinstance(error, FilterRefusal):
             self._refuse(error)
             return
         self._turn.billable = error.status == 200 or isinstance(
             error, StreamInterrupted | ModelTimeout
         )
-        error.provider = self._job.plan.model.provider
-        error.model = self._job.plan.model.name
+        error.provider = self._candidate.model.provider
+        error.model = self._candidate.model.name
         error.request_id = error.request_id or self._turn.request_id
         self._error = error
+
+    def _translate(self, raised: Exception | asyncio.CancelledError) -> ModelError:
+        if self._limit is not None:
+            limit, message = self._limit
+            return ModelTimeout(message, kind=limit.value)
+        if isinstance(raised, ModelError):
+            return raised
+        assert self._client is not None and isinstance(raised, Exception)
+        return translate(raised, began=True, keys=self._client.keys)
 
     def _refuse(self, error: FilterRefusal) -> None:
         self._turn.update(RequestId(error.request_id or ""))
@@ -169,13 +230,13 @@ class Answer:
         if error.code:
             self._turn.update(FinishWord(error.code))
 
-    def _wait_before_next(self, error: ModelError | ConfigurationError) -> float | None:
+    def _wait_before_next(self, error: Failure) -> float | None:
         """Seconds until the next attempt, or None if there is to be none."""
-        if (
-            isinstance(error, ConfigurationError)
-            or self._attempt >= self._job.plan.model.max_retries
-        ):
+        if isinstance(error, ConfigurationError) or self._is_seen():
             return None
-        if self._turn.visible and self._job.shown:
+        if (
+            self._limit is not None
+            or self._attempt >= self._candidate.model.max_retries
+        ):
             return None
         return wait_before(self._attempt, error, self._closer.remaining())

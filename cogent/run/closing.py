@@ -14,6 +14,8 @@ The order of calls:
    - While a task waits inside the run, that task is cancelled, and the run, on
      CancelledError, asks `take_back_cancellation`.
    - While nobody waits inside, the closing task closes the run.
+   For each request `begin_attempt`, then `end_attempt`: in between a limit of the phase
+   may end the attempt alone, by a cancellation that `end_attempt` takes back.
 4. `finished` once, when the run has ended, however it did.
 
 The closing task is a task of its own: the end of an event loop cancels all tasks and
@@ -29,7 +31,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from enum import Enum
 
-from cogent.run.deadlines import Deadlines, Limit, Phase
+from cogent.run.deadlines import LIMIT_OF_PHASE, Deadlines, Limit, Phase
 from cogent.run.event_loop import running_loop_if_any
 from cogent.timeout import Timeout
 
@@ -63,6 +65,8 @@ class StreamCloser:
         self._time: Callable[[], float] = float  # later the event loop's clock
         self._outer_cancellations = 0  # of the task inside when it came in
         self._has_cancelled = False
+        self._may_leave: Callable[[], bool] | None = None
+        self._left_by: Limit | None = None
         self._may_close = asyncio.Event()
         self.open: bool = False  # whether the run has begun, and may go on
         self.at_rest: bool = False  # whether it is open and nobody waits inside
@@ -93,6 +97,26 @@ class StreamCloser:
         now = self._time()
         self._deadlines.enter(phase, now)
         self._arm_by(self._deadlines.phase_deadline)
+
+    def begin_attempt(self, may_leave: Callable[[], bool]) -> None:
+        """The model is asked.
+
+        As long as `may_leave` says so, a limit of the phase ends this attempt and not
+        the run.
+        """
+        self._may_leave = may_leave
+
+    def end_attempt(self) -> tuple[Limit, str] | None:
+        """The attempt is over, however it ended: the limit that ended it, if one did,
+        and what to say of it. Its cancellation is then taken back.
+        """
+        self._may_leave = None
+        limit, self._left_by = self._left_by, None
+        if limit is None or self.reason is not None:
+            return None
+        is_alone = self.take_back_cancellation()
+        self._has_cancelled = False
+        return (limit, self._deadlines.message(limit)) if is_alone else None
 
     def remaining(self) -> float:
         """Seconds until the limit of the whole run."""
@@ -156,6 +180,7 @@ class StreamCloser:
     def finished(self) -> None:
         """The run has ended."""
         self._task = None
+        self._may_leave = None
         self._follow(None)
         if self._timer is not None:
             self._timer.cancel()
@@ -191,6 +216,15 @@ class StreamCloser:
         if cancellations <= self._outer_cancellations:
             self._has_cancelled = self._task.cancel()
         self.loop.call_later(CANCEL_RETRY_SECONDS, self._cancel_or_release)
+
+    def _leave_attempt(self) -> None:
+        """Have the attempt end, and the run go on. Repeat, as above."""
+        if self._left_by is None or self._task is None or self.reason is not None:
+            return
+        assert self.loop is not None
+        if self._task.cancelling() <= self._outer_cancellations:
+            self._has_cancelled = self._task.cancel()
+        self.loop.call_later(CANCEL_RETRY_SECONDS, self._leave_attempt)
 
     def _release(self) -> None:
         """Leave the rest to the closing task."""
@@ -251,5 +285,13 @@ class StreamCloser:
         limit = self._deadlines.expired(now, held_since)
         if limit is None:
             self._arm(self._deadlines.next_check(now, held_since))
+        elif limit in LIMIT_OF_PHASE.values() and self._attempt_may_end():
+            self._left_by = limit
+            self._deadlines.enter(Phase.RETRY, now)
+            self._arm(self._deadlines.next_check(now, held_since))
+            self._leave_attempt()
         else:
             self.request_stop(limit)
+
+    def _attempt_may_end(self) -> bool:
+        return self._may_leave is not None and self._may_leave()

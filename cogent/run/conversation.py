@@ -39,13 +39,17 @@ class Run:
     that are left to the caller. At the beginning of a run `open_calls` are those of the
     history that were approved, whose results belong at the place `results_at` of the
     messages. `abandoned` is what attempts have cost that were cut
-    after they had begun, and repeated. Times are seconds of `perf_counter`.
+    after they had begun, and repeated. `candidate` is the place of the model that is
+    asked among the agent's, `failures` what is known of those before it that failed;
+    None where there is but one. Times are seconds of `perf_counter`.
     """
 
     provider: str
     model: str
     messages: list[Message]
     address: str | None = None  # of the server that answers
+    candidate: int = 0
+    failures: list[Json] | None = None
     turns: list[TurnSummary] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     open_calls: list[ToolCall] = field(default_factory=list)
@@ -216,6 +220,8 @@ class Run:
         details = _details(turns)
         if details:
             metadata["provider_details"] = details
+        if self.failures is not None:
+            metadata["attempts"] = copy_json(self.failures)
         if self.pending:
             metadata["pending"] = list(map(_described_pending, self.pending))
         return metadata
@@ -297,6 +303,7 @@ class Run:
             usage=turn.tokens(self.messages),
             request_id=turn.request_id,
             provider_details=turn.details,
+            provider=self.provider,
         )
 
 

@@ -46,11 +46,10 @@ async def run_steps(job: Job) -> Chunks:
                     yield result
             tool_choice = job.tool_choice
             while run.steps < plan.max_steps:
-                # A new look-up, as a tool may have closed the agent. No local is the
-                # client: the frame stays with an error, and the client has the key.
-                answer = Answer(job, await plan.clients.get(), tool_choice)
+                answer = Answer(job, tool_choice)
                 tool_choice = None  # from the second turn on the model is free
                 while not answer.is_complete:
+                    await answer.prepare()
                     async with answer.attempt() as pieces:
                         async for piece in pieces:
                             if (chunk := answer.take(piece)) is not None:

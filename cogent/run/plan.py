@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cogent.model import Model
-from cogent.providers import Provider
+from cogent.providers import Provider, provider_of
 from cogent.run.approval import Tools
 from cogent.run.clients import Clients
 from cogent.run.closing import StreamCloser
@@ -15,12 +16,35 @@ from cogent.timeout import Timeout
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What an agent brings to each of its runs."""
+class Candidate:
+    """A model that may answer, and what it takes to ask it."""
 
     model: Model
     provider: Provider
     clients: Clients
+
+
+def make_candidates(models: Iterable[Model], timeout: Timeout) -> tuple[Candidate, ...]:
+    """What it takes to ask these models. Imports their SDKs.
+
+    Raises ConfigurationError.
+    """
+    candidates = []
+    for model in models:
+        provider = provider_of(model)
+        clients = Clients(provider, model, timeout)
+        candidates.append(Candidate(model, provider, clients))
+    return tuple(candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an agent brings to each of its runs.
+
+    The first of the `candidates` is asked, and the next one only when it fails.
+    """
+
+    candidates: tuple[Candidate, ...]
     instructions: str | None
     tools: Tools
     max_steps: int

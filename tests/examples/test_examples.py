@@ -18,7 +18,7 @@ import pytest
 from conftest import WIRES, Wire
 from nbclient import NotebookClient
 from support.loopback import Loopback, Reply
-from support.wire import openai_responses
+from support.wire import chat_completions, openai_responses
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
@@ -52,12 +52,12 @@ def environment(server: Loopback | None, **more: str) -> dict[str, str]:
 
 
 def run(
-    name: str, *arguments: str, server: Loopback | None = None
+    name: str, *arguments: str, server: Loopback | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run an example to its end."""
     return subprocess.run(
         command(name, *arguments),
-        env=environment(server),
+        env=environment(server, **variables),
         capture_output=True,
         encoding="utf-8",
         timeout=LIMIT,
@@ -97,6 +97,7 @@ def test_no_example_is_left_out() -> None:
         "tools.py",
         "images.py",
         "typed_answer.py",
+        "fallback.py",
         "fastapi_app.py",
         "notebook.ipynb",
     }
@@ -220,6 +221,31 @@ def test_typed_answer_answers_without_a_key() -> None:
     done = run("typed_answer.py")
     assert (done.returncode == 0) == ("inhabitants" in done.stdout)
     assert done.returncode == 0 or done.stderr.startswith("OutputError")
+
+
+def test_fallback_tells_who_answered_and_who_failed(server: Loopback) -> None:
+    """`MODEL` names the models in their order: the second one answers where the first one fails."""
+    server.reply(
+        Reply(openai_responses.error_body("No.", None, "x"), 401, "application/json"),
+        Reply(chat_completions.text("Waves ", "roll.")),
+    )
+    names = {"MODEL": "openai:gpt-test, openai-chat:gpt-test"}
+    done = run("fallback.py", server=server, **names)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "Waves roll.",
+        "",
+        "answered by openai-chat:gpt-test",
+        "openai:gpt-test failed: AuthenticationError: No.",
+    ]
+
+
+def test_fallback_answers_without_a_key() -> None:
+    """`python examples/fallback.py` asks a server that is not there, then the embedded model."""
+    done = run("fallback.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "answered by local:" in done.stdout
+    assert "openai-chat:away failed: ConnectionFailed" in done.stdout
 
 
 @contextmanager
