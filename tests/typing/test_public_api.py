@@ -196,6 +196,18 @@ def an_agent_takes_tools_methods_and_plain_functions() -> None:
     Agent("a", "gpt-5.4", None, [search])  # type: ignore[call-arg]
 
 
+def an_agent_takes_a_list_of_models() -> None:
+    agent = Agent("a", ["gpt-5.4", Model("anthropic:claude-sonnet-4-5")])
+    names: list[str] = ["gpt-5.4", "gemini-3-flash"]
+    Agent("a", names)
+    assert_type(agent.model, Model)
+    assert_type(agent.models, tuple[Model, ...])
+    with agent.override(model="local"), agent.override(model=names):
+        pass
+    Agent("a", [5])  # type: ignore[list-item]
+    agent.override("local")  # type: ignore[call-arg]
+
+
 async def a_run_gives_a_response(agent: Agent, history: list[Message]) -> None:
     response = await agent.run("Hi", context={"user": 1}, history=history)
     assert_type(response, Response)
