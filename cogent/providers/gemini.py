@@ -25,17 +25,24 @@ from cogent.messages import Message, ToolCall
 from cogent.providers import Answer, Events, OutputWay, Request, encoder
 from cogent.providers._gemini_client import SDK_READER, make_client
 from cogent.providers.formats.finish_words import ANY_SERVER
+from cogent.providers.formats.gemini_contents import bypass_sdk_models
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
+from cogent.providers.formats.gemini_text import PastSdk
 from cogent.providers.formats.output_schema import GEMINI, in_dialect
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.settings import TOOL_CHOICES, add_settings, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
 from cogent.run.outputs import Output
-from cogent.transport.answers import close_generator_chain, read_first
+from cogent.transport.answers import (
+    close_generator_chain,
+    read_first,
+    watch_stream,
+)
 from cogent.transport.error_body import decoded, read_report
 from cogent.transport.errors import error_body
+from cogent.transport.exchange import present_exchange
 from cogent.transport.reported import ErrorReport, ReportedError
 
 if TYPE_CHECKING:
@@ -71,16 +78,30 @@ make_decoder = StreamDecoder
 
 async def open_stream(sdk: genai.Client, request: Request, arguments: Json) -> Events:
     """Ask for a stream; the SDK sends the request only when the first event is read."""
+    arguments = _past_sdk_models(request, arguments)
     iterator: Any = await sdk.aio.models.generate_content_stream(**arguments)
     with _explaining_arguments():
         first = await read_first(iterator)
-    return Events(iterator, partial(close_generator_chain, iterator), first=first)
+    events = PastSdk(iterator)
+    exchange = present_exchange()
+    if exchange is not None and exchange.response is not None:
+        watch_stream(exchange.response, SDK_READER).shorten = events.shorten
+    return Events(events, partial(close_generator_chain, iterator), first=first)
 
 
 async def ask(sdk: genai.Client, request: Request, arguments: Json) -> Answer:
     """Ask for the whole answer at once."""
+    arguments = _past_sdk_models(request, arguments)
     with _explaining_arguments():
         return await sdk.aio.models.generate_content(**arguments), {}
+
+
+def _past_sdk_models(request: Request, arguments: Json) -> Json:
+    """The arguments as they cost less; a user's own client may have an `extra_body`
+    that those of a request would replace.
+    """
+    is_own_client = request.model.client is not None
+    return arguments if is_own_client else bypass_sdk_models(arguments)
 
 
 def decode_response(body: types.GenerateContentResponse) -> Iterator[Output]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from typing import Any, Protocol
@@ -71,6 +71,8 @@ class AnswerBytes:
         self._codings = take_codings(response.headers)
         self._max_bytes = max_bytes
         self.is_left = False  # whether nobody wants what still comes
+        # What makes of whole events fewer, where the SDK need not read them all.
+        self.shorten: Callable[[bytes], bytes] | None = None
         self._first: bytes | None = b""  # what may be a byte order mark; then None
         # anthropic 2.14 (`AsyncStream._observer`) looks for this here at each event:
         # the user's tracing has put it on the stream, and ends its span with it.
@@ -88,7 +90,7 @@ class AnswerBytes:
                 async for piece in pieces:
                     data = self._feed(piece)
                     if data:
-                        yield data
+                        yield data if self.shorten is None else self.shorten(data)
                     if self.body.is_over:
                         break
                 yield self.body.end()

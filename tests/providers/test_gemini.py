@@ -33,7 +33,8 @@ from cogent import (
 from cogent.chunks import ToolCallDelta
 from cogent.messages import ToolCall
 from cogent.providers import Request, _gemini_client, gemini
-from cogent.providers.formats.gemini_decoder import StreamDecoder, decode_usage
+from cogent.providers.formats.gemini_decoder import StreamDecoder
+from cogent.providers.formats.gemini_usage import decode_usage, read_usage, usage_of
 from cogent.run.outputs import FinishWord, Item, ModelName, Output, RequestId
 
 KEY = "key-0123456789"
@@ -738,10 +739,9 @@ async def test_a_blocked_prompt_is_an_empty_answer(
 )
 def test_usage(usage: dict[str, Any], expected: dict[str, int]) -> None:
     """Thoughts count as output, cached tokens are part of the input, and no figure is made up."""
-    assert (
-        decode_usage(types.GenerateContentResponseUsageMetadata.model_validate(usage))
-        == expected
-    )
+    made = types.GenerateContentResponseUsageMetadata.model_validate(usage)
+    assert decode_usage(usage_of(made)) == expected
+    assert decode_usage(read_usage(usage)) == expected
 
 
 async def test_usage_is_a_running_total(server: Loopback) -> None:

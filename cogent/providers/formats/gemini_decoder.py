@@ -12,8 +12,9 @@ from google.genai import types
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import Counts, known
 from cogent.providers.formats.gemini_calls import Calls
+from cogent.providers.formats.gemini_text import PlainText
+from cogent.providers.formats.gemini_usage import decode_usage, read_usage, usage_of
 from cogent.run.outputs import (
     FinishWord,
     Item,
@@ -41,8 +42,29 @@ class StreamDecoder:
         self._request_id = ""
         self._model = ""
 
-    def decode(self, event: types.GenerateContentResponse) -> Outputs:
+    def decode(self, event: types.GenerateContentResponse | PlainText) -> Outputs:
         """What an event gives."""
+        if isinstance(event, PlainText):
+            return self._decode_text(event)
+        return self._decode_event(event)
+
+    def _decode_text(self, text: PlainText) -> Outputs:
+        """What an event gives that the SDK was not given."""
+        if self._open_text is None:
+            self._keep_text(text.text, is_thought=False)
+        else:
+            self._open_text.append(text.text)
+        yield StreamChunk(text.text)
+        event = text.event
+        if not self._request_id:
+            self._request_id = event.get("responseId") or ""
+            yield RequestId(self._request_id)
+        yield from self._model_update(event.get("modelVersion"))
+        usage = event.get("usageMetadata")
+        if usage is not None:
+            yield TokenCounts(decode_usage(read_usage(usage)))
+
+    def _decode_event(self, event: types.GenerateContentResponse) -> Outputs:
         candidate = _first(event.candidates or ())
         content = candidate.content
         if content is not None:
@@ -90,17 +112,20 @@ class StreamDecoder:
         if not self._request_id:
             self._request_id = _request_id(event)
             updates.append(RequestId(self._request_id))
-        model = event.model_version
-        if model and model != self._model:
-            self._model = model
-            updates.append(ModelName(model))
+        updates += self._model_update(event.model_version)
         if event.prompt_feedback is not None:
             updates += _decode_feedback(event.prompt_feedback)
         if candidate.finish_reason is not None:
             updates.append(FinishWord(candidate.finish_reason.value))
         if event.usage_metadata is not None:
-            updates.append(TokenCounts(decode_usage(event.usage_metadata)))
+            usage = usage_of(event.usage_metadata)
+            updates.append(TokenCounts(decode_usage(usage)))
         return updates
+
+    def _model_update(self, model: str | None) -> Iterator[Update]:
+        if model and model != self._model:
+            self._model = model
+            yield ModelName(model)
 
     def _keep_part(self, part: types.Part) -> None:
         """Keep what is no delta of the text before."""
@@ -148,37 +173,3 @@ def _decode_feedback(
     """Why the prompt was blocked, if it was."""
     if feedback.block_reason is not None:
         yield FinishWord(f"blocked:{feedback.block_reason.value}")
-
-
-def decode_usage(usage: types.GenerateContentResponseUsageMetadata) -> Counts:
-    """The counts of an event, which are running totals.
-
-    What the model read of its tools' results is not in `prompt_token_count`, nor are
-    thoughts in `candidates_token_count`; the total says so where a server counts
-    otherwise.
-    """
-    prompt = usage.prompt_token_count or 0
-    results = usage.tool_use_prompt_token_count or 0
-    output = _output_tokens(usage, prompt + results)
-    if prompt and usage.total_token_count == prompt + output:
-        results = 0
-    counts = {
-        "cache_read_tokens": usage.cached_content_token_count,
-        "reasoning_tokens": usage.thoughts_token_count,
-    }
-    if results or usage.prompt_token_count is not None:
-        counts["input_tokens"] = prompt + results
-    if prompt + output > 0:
-        counts["output_tokens"] = output
-    return known(counts)
-
-
-def _output_tokens(
-    usage: types.GenerateContentResponseUsageMetadata,
-    request: int,
-) -> int:
-    answer = usage.candidates_token_count or 0
-    total = usage.total_token_count
-    if total and total == request + answer:
-        return answer
-    return answer + (usage.thoughts_token_count or 0)
