@@ -90,7 +90,7 @@ class AnswerBytes:
                 async for piece in pieces:
                     data = self._feed(piece)
                     if data:
-                        yield data if self.shorten is None else self.shorten(data)
+                        yield data
                     if self.body.is_over:
                         break
                 yield self.body.end()
@@ -113,7 +113,10 @@ class AnswerBytes:
     def _feed(self, piece: bytes) -> bytes:
         if self._first is not None:
             piece = self._without_mark(piece)
-        return self.body.feed(piece)
+        data = self.body.feed(piece)
+        if data and self.shorten is not None:
+            return self.shorten(data)
+        return data
 
     def _without_mark(self, piece: bytes) -> bytes:
         """The first bytes without a byte order mark; none as long as they may be a part

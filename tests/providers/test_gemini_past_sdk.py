@@ -3,14 +3,14 @@
 Over a user's own client everything goes through the SDK, so that the same run over both is the comparison.
 """
 
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
-from conftest import WIRES
+from google import genai
 from support.loopback import Loopback, Reply
-from support.own_clients import own_client
 from support.wire import common, gemini_generate
 
 from cogent import Agent, Image, Message, Model, ToolCall
@@ -18,7 +18,6 @@ from cogent.providers.formats.gemini_text import EMPTY, read_plain_text
 from cogent.tools import tool
 
 Json = dict[str, Any]
-GEMINI = next(wire for wire in WIRES if wire.name == "gemini")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(32) + b"\xff\xfe\xfd"
 USAGE = {"promptTokenCount": 5, "candidatesTokenCount": 2, "totalTokenCount": 7}
 
@@ -28,6 +27,19 @@ def model(server: Loopback, **options: Any) -> Model:
     if "client" in options:
         given = options
     return Model("gemini:gemini-test", **given)
+
+
+@asynccontextmanager
+async def own_client(server: Loopback, **options: Any) -> AsyncIterator[genai.Client]:
+    """A user's client over httpx2, as the SDK makes one where aiohttp is not installed."""
+    http = httpx2.AsyncClient()
+    settings = {"base_url": server.url, "api_version": "v1beta", **options}
+    client = genai.Client(
+        api_key="key", http_options={**settings, "httpx_async_client": http}
+    )
+    yield client
+    client.close()
+    await http.aclose()
 
 
 def said(*parts: Json, **beside: Any) -> Json:
@@ -145,7 +157,7 @@ async def test_a_stream_says_the_same_past_the_sdk(
     """The chunks, the items that go back, counts and names are those of the SDK's events, in their order."""
     pieces = FORMS[form]([common.event(body) for body in STREAMS[kind]])
     past = await run(server, model(server), pieces)
-    async with own_client(GEMINI, server.url) as client:
+    async with own_client(server) as client:
         through = await run(server, model(server, client=client), pieces)
     assert past == through
 
@@ -212,7 +224,7 @@ async def test_the_conversation_is_the_one_that_the_sdk_would_send(
     else:
         reply = Reply(gemini_generate.plain_text("ok"), content_type="application/json")
     message = ["And this?", Image(PNG)]
-    async with own_client(GEMINI, server.url) as client:
+    async with own_client(server) as client:
         for options in ({}, {"client": client}):
             server.reply(reply)
             agent = Agent(
@@ -233,20 +245,8 @@ async def test_the_users_own_extra_body_is_sent_too(server: Loopback) -> None:
         "tester", model(server, extra={"http_options": options}), stream=True
     ) as one:
         await one.run("Go")
-    from google import genai
-
-    client = genai.Client(
-        api_key="key",
-        http_options={
-            "base_url": server.url,
-            "api_version": "v1beta",
-            "extra_body": {"labels": {"a": "b"}},
-            "headers": {"x-mine": "1"},
-        },
-    )
-    await Agent("tester", model(server, client=client), stream=True).run("Go")
-    client.close()
-    await client.aio.aclose()
+    async with own_client(server, **options) as client:
+        await Agent("tester", model(server, client=client), stream=True).run("Go")
     for request in server.requests:
         assert request.json["labels"] == {"a": "b"}
         assert request.json["contents"] == [{"role": "user", "parts": [{"text": "Go"}]}]
