@@ -27,6 +27,7 @@ from cogent.model import Model
 from cogent.providers import preload
 from cogent.sources import Source
 from cogent.stream import AgentStream
+from cogent.sync import SyncStream
 from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
 
@@ -57,6 +58,7 @@ __all__ = [
     "Source",
     "StreamChunk",
     "StreamInterrupted",
+    "SyncStream",
     "Timeout",
     "Tool",
     "ToolCall",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
@@ -13,6 +14,7 @@ from cogent.messages import Message, Response
 from cogent.model import Model
 from cogent.output import make_output_type
 from cogent.run.approval import Approve, Tools
+from cogent.run.background import wait_for
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.inputs import (
@@ -27,6 +29,7 @@ from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Job, Plan, make_candidates
 from cogent.run.typed import Wanted
 from cogent.stream import AgentStream
+from cogent.sync import SyncStream
 from cogent.timeout import Timeout
 from cogent.tools.given import AnyTool, tools_by_name
 from cogent.type_variables import OtherType, Out
@@ -174,8 +177,57 @@ class Agent(Generic[Out]):
         job = self._begin(
             message, context, history, approvals, results, tool_choice, output_type
         )
+        return await self._complete(job)
+
+    def stream_sync(
+        self: Agent[R],
+        message: UserMessage | None = None,
+        *,
+        context: object = None,
+        history: History | None = None,
+        approvals: Approvals | None = None,
+        results: Results | None = None,
+        tool_choice: str | None = None,
+        output_type: type[R] | OtherType | None = None,
+    ) -> SyncStream[R]:
+        """Start a run whose chunks come in a plain `for` loop.
+
+        Takes and raises what `run_stream` does. It works in any thread, also where an
+        event loop runs, which then waits. Tools see the caller's context variables.
+        """
+        job = self._begin(
+            message, context, history, approvals, results, tool_choice, output_type
+        )
+        return SyncStream(AgentStream(job))
+
+    def run_sync(
+        self: Agent[R],
+        message: UserMessage | None = None,
+        *,
+        context: object = None,
+        history: History | None = None,
+        approvals: Approvals | None = None,
+        results: Results | None = None,
+        tool_choice: str | None = None,
+        output_type: type[R] | OtherType | None = None,
+    ) -> Response[R]:
+        """Run to the end and return the response; `run` for callers without asyncio.
+
+        It works in any thread, also where an event loop runs, which then waits. Tools
+        see the caller's context variables. An interrupt (Ctrl-C) stops the run and is
+        raised on; a sync tool that still runs then runs on in its own thread, and
+        nobody waits for it. In an async tool or callback it would wait for itself, and
+        raises ConfigurationError.
+        """
+        job = self._begin(
+            message, context, history, approvals, results, tool_choice, output_type
+        )
+        return wait_for(partial(self._complete, job))
+
+    async def _complete(self, job: Job) -> Response[Any]:
+        """The response of a run of which nobody sees the chunks."""
         job = replace(job, streaming=self.stream, shown=False)
-        stream: AgentStream[R] = AgentStream(job)
+        stream: AgentStream[Any] = AgentStream(job)
         async with stream:
             async for _ in stream:
                 pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import current_task
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
@@ -99,6 +99,26 @@ class AgentStream(_Reader, Generic[Out]):
         The values are read anew only when more has come: treat them as read-only.
         """
         return self._partial.value()
+
+    async def text(self, *, accumulated: bool = False) -> AsyncGenerator[str, None]:
+        """The text alone, piece by piece, or each time all of it so far.
+
+        For front ends: those that add what they are given take the pieces, those that
+        replace what they show take `accumulated=True`. That begins anew where the model
+        answers anew, as its answer was not of the `output_type`. Dropping or closing
+        this generator stops the run.
+        """
+        so_far = ""
+        async for chunk in self:
+            if accumulated and chunk.metadata and "output_retry" in chunk.metadata:
+                so_far = ""
+            if not chunk.content:
+                continue
+            if accumulated:
+                so_far += chunk.content
+                yield so_far
+            else:
+                yield chunk.content
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         """An iterator for one loop.

@@ -2,13 +2,18 @@
 
 A client's connections belong to the loop that opened them, so an agent keeps none
 itself: it looks up the client of the running loop. Each client is held by an async
-generator, because a loop closes its generators before it ends.
+generator, because a loop closes its generators before it ends. The generator is also
+referred to from outside until the agent is gone: an agent in a circle of references is
+freed by the garbage collector, which would free the connections with it, unclosed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
 
 from cogent.errors import ConfigurationError
 from cogent.model import Model
@@ -16,6 +21,15 @@ from cogent.providers import Client, Provider
 from cogent.run.event_loop import running_loop
 from cogent.timeout import Timeout
 from cogent.transport.keys import check_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A client, what closes it, and what refers to that from outside."""
+
+    client: Client
+    holder: AsyncGenerator[Client, None]
+    reference: weakref.finalize[..., Any]
 
 
 class Clients:
@@ -27,9 +41,7 @@ class Clients:
         self._provider = provider
         self._model = model
         self._timeout = timeout
-        self._holders: dict[
-            asyncio.AbstractEventLoop, tuple[AsyncGenerator[Client, None], Client]
-        ] = {}
+        self._held: dict[asyncio.AbstractEventLoop, _Held] = {}
 
     async def get(self) -> Client:
         """The client of the running loop.
@@ -39,10 +51,10 @@ class Clients:
         if self._model.client is not None:
             return _wrap(self._model)
         loop = asyncio.get_running_loop()
-        if loop not in self._holders:
+        if loop not in self._held:
             # Other threads may do the same just now: entries come and go one by one.
-            for ended in [known for known in list(self._holders) if known.is_closed()]:
-                self._holders.pop(ended, None)
+            for ended in [known for known in list(self._held) if known.is_closed()]:
+                self._release(ended)
             check_key(self._model.api_key)
             client = self._provider.make_client(self._model, self._timeout)
             if not isinstance(client, Client):
@@ -53,19 +65,29 @@ class Clients:
             for key in client.keys:  # which may come from the environment
                 check_key(key)
             holder = _hold(client)
-            self._holders[loop] = (holder, await anext(holder))
-        return self._holders[loop][1]
+            reference = weakref.finalize(self, _let_go, holder)
+            reference.atexit = False
+            self._held[loop] = _Held(await anext(holder), holder, reference)
+        return self._held[loop].client
 
     async def aclose(self) -> None:
         """Close the clients: this loop's now; other loops close theirs when they
         finalise async generators.
         """
-        if not self._holders:
+        if not self._held:
             return
-        holder, _ = self._holders.pop(running_loop(), (None, None))
-        self._holders.clear()  # a loop closes a generator that it began and that nobody holds any more
-        if holder is not None:
-            await holder.aclose()
+        own = self._release(running_loop())
+        # A loop closes a generator that it began and that nobody refers to any more.
+        for loop in list(self._held):
+            self._release(loop)
+        if own is not None:
+            await own.holder.aclose()
+
+    def _release(self, loop: asyncio.AbstractEventLoop) -> _Held | None:
+        held = self._held.pop(loop, None)
+        if held is not None:
+            held.reference.detach()
+        return held
 
 
 def _wrap(model: Model) -> Client:
@@ -76,6 +98,10 @@ def _wrap(model: Model) -> Client:
     address = getattr(model.client, "base_url", None)
     keys = (model.api_key,) if isinstance(model.api_key, str) else ()
     return Client(model.client, None if address is None else str(address), keys)
+
+
+def _let_go(holder: AsyncGenerator[Client, None]) -> None:
+    """Nothing more refers to this generator, and so its loop closes it."""
 
 
 async def _hold(client: Client) -> AsyncGenerator[Client, None]:
