@@ -216,7 +216,7 @@ def _encode_messages(messages: Sequence[Message], provider: str) -> list[Json]:
         content = encoded[-1]["content"]
         blocks = _encode_message(message, provider)
         content += [block for block in blocks if not _is_blank_text(block)]
-        _fit_content(content)
+        _fit_content(content, role)
         if not content:
             encoded.pop()
     return encoded
@@ -232,13 +232,14 @@ def _is_blank_text(block: Json) -> bool:
     return block["type"] == "text" and not block["text"].strip()
 
 
-def _fit_content(content: list[Json]) -> None:
+def _fit_content(content: list[Json], role: str) -> None:
     """Change the blocks of a message to what the API takes: no thinking at the end,
-    results before anything else.
+    and results before anything else that comes from the user.
     """
     while content and _is_reasoning(content[-1]):
         content.pop()
-    content.sort(key=lambda block: block["type"] != "tool_result")
+    if role == "user":
+        content.sort(key=lambda block: block["type"] != "tool_result")
 
 
 def _encode_message(message: Message, provider: str) -> Iterable[Json]:

@@ -465,7 +465,7 @@ async def test_every_block_goes_back_unchanged(server: Loopback, stream: bool) -
     response = await answer(model(server), tools=[add], stream=stream)
     assert response.content == "It rains.3" and [
         call.name for call in response.tool_calls
-    ] == ["add"]
+    ] == ["web_search", "add"]
     step_two = server.requests[1].json["messages"]
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "3"}
     assert step_two == [
@@ -764,7 +764,17 @@ USE: Json = {"type": "tool_use", "id": "t", "name": "f"}
             block(
                 1, {**USE, "type": "server_tool_use", "input": {}}, piece('{"q": 1}')
             ),
-            [item(1, type="server_tool_use", id="t", name="f", input={"q": 1})],
+            [
+                StreamChunk(
+                    tool_call=ToolCallDelta(1, "t", "f", provider_executed=True)
+                ),
+                StreamChunk(
+                    tool_call=ToolCallDelta(
+                        1, arguments='{"q": 1}', provider_executed=True
+                    )
+                ),
+                item(1, type="server_tool_use", id="t", name="f", input={"q": 1}),
+            ],
         ),
         ([STOP], [FinishWord("message_stop")]),
         (
@@ -787,7 +797,7 @@ USE: Json = {"type": "tool_use", "id": "t", "name": "f"}
 def test_events_and_what_they_stand_for(
     events: list[Json], expected: list[Output]
 ) -> None:
-    """Blocks may come whole or in pieces; a server's own tools are no calls of ours; unknown events are passed over."""
+    """Blocks may come whole or in pieces; a server runs its own tools; unknown events are passed over."""
     assert parts(*events) == expected
 
 

@@ -35,7 +35,15 @@ from cogent.messages import ToolCall
 from cogent.providers import Request, _gemini_client, gemini
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_usage import decode_usage, read_usage, usage_of
-from cogent.run.outputs import FinishWord, Item, ModelName, Output, RequestId
+from cogent.run.outputs import (
+    FinishWord,
+    Item,
+    ModelName,
+    Output,
+    ProviderDetails,
+    RequestId,
+    Working,
+)
 
 KEY = "key-0123456789"
 JSON = "application/json"
@@ -539,12 +547,27 @@ def test_a_result_without_a_name_gets_that_of_its_call() -> None:
         ),
         (
             said({"executableCode": {"code": "1", "language": "PYTHON"}}),
-            [Item({"executable_code": {"code": "1", "language": "PYTHON"}})],
+            [
+                StreamChunk(
+                    tool_call=ToolCallDelta(
+                        1,
+                        "code_execution_1",
+                        "code_execution",
+                        '{"code": "1", "language": "PYTHON"}',
+                        provider_executed=True,
+                    )
+                ),
+                Working(),
+                Item({"executable_code": {"code": "1", "language": "PYTHON"}}),
+            ],
         ),
         (said(finishReason="MAX_TOKENS"), [FinishWord("MAX_TOKENS")]),
         (
             {"promptFeedback": {"blockReason": "SAFETY"}},
-            [FinishWord("blocked:SAFETY")],
+            [
+                FinishWord("blocked:SAFETY"),
+                ProviderDetails({"prompt_feedback": {"block_reason": "SAFETY"}}),
+            ],
         ),
         ({"promptFeedback": {"safetyRatings": []}}, []),
         (

@@ -692,6 +692,35 @@ async def test_the_address_and_the_key_come_from_the_environment(
     assert server.requests[0].json["model"] == "llama3.2:3b"
 
 
+@both_ways
+async def test_details_are_durations_and_log_probabilities(
+    server: Loopback, streaming: bool
+) -> None:
+    """What Ollama tells beside the answer stands in the details, under its own names."""
+    probable = [{"token": token, "logprob": -0.5} for token in ("a", "b")]
+    lines = [
+        {"message": {"role": "assistant", "content": one["token"]}, "logprobs": [one]}
+        for one in probable
+    ]
+    end = {"done": True, "total_duration": 7, "load_duration": 0}
+    if streaming:
+        lines.append({"message": {"role": "assistant", "content": ""}, **end})
+    else:
+        whole = {
+            "message": {"role": "assistant", "content": "ab"},
+            "logprobs": probable,
+        }
+        lines = [{**whole, **end}]
+    body = "".join(json.dumps({"model": "m", **line}) + "\n" for line in lines)
+    reply = Reply(body, content_type=OLLAMA.mime if streaming else JSON)
+    response = await run(server, reply, streaming=streaming)
+    assert response.content == "ab"
+    assert response.metadata["provider_details"] == {
+        "logprobs": probable,
+        "total_duration": 7,
+    }
+
+
 async def test_a_key_is_a_string() -> None:
     """A function as the key, which this SDK does not know, is refused before anything is sent."""
     with pytest.raises(ConfigurationError, match="string"):

@@ -12,7 +12,15 @@ from google.genai import types
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
+from cogent.providers.formats.gemini_beside import (
+    PLAIN_CANDIDATE,
+    PLAIN_EVENT,
+    Details,
+    ServerCalls,
+    made_file,
+)
 from cogent.providers.formats.gemini_calls import Calls
+from cogent.providers.formats.gemini_grounding import Grounding, TextPart
 from cogent.providers.formats.gemini_text import PlainText
 from cogent.providers.formats.gemini_usage import decode_usage, read_usage, usage_of
 from cogent.run.outputs import (
@@ -20,10 +28,12 @@ from cogent.run.outputs import (
     Item,
     ModelName,
     Outputs,
+    ProviderDetails,
     RequestId,
     TokenCounts,
     Update,
 )
+from cogent.run.surrogates import fix_surrogates
 
 NO_CANDIDATE = types.Candidate()
 TEXT_ONLY = {"text"}
@@ -39,6 +49,9 @@ class StreamDecoder:
         self._items: list[Json] = []  # a text in one is the list of its pieces
         self._open_text: list[str] | None = None  # that list, in a last item of text
         self._calls = Calls()
+        self._server_calls = ServerCalls()
+        self._grounding = Grounding()
+        self._details = Details()
         self._request_id = ""
         self._model = ""
 
@@ -70,11 +83,23 @@ class StreamDecoder:
         if content is not None:
             for part in content.parts or ():
                 yield from self._decode_part(part)
+        if not (
+            candidate.model_fields_set <= PLAIN_CANDIDATE
+            and event.model_fields_set <= PLAIN_EVENT
+        ):
+            yield from self._decode_beside(event, candidate)
         yield from self._updates(event, candidate)
 
     def close(self) -> Outputs:
-        """What is known only at the end: the parts to be sent back."""
+        """What is known only at the end: sources of the whole answer, the provider's
+        details, the parts to be sent back.
+        """
         yield from self._calls.close()
+        if self._grounding.has_rest:
+            yield from self._grounding.rest(self._text_parts())
+        details = self._details.to_json()
+        if details:
+            yield ProviderDetails(details)
         for item in self._items:
             if "text" in item:
                 item = {**item, "text": "".join(item["text"])}
@@ -89,7 +114,7 @@ class StreamDecoder:
             return self._decode_call(part, part.function_call)
         self._keep_part(part)
         if not text:
-            return ()
+            return (*self._server_calls.decode(part), *made_file(part))
         return (StreamChunk(reasoning=text) if part.thought else StreamChunk(text),)
 
     def _decode_call(
@@ -103,6 +128,27 @@ class StreamDecoder:
             self._keep(item)
         yield from self._calls.add(call)
 
+    def _decode_beside(
+        self,
+        event: types.GenerateContentResponse,
+        candidate: types.Candidate,
+    ) -> Outputs:
+        """What an event holds beside its parts, its end and its counts."""
+        self._details.take(event, candidate)
+        if self._grounding.add(candidate):
+            yield from self._grounding.located(self._text_parts())
+
+    def _text_parts(self) -> list[TextPart]:
+        """The parts so far, with the text of those that are text of the answer."""
+        parts: list[TextPart] = []
+        start = 0
+        for item in self._items:
+            is_text = "text" in item and not item.get("thought")
+            text = fix_surrogates("".join(item["text"])) if is_text else ""
+            parts.append(TextPart(text, start))
+            start += len(text)
+        return parts
+
     def _updates(
         self,
         event: types.GenerateContentResponse,
@@ -112,6 +158,8 @@ class StreamDecoder:
         if not self._request_id:
             self._request_id = _request_id(event)
             updates.append(RequestId(self._request_id))
+            if event.response_id != self._request_id:
+                self._details.response_id = event.response_id
         updates += self._model_update(event.model_version)
         if event.prompt_feedback is not None:
             updates += _decode_feedback(event.prompt_feedback)
@@ -120,6 +168,7 @@ class StreamDecoder:
         if event.usage_metadata is not None:
             usage = usage_of(event.usage_metadata)
             updates.append(TokenCounts(decode_usage(usage)))
+            self._details.usage = event.usage_metadata
         return updates
 
     def _model_update(self, model: str | None) -> Iterator[Update]:

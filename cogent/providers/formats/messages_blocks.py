@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
+from cogent.providers.formats.messages_beside import (
+    is_server_call,
+    is_server_result,
+    made_files,
+    server_call,
+    server_result,
+    sources_of,
+)
 from cogent.run.history import fit_arguments
 from cogent.run.outputs import Item, Outputs, Working
+from cogent.run.surrogates import fix_surrogates
 from cogent.transport.reported import ReportedError
 
 # By the type of a delta: the type of block that it never belongs to.
@@ -48,7 +57,17 @@ class Block:
                 yield StreamChunk(reasoning=self.item.get("thinking") or "")
                 yield Working()
             case _:
+                yield from self._start_of_server()
                 yield Working()
+
+    def _start_of_server(self) -> Outputs:
+        """What the start of a block holds that is of the server's own tools."""
+        if is_server_call(self.item):
+            yield StreamChunk(tool_call=server_call(self.item, self.index))
+        elif is_server_result(self.item):
+            yield from server_result(self.item)
+        elif self.item["type"] == "container_upload":
+            yield from made_files([self.item])
 
     def add(self, delta: Json) -> Outputs:
         """What the next piece of the block holds."""
@@ -62,8 +81,7 @@ class Block:
             case "input_json_delta":
                 return self._add_input(delta["partial_json"])
             case "citations_delta":
-                citations = self.item.get("citations") or ()
-                self.item["citations"] = [*citations, delta["citation"]]
+                self._add_citation(delta.get("citation"))
             case _:
                 self._add_fields(delta)
         return ()
@@ -77,19 +95,44 @@ class Block:
             item[kind] = (item.get(kind) or "") + text
         elif text.strip():
             item["input"] = fit_arguments(text)
-        elif kind == "tool_use":  # the input came whole, or there is none
+        elif self._is_call():  # the input came whole, or there is none
             arguments = json.dumps(item.setdefault("input", {}))
-            delta = ToolCallDelta(self.index, arguments=arguments)
-            yield StreamChunk(tool_call=delta)
+            yield self._arguments(arguments)
         yield Item(item, self.position)
+        if is_server_call(item):
+            yield Working()
+
+    def sources(self, text_before: int) -> Outputs:
+        """What the block cites, once it is whole; so many characters of the answer come
+        before it.
+        """
+        citations = self.item.get("citations")
+        if citations:
+            end = text_before + self.text_length()
+            yield from sources_of(citations, text_before, end)
+
+    def text_length(self) -> int:
+        """How many characters of the answer's text the block has, once it is whole."""
+        if self.item["type"] != "text":
+            return 0
+        return len(fix_surrogates(self.item["text"]))
+
+    def _is_call(self) -> bool:
+        return self.item["type"] == "tool_use" or is_server_call(self.item)
 
     def _add_input(self, piece: str) -> Outputs:
         self.pieces.append(piece)
-        is_call = self.item["type"] == "tool_use"  # and no tool of the provider's own
-        if not piece or not is_call:
-            return ()
-        delta = ToolCallDelta(self.index, arguments=piece)
-        return (StreamChunk(tool_call=delta),)
+        return (self._arguments(piece),) if piece and self._is_call() else ()
+
+    def _arguments(self, text: str) -> StreamChunk:
+        delta = ToolCallDelta(self.index, arguments=text)
+        delta.provider_executed = is_server_call(self.item)
+        return StreamChunk(tool_call=delta)
+
+    def _add_citation(self, citation: object) -> None:
+        if isinstance(citation, dict):
+            citations = self.item.get("citations") or ()
+            self.item["citations"] = [*citations, citation]
 
     def _add_fields(self, delta: Json) -> None:
         """Add a signature, or the summary of a compaction: each comes whole."""

@@ -14,6 +14,7 @@ from typing import Any
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
 from cogent.providers.formats.counts import Counts, Fields, mapping
+from cogent.providers.formats.messages_beside import details_of
 from cogent.providers.formats.messages_blocks import (
     OTHER_BLOCK,
     Block,
@@ -34,6 +35,7 @@ class StreamDecoder:
         self.is_complete: bool = False
         self._blocks: dict[int, Block] = {}  # that are coming in, by index
         self._next_position = 0
+        self._text_length = 0  # characters of the text in the blocks that are whole
         # Blocks that came with the message itself, while no other has begun.
         self._message_content: list[Json] = []
         self._counts: Counts = {}  # of the message itself, without compactions
@@ -80,6 +82,7 @@ class StreamDecoder:
         self._message_content = message.get("content") or []
         yield from self.updates(message)
         yield from decode_container(message)
+        yield from details_of(message)
 
     def end_message(self, event: Json) -> Outputs:
         """Why the message ends, and its counts."""
@@ -87,6 +90,7 @@ class StreamDecoder:
         self._finish = delta.get("stop_reason") or self._finish
         yield from self.updates(event, self._finish)
         yield from decode_container(delta)
+        yield from details_of({**event, **delta})
 
     def stop_message(self, _: Json) -> Outputs:
         """The message is over, also if it gave no reason."""
@@ -174,6 +178,8 @@ class StreamDecoder:
         block = self._blocks.pop(index, None)
         if block is not None:
             yield from block.stop()
+            yield from block.sources(self._text_length)
+            self._text_length += block.text_length()
 
 
 def decode_container(source: Fields) -> Iterator[Update]:
@@ -193,6 +199,7 @@ def decode_response(response: Json) -> Outputs:
         yield from decoder.decode_block(index, block)
     yield from decode_container(response)
     yield from decoder.updates(response, response.get("stop_reason"))
+    yield from details_of(response)
 
 
 DECODERS: dict[str | None, Callable[[StreamDecoder, Json], Outputs]] = {

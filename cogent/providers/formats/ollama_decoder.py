@@ -14,7 +14,14 @@ from ollama import Message as OllamaMessage
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.providers.formats.counts import known
 from cogent.providers.formats.updates import updates_of
-from cogent.run.outputs import Outputs, Update
+from cogent.run.outputs import Outputs, ProviderDetails, Update
+
+DURATIONS = (
+    "total_duration",
+    "load_duration",
+    "prompt_eval_duration",
+    "eval_duration",
+)
 
 
 class StreamDecoder:
@@ -27,7 +34,9 @@ class StreamDecoder:
         message = event.message
         if event.done:
             self.is_complete = True
-        elif message.content and not message.thinking and not message.tool_calls:
+        elif message.content and not (
+            message.thinking or message.tool_calls or event.logprobs
+        ):
             return (StreamChunk(message.content),)
         return decode_response(event)
 
@@ -44,6 +53,9 @@ def decode_response(event: ChatResponse) -> Outputs:
     if message.content:
         yield StreamChunk(message.content)
     yield from _decode_calls(message)
+    if event.logprobs:
+        logprobs = [one.model_dump(exclude_none=True) for one in event.logprobs]
+        yield ProviderDetails({"logprobs": logprobs})
     if event.done or not (message.content or message.thinking):
         yield from _decode_updates(event)
 
@@ -62,8 +74,17 @@ def _decode_updates(event: ChatResponse) -> Iterator[Update]:
     finish = None
     if event.done:
         finish = event.done_reason or "stop"
+        yield from _decode_durations(event)
     counts = {
         "input_tokens": event.prompt_eval_count,
         "output_tokens": event.eval_count,
     }
-    return updates_of(model=event.model, finish=finish, counts=known(counts))
+    yield from updates_of(model=event.model, finish=finish, counts=known(counts))
+
+
+def _decode_durations(event: ChatResponse) -> Iterator[Update]:
+    """How long the server took for what, in nanoseconds."""
+    durations = {name: getattr(event, name) for name in DURATIONS}
+    known_durations = {name: value for name, value in durations.items() if value}
+    if known_durations:
+        yield ProviderDetails(known_durations)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from .common import (
     Answer,
@@ -59,6 +60,53 @@ def content(answer: Answer) -> list[Json]:
             }
         )
     return blocks
+
+
+def blocks(*content: Json, start: Json | None = None, **ending: Any) -> list[bytes]:
+    """The events of an answer of these blocks, of which texts and inputs come in pieces.
+
+    `start` are further fields of the message, `ending` those of the event that ends it.
+    """
+    answer = Answer()
+    opening, ping = _opening(answer)
+    opening["message"] |= start or {}
+    usage = _usage(answer) | ending.pop("usage", {})
+    end = {"type": "message_delta", "delta": _end(answer) | ending, "usage": usage}
+    streamed = [
+        data
+        for index, block in enumerate(content)
+        for data in _streamed_block(index, block)
+    ]
+    events = [opening, ping, *streamed, end, {"type": "message_stop"}]
+    return [_event(data) for data in events]
+
+
+def plain_blocks(*content: Json, start: Json | None = None, **ending: Any) -> bytes:
+    """The body of the same answer without streaming."""
+    answer = Answer()
+    usage = _usage(answer) | ending.pop("usage", {})
+    body = _message(answer) | (start or {}) | _end(answer) | ending
+    return encode(body | {"content": list(content), "usage": usage})
+
+
+def _streamed_block(index: int, block: Json) -> Iterator[Json]:
+    opened, deltas = dict(block), list[Json]()
+    if block["type"] == "text":
+        opened["text"] = ""
+        if "citations" in block:
+            opened["citations"] = []
+        for citation in block.get("citations") or ():
+            deltas.append({"type": "citations_delta", "citation": citation})
+        for piece in cut(block["text"]):
+            deltas.append({"type": "text_delta", "text": piece})
+    elif "input" in block:
+        opened["input"] = {}
+        for piece in ("", *cut(json.dumps(block["input"]))):
+            deltas.append({"type": "input_json_delta", "partial_json": piece})
+    yield {"type": "content_block_start", "index": index, "content_block": opened}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+    yield {"type": "content_block_stop", "index": index}
 
 
 def _stream(answer: Answer) -> list[bytes]:

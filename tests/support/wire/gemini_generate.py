@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 from zlib import crc32
 
 from .common import (
@@ -88,6 +89,27 @@ def _stream(answer: Answer) -> list[bytes]:
         *said,
         _event(answer, [{"text": "", **signed}], FINISH[answer.finish or "stop"]),
     ]
+
+
+def parts(*parts: Json, finish: str = "STOP", **candidate: Any) -> list[bytes]:
+    """The events of an answer of these parts, one in each; the last has the candidate's further fields."""
+    begun = [_body(Answer(), [part], None) for part in parts]
+    end = _body(Answer(), [{"text": ""}], finish)
+    end["candidates"][0] |= candidate
+    return [event(body) for body in (*begun, end)]
+
+
+def plain_parts(*parts: Json, finish: str = "STOP", **candidate: Any) -> bytes:
+    """The body of the same answer without streaming, where the texts that follow each other are one."""
+    joined: list[Json] = []
+    for part in parts:
+        if joined and part.keys() == joined[-1].keys() == {"text"}:
+            joined[-1] = {"text": joined[-1]["text"] + part["text"]}
+        else:
+            joined.append(part)
+    body = _body(Answer(), joined, finish)
+    body["candidates"][0] |= candidate
+    return encode(body)
 
 
 def _event(answer: Answer, parts: Sequence[Json], finish: str | None = None) -> bytes:
