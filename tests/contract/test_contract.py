@@ -76,6 +76,7 @@ async def test_the_final_metadata_has_every_promised_key(
     assert set(metadata) == {
         *("model", "provider", "tokens", "raw_finish_reason", "steps"),
         *("tool_calls", "duration", "time_to_first_token", "request_ids"),
+        *["provider_details"] * (wire.provider == "ollama"),  # always tells durations
     }
     assert set(metadata["tokens"]) == TOKENS
     details = {

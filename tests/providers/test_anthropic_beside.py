@@ -436,15 +436,17 @@ async def test_details_are_what_has_no_field(server: Loopback, stream: bool) -> 
         stop_sequence="END",
         stop_details=None,
         container={"id": "container_1", "expires_at": "2026-01-01T00:00:00Z"},
-        usage={"server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0}},
+        usage={
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
+            "service_tier": "priority",
+        },
     )
     details = response.metadata["provider_details"]
-    assert details.pop("id").startswith("msg_")
     assert details == {
         "stop_sequence": "END",
         "container": {"id": "container_1", "expires_at": "2026-01-01T00:00:00Z"},
         "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
-        "service_tier": "standard",
+        "service_tier": "priority",
         "file_ids": ["file_1", "file_2"],
     }
     assert response.metadata["raw_finish_reason"] == "stop_sequence"

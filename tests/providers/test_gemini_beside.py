@@ -450,7 +450,6 @@ async def test_details_are_what_has_no_field(server: Loopback, stream: bool) -> 
             "web_search_queries": ["weather"],
             "search_entry_point": {"rendered_content": "<div>"},
         },
-        "prompt_tokens_details": [{"modality": "TEXT", "token_count": 11}],
     }
     assert len(response.sources) == 1
 
@@ -484,3 +483,20 @@ async def test_a_blocked_prompt_tells_its_ratings(server: Loopback) -> None:
     assert response.finish_reason == "content_filter"
     told = response.metadata["provider_details"]["prompt_feedback"]
     assert told["block_reason"] == "SAFETY" and told["safety_ratings"][0]["blocked"]
+
+
+async def test_tokens_that_are_no_text_are_told(server: Loopback) -> None:
+    """A picture costs other tokens than a text does: the details say how many."""
+    usage = {
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 4}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}],
+        "promptTokenCount": 4,
+        "candidatesTokenCount": 1290,
+        "totalTokenCount": 1294,
+    }
+    candidate = {"content": {"parts": texts("So")}, "finishReason": "STOP"}
+    server.reply(Reply(event({"candidates": [candidate], "usageMetadata": usage})))
+    response = await run(WIRE.agent(server), True)
+    assert response.metadata["provider_details"] == {
+        "candidates_tokens_details": [{"modality": "IMAGE", "token_count": 1290}]
+    }

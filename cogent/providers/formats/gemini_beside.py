@@ -133,7 +133,6 @@ class Details:
         self._grounding: Json = {}
         self._logprobs: list[Json] = []
         self.usage: types.GenerateContentResponseUsageMetadata | None = None
-        self.response_id: str | None = None
 
     def take(
         self,
@@ -149,12 +148,22 @@ class Details:
 
     def to_json(self) -> Json:
         """All that was told."""
-        details: Json = {"response_id": self.response_id, **self._told}
+        details: Json = dict(self._told)
         details["grounding_metadata"] = self._grounding
         details["logprobs"] = self._logprobs
         if self.usage is not None:
-            details |= _dumped(self.usage, self.usage.model_fields_set - COUNTS)
+            usage = _dumped(self.usage, self.usage.model_fields_set - COUNTS)
+            details |= {
+                name: usage[name] for name in usage if not _is_text(usage[name])
+            }
         return told_fields(details)
+
+
+def _is_text(tokens: object) -> bool:
+    """Whether tokens by modality are all of text, which the count itself tells."""
+    return isinstance(tokens, list) and all(
+        one.get("modality") == "TEXT" for one in tokens
+    )
 
 
 def _dumped(model: BaseModel, names: set[str]) -> Json:

@@ -158,8 +158,6 @@ class StreamDecoder:
         if not self._request_id:
             self._request_id = _request_id(event)
             updates.append(RequestId(self._request_id))
-            if event.response_id != self._request_id:
-                self._details.response_id = event.response_id
         updates += self._model_update(event.model_version)
         if event.prompt_feedback is not None:
             updates += _decode_feedback(event.prompt_feedback)

@@ -17,6 +17,7 @@ from cogent.sources import Source
 
 # What has a place elsewhere; all other fields are told as the provider's details.
 MESSAGE_FIELDS = {
+    "id",
     "type",
     "role",
     "content",
@@ -25,6 +26,7 @@ MESSAGE_FIELDS = {
     "usage",
     "delta",
 }
+USUAL_TIER = "standard"
 COUNT_FIELDS = {
     "input_tokens",
     "output_tokens",
@@ -163,11 +165,13 @@ def _text(value: object) -> str | None:
 
 
 def details_of(message: Fields) -> Iterator[Update]:
-    """What a message, or the event that ends it, tells besides: its id, the stop
-    sequence, the container, the tier, how often tools were used, and the like.
+    """What a message, or the event that ends it, tells besides: the stop sequence, the
+    container, a tier that is not the usual one, how often tools were used, and the like.
     """
     usage = mapping(message.get("usage"))
     details = told_fields(message, MESSAGE_FIELDS) | told_fields(usage, COUNT_FIELDS)
+    if details.get("service_tier") == USUAL_TIER:
+        del details["service_tier"]
     if details:
         yield ProviderDetails(details)
 
