@@ -233,6 +233,18 @@ class Agent(Generic[Out]):
                 pass
         return job.run.hand_over()
 
+    def with_tools(self, tools: Iterable[AnyTool | Callable[..., object]]) -> Self:
+        """An agent like this one with further tools, which shares its connections.
+
+        It is for tools that come with a request. Raises ConfigurationError, also for a
+        tool with the name of another.
+        """
+        every = MappingProxyType(tools_by_name([*self.tools.values(), *tools]))
+        plan = replace(self._plan, tools=Tools(every, self.approve))
+        agent = type(self).__new__(type(self))
+        agent.__dict__.update(self.__dict__, tools=every, _plan=plan)
+        return agent
+
     async def aclose(self) -> None:
         """Close the connections that the agent keeps for later runs.
 

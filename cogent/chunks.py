@@ -8,7 +8,7 @@ from typing import Any
 
 from cogent.content import File, Image
 from cogent.content_json import part_from_dict, part_to_dict
-from cogent.json_values import Json
+from cogent.json_values import Json, dump_json
 from cogent.messages import FinishReason, ToolResult
 from cogent.sources import Source
 
@@ -117,6 +117,31 @@ class StreamChunk:
             data["file"] = part_to_dict(self.file)
         return data
 
+    def to_sse(self, id: str | None = None) -> str:
+        """The chunk as one whole server-sent event, for those who write their own.
+
+        It is called `token` (text), `reasoning`, `tool_call`, `tool_calls` (the end of a
+        turn that asks for tools), `tool_result`, `source`, `file`, `output_retry`, or
+        `done`: the final chunk. Its data is the JSON of what `to_dict` gives, without
+        `delta` and what is empty; `from_dict` reads it.
+
+            async for chunk in stream:
+                await response.write(chunk.to_sse().encode())
+        """
+        data = {key: value for key, value in self.to_dict().items() if value}
+        data.pop("delta", None)
+        return write_event(self._event_name(), {"content": self.content, **data}, id)
+
+    def _event_name(self) -> str:
+        if self.is_final:
+            return "done"
+        for name in ("reasoning", "tool_call", "tool_result", "source", "file"):
+            if getattr(self, name):
+                return name
+        if self.finish_reason is not None:
+            return "tool_calls"
+        return "output_retry" if self.metadata else "token"
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StreamChunk:
         """The chunk that `to_dict` wrote."""
@@ -130,3 +155,9 @@ class StreamChunk:
         if values.get("file") is not None:
             values["file"] = part_from_dict(values["file"], "file")
         return cls(**values)
+
+
+def write_event(name: str, data: object, id: str | None = None) -> str:
+    """A server-sent event whose data is JSON, in which line breaks are escaped."""
+    head = "" if id is None else f"id: {id}\n"
+    return f"{head}event: {name}\ndata: {dump_json(data)}\n\n"

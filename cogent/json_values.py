@@ -44,6 +44,18 @@ def _items(container: Any) -> Iterable[tuple[Any, Any]]:
     return container.items() if isinstance(container, dict) else enumerate(container)
 
 
+def dump_json(value: object) -> str:
+    """The value as JSON for readers other than Python: NaN and infinity are null."""
+    try:
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+    except ValueError:
+        from pydantic_core import to_json
+
+        return to_json(value, inf_nan_mode="null").decode()
+
+
 class UnsendableError(ValueError):
     """A value that JSON cannot hold.
 

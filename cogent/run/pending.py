@@ -162,8 +162,8 @@ def _unanswered(
 
 def _how_to_answer(calls: Sequence[ToolCall], tools: Tools) -> str:
     names = ", ".join(f"{call.id!r} ({call.name})" for call in calls)
-    approvals = [call.id for call in calls if _wants_approval(call, tools)]
-    results = [call.id for call in calls if not _wants_approval(call, tools)]
+    approvals = [call.id for call in calls if wants_approval(call, tools)]
+    results = [call.id for call in calls if not wants_approval(call, tools)]
     examples = []
     if approvals:
         examples.append(f"approvals={{{approvals[0]!r}: True}} or False or a reason")
@@ -176,10 +176,12 @@ def _how_to_answer(calls: Sequence[ToolCall], tools: Tools) -> str:
     )
 
 
-def _wants_approval(call: ToolCall, tools: Tools) -> bool:
+def wants_approval(call: ToolCall, tools: Tools) -> bool:
+    """Whether a pending call waits for an approval, and not for its result."""
     if call.type != "function":
         return call.type == APPROVAL_REQUEST
-    return not tools.by_name[call.name].runs_elsewhere
+    tool = tools.by_name.get(call.name)
+    return tool is not None and not tool.runs_elsewhere
 
 
 def _names(waiting: Mapping[str, object]) -> str:
