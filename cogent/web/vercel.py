@@ -220,10 +220,12 @@ class VercelEncoder:
                 errorText=NOT_RUN,
                 **call.who_runs(),
             )
-        for call in self._stream.response.pending:
-            if self._stream.awaits_approval(call):
+        for waiting in self._stream.response.pending:
+            if self._stream.awaits_approval(waiting):
                 self._add(
-                    "tool-approval-request", approvalId=call.id, toolCallId=call.id
+                    "tool-approval-request",
+                    approvalId=waiting.id,
+                    toolCallId=waiting.id,
                 )
         self._end_step()
         output = self._stream.response.output

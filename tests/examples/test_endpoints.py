@@ -3,43 +3,22 @@
 import json
 import re
 import runpy
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import uvicorn
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
+from support.served import LIMIT, served
 from support.timed_runs import paced
 
 APP = Path(__file__).parents[2] / "examples" / "fastapi_app.py"
-LIMIT = 30  # Seconds that a web client waits for anything.
 
 Event = tuple[str, str]
-
-
-@contextmanager
-def served(app: Any) -> Iterator[int]:
-    """Serve the app in a thread; gives the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="uvicorn"
-    )
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(
