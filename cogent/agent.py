@@ -240,7 +240,7 @@ class Agent(Generic[Out]):
         tool with the name of another.
         """
         every = MappingProxyType(tools_by_name([*self.tools.values(), *tools]))
-        plan = replace(self._plan, tools=Tools(every, self.approve))
+        plan = replace(self._plan_here(), tools=Tools(every, self.approve))
         agent = type(self).__new__(type(self))
         agent.__dict__.update(self.__dict__, tools=every, _plan=plan)
         return agent

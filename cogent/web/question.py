@@ -63,7 +63,7 @@ class Question:
         self,
         agent: Agent[R],
         *,
-        context: Json | None = None,
+        context: object = None,
         tool_choice: str | None = None,
         output_type: type[R] | OtherType | None = None,
     ) -> AgentStream[R]:

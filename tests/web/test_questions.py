@@ -495,3 +495,21 @@ def test_the_page_gets_the_words_of_the_reason() -> None:
     with pytest.raises(BadInput, match="JSON") as caught:
         parse_question(b"")
     assert isinstance(caught.value, ConfigurationError) and caught.value.status == 400
+
+
+async def test_a_page_brings_tools_of_its_own(server: Loopback) -> None:
+    """They are asked of the model beside the agent's, and wait for the page; the agent stays as it is."""
+    server.reply(calls(("c1", "color", "{}")))
+    spec = {"name": "color", "description": "Of the page", "parameters": {}}
+    own = {**spec, "name": "pay"}
+    body = ag_ui({"id": "1", "role": "user", "content": "x"}, tools=[spec, own])
+    question = parse_question(json.dumps(body), form="ag_ui")
+    async with OPENAI.agent(server, tools=TOOLS) as agent:
+        stream = question.run_stream(agent)
+        async for _ in stream:
+            pass
+        assert [call.name for call in stream.response.pending] == ["color"]
+        assert list(agent.tools) == ["pay", "where"]
+    sent = {tool["name"]: tool for tool in server.requests[0].json["tools"]}
+    assert list(sent) == ["pay", "where", "color"]
+    assert sent["pay"]["description"] == "Pay an amount.", "the server's own"
