@@ -109,3 +109,150 @@ class AgentStream(_Reader, Generic[Out]):
         Any other waits for what it gives where it runs: `results=` of the next run.
         """
         return wants_approval(call, self._tools)
+
+    async def text(self, *, accumulated: bool = False) -> AsyncGenerator[str, None]:
+        """The text alone, piece by piece, or each time all of it so far.
+
+        For front ends: those that add what they are given take the pieces, those that
+        replace what they show take `accumulated=True`. That begins anew where the model
+        answers anew, as its answer was not of the `output_type`. Dropping or closing
+        this generator stops the run.
+        """
+        so_far = ""
+        async for chunk in self:
+            if accumulated and chunk.metadata and "output_retry" in chunk.metadata:
+                so_far = ""
+            if not chunk.content:
+                continue
+            if accumulated:
+                so_far += chunk.content
+                yield so_far
+            else:
+                yield chunk.content
+
+    def __aiter__(self) -> AsyncIterator[StreamChunk]:
+        """An iterator for one loop.
+
+        Dropping it stops the run, which is how the stream learns that a loop was left.
+        One that never gave a chunk stops nothing.
+        """
+        return _LoopIterator(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop the run and wait until it has stopped.
+
+        It may be called twice, and from another task of the loop. Raises
+        ConfigurationError in another loop than that of the run.
+        """
+        closing = self._closer.closing
+        if closing is None:
+            self._closer.request_stop(Stop.REQUESTED)
+        elif not closing.done():
+            self._check_loop()
+            self._closer.request_stop(Stop.REQUESTED)
+            await asyncio.shield(closing)
+
+    def cancel(self) -> None:
+        """Stop the run from any task or thread.
+
+        The iteration then just ends, and no final chunk comes.
+        """
+        self._closer.request_stop_threadsafe()
+
+    def __del__(self) -> None:
+        self._closer.consumer_dropped()
+
+    def _handle(self) -> AgentStream[Any]:
+        return self
+
+    def _failed(self, error: BaseException) -> None:
+        """Remember what ended the run, for whoever reads on."""
+        if isinstance(error, CogentError):
+            self._failure = _copy_error(error)
+        elif not isinstance(error, StopAsyncIteration):
+            self._was_cancelled = True
+
+    async def _admit(self) -> None:
+        """Begin the run, or let another task read on.
+
+        Raises what there is instead of a chunk.
+        """
+        closer = self._closer
+        if closer.closing is None:
+            closer.attach(self._chunks)
+            return
+        if closer.open or not closer.closing.done():
+            self._check_loop()
+        if not closer.open:
+            await asyncio.shield(closer.closing)
+            raise self._end()
+        if not closer.at_rest:
+            raise ConfigurationError(SECOND_READER)
+
+    def _check_loop(self) -> None:
+        if running_loop() is not self._closer.loop:
+            raise ConfigurationError(OTHER_LOOP)
+
+    def _end(self) -> Exception:
+        """What reading on after the end raises."""
+        if self._run.finished is not None:
+            return StopAsyncIteration()
+        if self._failure is None:
+            self._failure = self._find_failure()
+        if self._failure is None:
+            return StopAsyncIteration()
+        failure = _copy_error(self._failure)
+        failure.partial = self.response
+        return failure
+
+    def _find_failure(self) -> CogentError | None:
+        """The error of a run that ended by a cancellation, or while nobody waited."""
+        if self._was_cancelled or self._closer.reason is Stop.CANCELLED:
+            return StreamInterrupted(
+                "the task that read the stream was cancelled before the end; "
+                "`partial` has what came",
+                provider=self._run.provider,
+                model=self._run.model,
+            )
+        return time_overrun(self._run, self._closer)
+
+
+class _LoopIterator(_Reader):
+    """What `async for` holds while its loop lasts; it keeps the stream."""
+
+    def __init__(self, stream: AgentStream[Any]) -> None:
+        super().__init__(stream._closer, stream._chunks)
+        self._stream = stream
+
+    def _handle(self) -> AgentStream[Any]:
+        return self._stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def aclose(self) -> None:
+        """Stop the run, for those who close an iterator."""
+        await self._stream.aclose()
+
+    def __del__(self) -> None:
+        if self.has_read:
+            self._closer.consumer_dropped()
+
+
+def _copy_error(error: CogentError) -> CogentError:
+    """The same error without its traceback, to be raised again."""
+    copied = error.__class__.__new__(error.__class__, *error.args)
+    copied.__dict__.update(error.__dict__)
+    copied.__cause__ = error.__cause__
+    return copied
