@@ -3,6 +3,7 @@
     CogentError
     ├── ConfigurationError        what the caller wrote is wrong; before a request
     │                             where it can be known
+    │   └── PlaybackError         a test's script or recording has no such answer
     ├── ModelError                the provider, the network or the model failed
     │   ├── AuthenticationError   401: the key is missing, wrong or expired
     │   ├── PermissionDenied      403
@@ -40,6 +41,13 @@ class CogentError(Exception):
 
 class ConfigurationError(CogentError):
     """The agent, a tool, a model string or a message is not usable as written."""
+
+
+class PlaybackError(ConfigurationError):
+    """A script or recording of `cogent.testing` has no answer to what was asked.
+
+    It ends the run, also where there is another model to ask.
+    """
 
 
 class ModelError(CogentError):

@@ -154,7 +154,7 @@ class Answer:
         was_sent = not isinstance(error, ConfigurationError)
         requests = self._attempt + was_sent
         self._fallback.failed(error, self._candidate.model, requests)
-        if self._fallback.is_possible and not self._is_seen():
+        if self._fallback.may_follow(error) and not self._is_seen():
             self._ask_next()
             return
         # No local is the error: it would be in a cycle error -> traceback -> frame.

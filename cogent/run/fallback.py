@@ -13,7 +13,7 @@ key say, is raised at once.
 
 from __future__ import annotations
 
-from cogent.errors import ConfigurationError, ModelError
+from cogent.errors import ConfigurationError, ModelError, PlaybackError
 from cogent.model import Model
 from cogent.run.conversation import Run
 from cogent.run.surrogates import fix_surrogates
@@ -45,10 +45,14 @@ class Fallback:
         """Whether there is a model after the one that is asked now."""
         return self._run.candidate + 1 < self._count
 
+    def may_follow(self, error: Failure) -> bool:
+        """Whether the next model is asked after this error."""
+        return self.is_possible and not isinstance(error, PlaybackError)
+
     def failed(self, error: Failure, model: Model, requests: int) -> None:
         """The model failed that is asked now, at the last of so many requests."""
         # What a server said counts for more than that nothing could be sent.
-        if self._error is None or isinstance(error, ModelError):
+        if self._error is None or isinstance(error, ModelError | PlaybackError):
             self._error = error
         if self._run.failures is None:
             return

@@ -98,6 +98,7 @@ def test_no_example_is_left_out() -> None:
         "images.py",
         "typed_answer.py",
         "fallback.py",
+        "approval.py",
         "fastapi_app.py",
         "notebook.ipynb",
     }
@@ -246,6 +247,34 @@ def test_fallback_answers_without_a_key() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "answered by local:" in done.stdout
     assert "openai-chat:away failed: ConnectionFailed" in done.stdout
+
+
+ASKS = "May pay run with {'amount': 40, 'to': 'Ada'}?"
+
+
+def test_approval_runs_what_was_approved_without_a_key() -> None:
+    """By default a script plays the model; a yes runs the tool, and a reason goes to the model."""
+    done = run("approval.py", "--answer", "yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        ASKS,
+        "[pay: paid 40 euros to Ada]",
+        "I told Ada.",
+    ]
+
+
+def test_approval_tells_the_model_the_reason_for_a_no(server: Loopback) -> None:
+    """Two runs of the model that MODEL names: the second one reads why the tool did not run."""
+    call = ("call_1", "pay", '{"amount": 40, "to": "Ada"}')
+    server.reply(
+        Reply(openai_responses.plain_tool_calls(call), content_type="application/json"),
+        Reply(openai_responses.text("I did not pay.")),
+    )
+    variables = {"MODEL": "openai:gpt-test"}
+    done = run("approval.py", "--answer", "too much", server=server, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [ASKS, "I did not pay."]
+    assert b"too much" in server.requests[1].body
 
 
 @contextmanager
