@@ -89,15 +89,18 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     # An address that is no tuple is a path on this machine.
-    if isinstance(address, tuple) and not _is_own(address[0]):
-        host = f"{address[0]}:{address[1]}" if len(address) > 1 else str(address[0])
-        _guard.refused.append(host)
-        pytest.fail(_message(host), pytrace=False)
+    if not isinstance(address, tuple):
+        return
+    name, *port = address[:2]
+    host = name.decode() if isinstance(name, bytes) else str(name or "")
+    if not _is_own(host):
+        where = ":".join([host, *map(str, port)])
+        _guard.refused.append(where)
+        pytest.fail(_message(where), pytrace=False)
 
 
-def _is_own(host: object) -> bool:
+def _is_own(name: str) -> bool:
     """Whether this is an address of this machine."""
-    name = host.decode() if isinstance(host, bytes) else str(host or "")
     if name in ("", "localhost") or name.endswith(".localhost"):
         return True
     try:

@@ -12,6 +12,7 @@ from support.loopback import Loopback
 from support.scene import whole
 
 from cogent import Agent, ConfigurationError, Model, Response
+from cogent.testing import ScriptedModel
 
 CHAT = next(wire for wire in WIRES if wire.name == "openai-chat")
 ANTHROPIC = next(wire for wire in WIRES if wire.name == "anthropic")
@@ -128,6 +129,14 @@ async def test_an_override_holds_in_threads_with_the_context(
             thread.start()
             await asyncio.to_thread(thread.join)
     assert bare == ["real"]
+
+
+def test_an_override_holds_without_asyncio(agent: Agent) -> None:
+    """The loop in the background is asked from here."""
+    with agent.override(model=ScriptedModel("played", "played")):
+        assert str(agent.run_sync("Go")) == "played"
+        chunks = list(agent.stream_sync("Go"))
+    assert chunks[0].content == "played"
 
 
 async def test_an_override_may_be_left_in_another_context(
