@@ -12,6 +12,7 @@ from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, Response
 from cogent.model import Model
+from cogent.observe import Observer, check_observers
 from cogent.output import make_output_type
 from cogent.run.approval import Approve, Tools
 from cogent.run.background import wait_for
@@ -28,6 +29,7 @@ from cogent.run.override import Override, plan_here
 from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Job, Plan, make_candidates
 from cogent.run.typed import Wanted
+from cogent.run.watch import Observers, Watch
 from cogent.stream import AgentStream
 from cogent.sync import SyncStream
 from cogent.timeout import Timeout
@@ -50,6 +52,7 @@ CONFIGURATION = (
     "approve",
     "output_type",
     "output_retries",
+    "observers",
     "_plan",
 )
 
@@ -78,6 +81,8 @@ class Agent(Generic[Out]):
     does not fit reads why and may answer again, up to `output_retries` times; then
     OutputError is raised.
 
+    `observers` are called at each step of a run: see `cogent.observe.Observer`.
+
     Building an agent imports the provider's SDK. Raises ConfigurationError.
     """
 
@@ -95,6 +100,7 @@ class Agent(Generic[Out]):
         approve: Approve | None = None,
         output_type: type[Out] | OtherType | None = None,
         output_retries: int = 1,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(
@@ -123,6 +129,7 @@ class Agent(Generic[Out]):
         check_whole(output_retries, "output_retries", at_least=0)
         self.output_type: Final = output_type
         self.output_retries: Final = output_retries
+        self.observers: Final = check_observers(observers)
         self._plan: Plan = self._make_plan()
 
     def run_stream(
@@ -321,6 +328,8 @@ class Agent(Generic[Out]):
             self.max_steps,
             self.timeout,
             self._want(self.output_type),
+            self.name,
+            Observers(self.observers),
         )
 
     def _want(self, output_type: object) -> Wanted | None:
@@ -363,6 +372,7 @@ class Agent(Generic[Out]):
             plan,
             run,
             StreamCloser(plan.timeout),
+            Watch(plan.observers),
             {} if context is None else context,
             frozenset(answers.approved),
             tool_choice if tool_choice != "auto" and self._has_tools(models) else None,

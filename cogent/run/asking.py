@@ -53,6 +53,7 @@ class Answer:
         self._turn = Turn("")
         self._fallback = Fallback(job.run, len(job.plan.candidates))
         self.is_complete: bool = False
+        self._has_begun = False
 
     async def prepare(self) -> None:
         """Look up the client of the model, where it was not asked yet, and make the
@@ -95,6 +96,7 @@ class Answer:
         """Ask once: gives the pieces as they come, and keeps the error for `settle`."""
         self._closer.expect(Phase.FIRST_CONTENT)
         self._closer.begin_attempt(self._may_be_left)
+        self._job.watch.asking()
         self._turn = self._run.begin_turn(self._candidate.provider.FINISH_WORDS)
         self._turn.output_tool = self._asked.tool
         self._turn.billable = True
@@ -132,9 +134,16 @@ class Answer:
             return None
         if not self._turn.add(output):
             return None
+        if not self._has_begun:
+            self._begin()
+        return output
+
+    def _begin(self) -> None:
+        """The first visible piece came."""
+        self._has_begun = True
         if self._run.first_at is None:
             self._run.first_at = perf_counter()
-        return output
+        self._job.watch.first_chunk()
 
     async def settle(self) -> None:
         """After an attempt: raise its error, or wait until the next one.
@@ -149,21 +158,24 @@ class Answer:
         self._closer.expect(Phase.RETRY)
         if wait is not None:
             self._attempt += 1
+            self._job.watch.retried(error, wait)
             await asyncio.sleep(wait)
             return
         was_sent = not isinstance(error, ConfigurationError)
         requests = self._attempt + was_sent
         self._fallback.failed(error, self._candidate.model, requests)
         if self._fallback.may_follow(error) and not self._is_seen():
-            self._ask_next()
+            self._ask_next(error)
             return
         # No local is the error: it would be in a cycle error -> traceback -> frame.
         del error
         raise self._fallback.error()
 
-    def _ask_next(self) -> None:
+    def _ask_next(self, error: Failure) -> None:
         """Have `prepare` turn to the next model."""
         self._run.candidate += 1
+        next_model = self._job.plan.candidates[self._run.candidate].model
+        self._job.watch.fell_back(next_model, error)
         self._client = None
         self._attempt = 0
 

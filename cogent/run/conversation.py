@@ -226,6 +226,16 @@ class Run:
             metadata["pending"] = list(map(_described_pending, self.pending))
         return metadata
 
+    def open_summary(self) -> TurnSummary:
+        """What is known of a turn that was broken off: it cost nothing, if the request
+        did not reach the provider.
+        """
+        turn = self.turn
+        if turn is not None and self._open_turn() is not None:
+            return self._summary(turn, None)
+        request_id = None if turn is None else turn.request_id
+        return TurnSummary("", None, None, self.model, Usage(), request_id)
+
     def _times(self) -> dict[str, float | None]:
         duration = (self.ended or perf_counter()) - self.started
         to_first = None

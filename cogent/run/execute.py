@@ -12,9 +12,11 @@ from collections.abc import (
     AsyncGenerator,
     Callable,
     Collection,
+    Iterator,
     Mapping,
     Sequence,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -28,6 +30,7 @@ from cogent.run.approval import Tools, ask_for_approval, fits
 from cogent.run.files import read_parts
 from cogent.run.history import fit_name
 from cogent.run.threads import ToolThreads
+from cogent.run.watch import Watch
 from cogent.tools import ArgumentsError, Tool
 from cogent.tools.results import ToolOutput, to_output, to_text
 
@@ -48,6 +51,7 @@ async def dispatch(
     tools: Tools,
     context: object,
     limit: float | None,
+    watch: Watch,
     approved: Collection[str] = (),
 ) -> AsyncGenerator[ToolResult, None]:
     """Run the calls, and yield each result as its tool ends; it is set on its call too.
@@ -58,7 +62,7 @@ async def dispatch(
     with `on_error="raise"`. What still runs when the generator is closed is
     cancelled.
     """
-    caller = _Caller(tools, context, limit, ToolThreads(), approved)
+    caller = _Caller(tools, context, limit, ToolThreads(), approved, watch)
     for group in _groups(calls, tools.by_name):
         ended: asyncio.Queue[Task] = asyncio.Queue()
         tasks: list[Task] = []
@@ -148,6 +152,7 @@ class _Caller:
     limit: float | None  # for tools without one
     threads: ToolThreads
     approved: Collection[str]
+    watch: Watch
 
     async def answer(self, call: ToolCall) -> ToolResult:
         """Run the tool of the call, if it may run, and set the result on the call."""
@@ -156,15 +161,30 @@ class _Caller:
         if tool is None:
             names = ", ".join(self.tools.by_name) or "none"
             name = fit_name(call.name)
-            result.content = to_text(
-                f"There is no tool {name!r}. The tools are: {names}."
-            )
+            with self._watching(call, result):
+                result.content = to_text(
+                    f"There is no tool {name!r}. The tools are: {names}."
+                )
         elif (refused := await self._refusal(tool, call)) is not None:
             result.content = to_text(refused)
         else:
-            await self._run(tool, call, result)
+            with self._watching(call, result):
+                await self._run(tool, call, result)
         call.result = result
         return result
+
+    @contextmanager
+    def _watching(self, call: ToolCall, result: ToolResult) -> Iterator[None]:
+        """Tell the observers that a tool begins and ends."""
+        self.watch.tool_started(call)
+        try:
+            yield
+            call.result = result
+        except BaseException as error:
+            self.watch.tool_failed(call, error)
+            raise
+        finally:
+            self.watch.tool_ended(call)
 
     async def _refusal(self, tool: AnyTool, call: ToolCall) -> str | None:
         """What the model reads of a call that was not approved; None if it may run."""
@@ -186,9 +206,11 @@ class _Caller:
             result.parts = output.parts
             result.is_error = False
         except ArgumentsError as error:
+            self.watch.tool_failed(call, error)
             result.content = to_text(str(error))
         except (Exception, SystemExit) as error:
             # Whatever a tool raises is for the model, or by on_error for the caller.
+            self.watch.tool_failed(call, error)
             failure = f"tool {call.name!r} {clock.describe(error)}"
             if tool.on_error == "raise":
                 raise ToolError(f"the {failure}") from error

@@ -14,7 +14,7 @@ from cogent.chunks import StreamChunk
 from cogent.errors import CogentError, MaxStepsExceeded, ModelTimeout, ToolError
 from cogent.messages import FinishReason
 from cogent.run.asking import Answer
-from cogent.run.closing import StreamCloser
+from cogent.run.closing import Stop, StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.copies import copy_result
 from cogent.run.deadlines import Phase
@@ -36,7 +36,7 @@ async def run_steps(job: Job) -> Chunks:
     plan = job.plan
     run = job.run
     closer = job.closer
-    with _ending(run, closer):
+    with _ending(job):
         if closer.reason is not None:  # stopped before it began
             return
         with _stopping(closer):
@@ -94,6 +94,7 @@ async def _after_answer(job: Job) -> Chunks:
         return
     job.closer.expect(Phase.END)
     metadata = job.run.finish(reason)
+    job.watch.run_ended()  # now, as nobody may ask for more after the last chunk
     yield StreamChunk(is_final=True, finish_reason=reason, metadata=metadata)
 
 
@@ -111,7 +112,12 @@ async def _results(job: Job) -> Chunks:
     """Run the open calls: a chunk for each as it ends."""
     plan, run = job.plan, job.run
     calls = dispatch(
-        run.open_calls, plan.tools, job.context, plan.timeout.tool, job.approved
+        run.open_calls,
+        plan.tools,
+        job.context,
+        plan.timeout.tool,
+        job.watch,
+        job.approved,
     )
     async with aclosing(calls) as results:
         async for result in results:
@@ -130,26 +136,45 @@ def _end_turn(job: Job) -> tuple[FinishReason, bool]:
     end = turn.ending
     reason = map_finish_reason(end, refused=turn.refused, calls=turn.asks_for_tools())
     run.end_turn(reason, lambda call: job.plan.tools.waits(call, job.context))
+    job.watch.turn_ended(run.turns[-1])
     if reason == "tool_calls":
         return reason, not run.pending  # pending calls are the caller's to answer
     return reason, end == "continue"
 
 
 @contextmanager
-def _ending(run: Run, closer: StreamCloser) -> Iterator[None]:
+def _ending(job: Job) -> Iterator[None]:
     """Note when the run begins and ends, and complete the error that ends it."""
+    run = job.run
+    raised: BaseException | None = None
     run.started = perf_counter()
+    job.watch.run_started(job)
     try:
         yield
     except CogentError as error:
+        raised = error
         error.partial = run.response()
         # The frames of a ToolError are of the user's own tool, for the user to see.
         if not isinstance(error, ToolError):
             forget_locals(error)
         raise
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        raised = error
+        raise
     finally:
         run.ended = perf_counter()
-        closer.finished()
+        job.closer.finished()
+        job.watch.run_ended(raised or _stop_error(run, job.closer))
+        del raised  # it holds this frame
+
+
+def _stop_error(run: Run, closer: StreamCloser) -> BaseException | None:
+    """What ended a run that was stopped while nobody waited for a chunk."""
+    if closer.reason is Stop.CANCELLED and run.finished is None:
+        return asyncio.CancelledError()
+    return time_overrun(run, closer)
 
 
 @contextmanager

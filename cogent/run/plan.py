@@ -12,6 +12,7 @@ from cogent.run.clients import Clients
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.typed import Wanted
+from cogent.run.watch import Observers, Watch
 from cogent.timeout import Timeout
 
 
@@ -50,6 +51,8 @@ class Plan:
     max_steps: int
     timeout: Timeout = field(default_factory=Timeout)
     wanted: Wanted | None = None
+    agent: str = ""  # its name
+    observers: Observers = field(default_factory=Observers)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,6 +68,7 @@ class Job:
     plan: Plan
     run: Run
     closer: StreamCloser
+    watch: Watch
     context: object
     approved: frozenset[str] = frozenset()
     tool_choice: str | None = None

@@ -132,6 +132,7 @@ def check_output(job: Job, reason: FinishReason) -> list[str]:
         if run.retried_outputs >= wanted.retries:
             raise _error(problems) from error.__cause__
     run.retry_output(problems)
+    job.watch.retried(_error(problems), 0.0)
     return problems
 
 
