@@ -234,7 +234,9 @@ class Run:
         if turn is not None and self._open_turn() is not None:
             return self._summary(turn, None)
         request_id = None if turn is None else turn.request_id
-        return TurnSummary("", None, None, self.model, Usage(), request_id)
+        return TurnSummary(
+            "", None, None, self.model, Usage(), request_id, provider=self.provider
+        )
 
     def _times(self) -> dict[str, float | None]:
         duration = (self.ended or perf_counter()) - self.started
