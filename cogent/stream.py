@@ -31,6 +31,10 @@ SECOND_READER = (
     "another task waits for the next chunk of this stream: "
     "a stream has one reader at a time"
 )
+READ_BEFORE = (
+    "this stream was read already, and show() shows a run from its beginning: "
+    "`stream.response` has what came"
+)
 
 
 class _Reader:
@@ -129,6 +133,26 @@ class AgentStream(_Reader, Generic[Out]):
                 yield so_far
             else:
                 yield chunk.content
+
+    async def show(self) -> Response[Out]:
+        """Show the run while it goes, and return its response.
+
+        In a notebook it is one output that grows, with the reasoning and the tools
+        folded; in a terminal the text as it comes, the rest dimmed, the Markdown drawn
+        where `rich` is installed; elsewhere, as in a pipe, the plain text.
+
+            response = await agent.run_stream("Why is the sky blue?").show()
+
+        An interrupt stops the model; what came stays, is marked as stopped, and is in
+        the `response` of a stream that has a name. Raises what reading raises, and
+        ConfigurationError for a stream that was read already.
+        """
+        if self._closer.closing is not None:
+            raise ConfigurationError(READ_BEFORE)
+        from cogent.display import show
+
+        await show(self)
+        return self.response
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         """An iterator for one loop.

@@ -32,7 +32,7 @@ from contextlib import suppress
 from enum import Enum
 
 from cogent.run.deadlines import LIMIT_OF_PHASE, Deadlines, Limit, Phase
-from cogent.run.event_loop import running_loop_if_any
+from cogent.run.event_loop import interrupts_wait, running_loop_if_any
 from cogent.timeout import Timeout
 
 Chunks = AsyncGenerator[object, None]
@@ -40,6 +40,7 @@ Loop = asyncio.AbstractEventLoop
 Task = asyncio.Task[object]
 
 CANCEL_RETRY_SECONDS = 0.01
+WAKE_SECONDS = 0.1  # between two looks for an interrupt
 HELD = (
     "a stream that nobody read on was closed: "
     "leave its loop and drop it, or use `async with`; "
@@ -61,6 +62,7 @@ class StreamCloser:
         self._deadlines = Deadlines(limits)
         self._task: Task | None = None  # that waits inside
         self._timer: asyncio.TimerHandle | None = None
+        self._waker: asyncio.TimerHandle | None = None
         self._yielded_at = 0.0
         self._time: Callable[[], float] = float  # later the event loop's clock
         self._outer_cancellations = 0  # of the task inside when it came in
@@ -89,6 +91,8 @@ class StreamCloser:
         self._deadlines.start(now)
         first_check = self._deadlines.next_check(now, held_since=None)
         self._arm(first_check)
+        if interrupts_wait():
+            self._wake()
         closing = self._close_when_done(chunks)
         self.closing = self.loop.create_task(closing)
 
@@ -184,6 +188,8 @@ class StreamCloser:
         self._follow(None)
         if self._timer is not None:
             self._timer.cancel()
+        if self._waker is not None:
+            self._waker.cancel()
         self._release()
 
     async def _close_when_done(self, chunks: Chunks) -> None:
@@ -277,6 +283,11 @@ class StreamCloser:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_at(when, self._check_deadlines)
+
+    def _wake(self) -> None:
+        """Wake the event loop now and then, for an interrupt that waits for it."""
+        assert self.loop is not None
+        self._waker = self.loop.call_later(WAKE_SECONDS, self._wake)
 
     def _check_deadlines(self) -> None:
         self._timer = None

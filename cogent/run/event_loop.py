@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 
 from cogent.errors import ConfigurationError
 
@@ -10,6 +12,8 @@ NEEDS_ASYNCIO = (
     "cogent needs a running asyncio event loop: "
     "use asyncio.run(...), or anyio.run(...) with asyncio"
 )
+# Their interrupts reach a cell that waits only when its event loop next wakes.
+NOTEBOOKS = ("ipykernel", "marimo")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -29,3 +33,10 @@ def running_loop_if_any() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def interrupts_wait() -> bool:
+    """Whether an interrupt of the user has no effect before this thread's loop wakes."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    return any(name in sys.modules for name in NOTEBOOKS)

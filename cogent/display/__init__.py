@@ -1,0 +1,86 @@
+"""A run on the screen that there is: a notebook, a terminal, or none.
+
+`await stream.show()` is the way in. In a notebook the answer is one output that grows;
+in a terminal it is text with dimmed remarks; elsewhere it is the plain text.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cogent.chunks import StreamChunk
+from cogent.messages import Response
+
+if TYPE_CHECKING:
+    from cogent.stream import AgentStream
+
+
+class Screen(Protocol):
+    """What shows a run."""
+
+    def take(self, chunk: StreamChunk) -> None:
+        """Show the next chunk."""
+
+    def end(self, response: Response[Any], error: BaseException | None) -> None:
+        """Show that the run has ended; `error` is why, if not by itself."""
+
+
+async def show(stream: AgentStream[Any], screen: Screen | None = None) -> None:
+    """Read the stream to its end and show it.
+
+    Raises what reading raises, after what came is shown as stopped or failed.
+    """
+    shown_on = screen or find_screen()
+    try:
+        async for chunk in stream:
+            shown_on.take(chunk)
+    # Whatever ends the run, an interrupt too, is shown and raised on.
+    except BaseException as error:
+        shown_on.end(stream.response, error)
+        raise
+    shown_on.end(stream.response, None)
+
+
+def find_screen() -> Screen:
+    """The screen of this program. Only what is loaded already can be one."""
+    if _in_marimo():
+        from cogent.display.live import LiveScreen, MarimoOutput
+
+        return LiveScreen(MarimoOutput())
+    if in_notebook():
+        from cogent.display.live import IPythonOutput, LiveScreen
+
+        return LiveScreen(IPythonOutput())
+    if is_terminal(sys.stdout):
+        from cogent.display.terminal import TerminalScreen
+
+        return TerminalScreen(sys.stdout)
+    from cogent.display.plain import PlainScreen
+
+    return PlainScreen(sys.stdout)
+
+
+def in_notebook() -> bool:
+    """Whether the code runs in an IPython that is not one of a terminal."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+    from IPython.terminal.interactiveshell import TerminalInteractiveShell
+
+    shell = get_ipython()
+    return shell is not None and not isinstance(shell, TerminalInteractiveShell)
+
+
+def _in_marimo() -> bool:
+    if "marimo" not in sys.modules:
+        return False
+    import marimo
+
+    return marimo.running_in_notebook()
+
+
+def is_terminal(out: Any) -> bool:
+    """Whether the file is a terminal; a stand-in for a file may not know."""
+    isatty = getattr(out, "isatty", None)
+    return isatty is not None and bool(isatty())

@@ -1,0 +1,99 @@
+"""A run in a notebook: one output that grows, and at the end holds the whole answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cogent.chunks import StreamChunk
+from cogent.display.document import Document
+from cogent.display.view import View
+from cogent.messages import Response
+from cogent.run.event_loop import running_loop_if_any
+
+MIN_SECONDS_BETWEEN_UPDATES = 0.05
+# Each update sends the whole output again. A long one is sent less often, so that a
+# second costs no more than for a short one, and an answer costs by its time.
+MAX_CHARS_PER_SECOND = 400_000
+
+
+class Output(Protocol):
+    """What shows the document, each time in the place of the one before."""
+
+    def show(self, markdown: str, text: str) -> None:
+        """Show this document; `text` is for front ends without Markdown."""
+
+
+class LiveScreen:
+    """Shows a run as one output, at most twenty times a second."""
+
+    def __init__(
+        self, output: Output, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._output = output
+        self._clock = clock
+        self._view = View()
+        self._document = Document(self._view)
+        self._next_update = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take(self, chunk: StreamChunk) -> None:
+        """Show the chunk now or soon."""
+        self._view.take(chunk)
+        if self._timer is not None:
+            return
+        wait = self._next_update - self._clock()
+        if wait <= 0:
+            self._update()
+            return
+        loop = running_loop_if_any()
+        if loop is not None:
+            self._timer = loop.call_later(wait, self._update)
+
+    def end(self, response: Response[Any], error: BaseException | None) -> None:
+        """Show the run as it ended."""
+        self._stop_timer()
+        self._view.end(response, error)
+        markdown = self._document.markdown(has_ended=True)
+        self._output.show(markdown, self._document.text())
+
+    def _update(self) -> None:
+        self._stop_timer()
+        markdown = self._document.markdown(has_ended=False)
+        self._output.show(markdown, self._document.text())
+        pause = max(MIN_SECONDS_BETWEEN_UPDATES, len(markdown) / MAX_CHARS_PER_SECOND)
+        self._next_update = self._clock() + pause
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class IPythonOutput:
+    """A display of IPython that is updated in place, in Jupyter, VS Code and Colab."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, markdown: str, text: str) -> None:
+        """Show this document."""
+        from IPython.display import display
+
+        bundle = {"text/markdown": markdown, "text/plain": text}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+class MarimoOutput:
+    """The output of the cell that runs in marimo."""
+
+    def show(self, markdown: str, text: str) -> None:
+        """Show this document."""
+        import marimo
+
+        marimo.output.replace(marimo.md(markdown))
