@@ -6,6 +6,7 @@ in a terminal it is text with dimmed remarks; elsewhere it is the plain text.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,8 +36,11 @@ async def show(stream: AgentStream[Any], screen: Screen | None = None) -> None:
     try:
         async for chunk in stream:
             shown_on.take(chunk)
-    # Whatever ends the run, an interrupt too, is shown and raised on.
-    except BaseException as error:
+    except (asyncio.CancelledError, KeyboardInterrupt) as interrupt:
+        shown_on.end(stream.response, interrupt)
+        # A notebook would show every frame of the run, which say nothing here.
+        raise interrupt.with_traceback(None)  # noqa: B904  # it is the same one
+    except Exception as error:  # whatever it is, it is shown and raised on
         shown_on.end(stream.response, error)
         raise
     shown_on.end(stream.response, None)

@@ -8,47 +8,80 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-_FENCE = re.compile(r"( {0,3})(`{3,}(?=[^`]*$)|~{3,})")
+_FENCE = re.compile(
+    r"(?P<before> *(?:(?:[-*+]|\d{1,9}[.)]) +)*)"
+    r"(?P<marks>`{3,}(?=[^`]*$)|~{3,})[ \t]*(?P<language>[\w.+#-]*)"
+)
 _HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
 _ITEM = re.compile(r" {0,1}([-*+]|\d{1,9}[.)])(\s|$)")
 _LINE_ENDS = re.compile(r"\r\n?")
+MAX_PLAIN_INDENT = 3  # where Markdown takes marks for a fence, whatever is around
+
+
+class Line(NamedTuple):
+    """A line as it is to be written.
+
+    `is_code` says that every renderer takes it for fenced code or for the marks around
+    it; code deep in lists does not count, as it may be a paragraph for some.
+    """
+
+    text: str
+    is_code: bool = False
+    begins_code: bool = False
 
 
 class Fences:
     """Tells the lines of fenced code from the others, line by line.
 
-    Renderers of Markdown differ in where a fence ends. A line counts as code only where
-    all of them agree: what a renderer might take for text is never called code.
+    Renderers of Markdown differ in where a fence begins and ends. `read` gives the lines
+    back in a form that all of them take alike: the first one with no more than the
+    language, the last one with the marks of the first, and a last one where the item of
+    a list ends that held the code.
     """
 
     def __init__(self) -> None:
         self._indent = 0
-        self.fence: str = ""  # the marks that opened the code that is open
+        self._is_plain = False
+        self.marks: str = ""  # that opened the code that is open
 
-    def is_code(self, line: str) -> bool:
-        """Whether this next line is code, or the first or last line around it."""
-        if self.fence:
-            if not line.strip():
-                return True
-            if _indent_of(line) >= self._indent:
-                if self._closes(line):
-                    self.fence = ""
-                return True
-            self.fence = ""  # the end of the list item that held the code
-        opening = _FENCE.match(line)
+    @property
+    def end(self) -> str:
+        """The line that would end the code that is open."""
+        return " " * self._indent + self.marks
+
+    def read(self, line: str) -> list[Line]:
+        """What to write for the next line."""
+        lines: list[Line] = []
+        if self.marks:
+            if self._holds(line):
+                return [Line(line, self._is_plain)]
+            lines.append(Line(self.end, self._is_plain))
+            is_end = self._ends(line)
+            self.marks = ""
+            if is_end:
+                return lines
+        opening = _FENCE.match(line.expandtabs(4))
         if opening is None:
-            return False
-        self._indent = len(opening[1])
-        self.fence = opening[2]
-        return True
+            return [*lines, Line(line)]
+        self._indent = len(opening["before"])
+        self._is_plain = self._indent <= MAX_PLAIN_INDENT and not opening[1].strip()
+        self.marks = opening["marks"]
+        return [*lines, Line(opening[0], self._is_plain, self._is_plain)]
 
-    def _closes(self, line: str) -> bool:
+    def _holds(self, line: str) -> bool:
+        if not line.strip():
+            return True
+        return _indent_of(line) >= self._indent and not self._ends(line)
+
+    def _ends(self, line: str) -> bool:
         marks = line.strip()
-        return marks.startswith(self.fence) and not marks.strip("`~ \t")
+        return marks.startswith(self.marks) and not marks.strip("`~")
 
 
 def _indent_of(line: str) -> int:
+    line = line.expandtabs(4)
     return len(line) - len(line.lstrip(" "))
 
 
@@ -101,27 +134,25 @@ class Blocks:
         return ended
 
     def _add(self, line: str, ended: list[Block]) -> None:
-        was_code = bool(self._fences.fence)
-        is_code = self._fences.is_code(line)
-        if was_code and is_code:
-            self._lines.append(line + "\n")
-            self._after_code(ended)
-            return
-        if not line.strip():
+        was_open = bool(self._fences.marks)
+        if not was_open and not line.strip():
             self._after_blank = True
             if self._lines:
                 self._lines.append("\n")
             return
-        if self._begins_block(line, is_code):
+        for written in self._fences.read(line):
+            self._add_line(written.text, was_open, ended)
+            was_open = False
+
+    def _add_line(self, line: str, is_inside: bool, ended: list[Block]) -> None:
+        """Take in a line; `is_inside` if fenced code was open before it."""
+        is_open = bool(self._fences.marks)
+        if not is_inside and self._begins_block(line, is_open):
             self._begin(line, ended)
         self._after_blank = False
         self._lines.append(line + "\n")
-        if _HEADING.match(line) and not self._is_item:
-            self._end(ended)
-
-    def _after_code(self, ended: list[Block]) -> None:
-        self._after_blank = False
-        if not self._fences.fence and not self._is_item:
+        is_whole = is_inside or _HEADING.match(line) is not None
+        if is_whole and not is_open and not self._is_item:
             self._end(ended)
 
     def _begins_block(self, line: str, is_code: bool) -> bool:

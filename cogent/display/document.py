@@ -14,7 +14,7 @@ from typing import Any
 from cogent.content import Image
 from cogent.display.blocks import Block, Blocks
 from cogent.display.printable import printable, shorten
-from cogent.display.safe_markdown import closed_markdown, entities
+from cogent.display.safe_markdown import entities, safe_markdown
 from cogent.display.view import Call, Entry, Made, Note, Text, View
 
 MAX_RESULT_CHARS = 20_000
@@ -25,6 +25,7 @@ PRE = '<pre style="white-space: pre-wrap">'
 class _Prose:
     """The Markdown of one text; blocks that have ended are made safe once."""
 
+    code_as_html: bool
     taken: int = 0  # pieces of the text
     blocks: Blocks = field(default_factory=Blocks)
     done: list[str] = field(default_factory=list)
@@ -41,14 +42,16 @@ class _Prose:
 
     def _add(self, block: Block, to: list[str]) -> None:
         gap = "\n" if block.follows_item else "\n\n"
-        to.append(gap + closed_markdown(block.text))
+        markdown = safe_markdown(block.text, code_as_html=self.code_as_html)
+        to.append(gap + markdown)
 
 
 class Document:
     """Writes what a view shows."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, code_as_html: bool = False) -> None:
         self._view = view
+        self._code_as_html = code_as_html
         self._prose: dict[int, _Prose] = {}  # by place
         self._has_ended = False
 
@@ -73,7 +76,8 @@ class Document:
     def _entry(self, place: int, entry: Entry) -> str:
         match entry:
             case Text(is_reasoning=False):
-                return self._prose.setdefault(place, _Prose()).markdown(entry)
+                new = _Prose(self._code_as_html)
+                return self._prose.setdefault(place, new).markdown(entry)
             case Text():
                 return _details("Reasoning", f"{PRE}{entities(entry.text)}</pre>")
             case Call():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from markdown_it.token import Token
@@ -11,6 +12,8 @@ from rich.markdown import Markdown
 
 from cogent.display.printable import printable
 from cogent.display.safe_markdown import escape_tags
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RichDrawer:
@@ -23,18 +26,22 @@ class RichDrawer:
         console = Console(width=columns, force_terminal=True, highlight=False)
         with console.capture() as captured:
             console.print(markdown)
-        lines = [line.rstrip() for line in captured.get().split("\n")]
-        while lines and not lines[-1]:
+        lines = captured.get().split("\n")
+        while lines and _is_blank(lines[-1]):
             del lines[-1]
-        while lines and not lines[0]:
+        while lines and _is_blank(lines[0]):
             del lines[0]
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line.rstrip()}\n" for line in lines)
 
     def last_cells(self, text: str, columns: int) -> str:
         """As much of the end of the text as stands in so many columns."""
         while cell_len(text) > columns:
             text = text[1:]
         return text
+
+
+def _is_blank(line: str) -> bool:
+    return not _STYLES.sub("", line).strip()
 
 
 def _remove_controls(tokens: Iterable[Token]) -> None:

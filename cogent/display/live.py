@@ -20,7 +20,12 @@ MAX_CHARS_PER_SECOND = 400_000
 
 
 class Output(Protocol):
-    """What shows the document, each time in the place of the one before."""
+    """What shows the document, each time in the place of the one before.
+
+    `code_as_html` says that its Markdown has rules of its own for fenced code.
+    """
+
+    code_as_html: bool
 
     def show(self, markdown: str, text: str) -> None:
         """Show this document; `text` is for front ends without Markdown."""
@@ -35,7 +40,7 @@ class LiveScreen:
         self._output = output
         self._clock = clock
         self._view = View()
-        self._document = Document(self._view)
+        self._document = Document(self._view, code_as_html=output.code_as_html)
         self._next_update = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -75,6 +80,8 @@ class LiveScreen:
 class IPythonOutput:
     """A display of IPython that is updated in place, in Jupyter, VS Code and Colab."""
 
+    code_as_html = False
+
     def __init__(self) -> None:
         self._handle: Any = None
 
@@ -84,13 +91,16 @@ class IPythonOutput:
 
         bundle = {"text/markdown": markdown, "text/plain": text}
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
+            show: Any = display  # it has no types
+            self._handle = show(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
 
 
 class MarimoOutput:
     """The output of the cell that runs in marimo."""
+
+    code_as_html = True
 
     def show(self, markdown: str, text: str) -> None:
         """Show this document."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from cogent.display.blocks import Fences
+from cogent.display.blocks import Fences, Line
 from cogent.display.printable import printable
+
+Edit = Callable[[str], str]
 
 _SAFE_TARGET = r"(?:https?://|mailto:|\#|[^\s:&\\<()]*(?:[\s)/?\#]|$))"
 _SPECIAL = re.compile(
@@ -21,9 +23,9 @@ _SPECIAL = re.compile(
     | \\?<(?=[A-Za-z/!?])                             # a tag
     | (?<!`)(?P<run>`+)(?!`)(?P<code>.+?)(?<!`)(?P=run)(?!`)
     | `+                                              # marks without a partner
-    | \](?P<mark>[(:])(?=[ \t\n]*(?!"""
+    | \](?P<mark>[(:])(?=[ \t\n]*(?:$|(?!"""
     + _SAFE_TARGET
-    + r""")\S)
+    + r""")\S))
     | \\(?=href\b)                                    # a link in mathematics
     """,
     re.VERBOSE | re.DOTALL,
@@ -51,51 +53,60 @@ def entities(text: str) -> str:
     return printable(text).translate(_ENTITIES)
 
 
-def safe_markdown(text: str) -> str:
+def safe_markdown(text: str, *, code_as_html: bool = False) -> str:
     """The Markdown without HTML and without links that could run anything.
+
+    A block of code that is still open is closed. `code_as_html` is for renderers with
+    rules of their own for fences.
 
     >>> safe_markdown("<b>not bold</b>, **bold**")
     '&lt;b>not bold&lt;/b>, **bold**'
     """
-    return _edit_prose(text, _make_safe)
+    return _edit_prose(text, _make_safe, _as_html if code_as_html else _as_it_is)
 
 
 def escape_tags(text: str) -> str:
     """The Markdown with its tags as text, for a renderer that leaves tags out."""
-    return _edit_prose(text, _escape_tags)
+    return _edit_prose(text, _escape_tags, _as_it_is)
 
 
-def _edit_prose(text: str, edit: Callable[[str], str]) -> str:
-    """The Markdown with this done to each paragraph of it; code stays as it is."""
-    parts: list[str] = []
-    prose: list[str] = []
+def _edit_prose(text: str, edit: Edit, edit_code: Edit) -> str:
+    """The Markdown with these done to each paragraph, and to each block of code."""
     fences = Fences()
-    for line in printable(text).split("\n"):
-        if fences.is_code(line):
-            _add_prose(prose, edit, parts)
-            parts.append(line)
-        elif line.strip():
-            prose.append(line)
-        else:  # no code span goes on after an empty line
-            _add_prose(prose, edit, parts)
-            parts.append("")
-    _add_prose(prose, edit, parts)
+    parts: list[str] = []
+    group: list[Line] = []  # the lines of a paragraph, or of a block of code
+
+    def end_group() -> None:
+        if group:
+            edit_group = edit_code if group[0].is_code else edit
+            parts.append(edit_group("\n".join(line.text for line in group)))
+            group.clear()
+
+    for given in printable(text).split("\n"):
+        for line in fences.read(given):
+            if line.begins_code or (not line.is_code and _ends_paragraph(line, group)):
+                end_group()
+            group.append(line)
+    if fences.marks:
+        group.append(Line(fences.end, is_code=True))
+    end_group()
     return "\n".join(parts)
 
 
-def closed_markdown(text: str) -> str:
-    """The safe Markdown, with the end of a block of code that is still open."""
-    fences = Fences()
-    for line in printable(text).split("\n"):
-        fences.is_code(line)
-    end = f"\n{fences.fence}" if fences.fence else ""
-    return safe_markdown(text) + end
+def _ends_paragraph(line: Line, group: list[Line]) -> bool:
+    """Whether no code span goes on to this line, which is no code."""
+    return not line.text.strip() or (bool(group) and group[0].is_code)
 
 
-def _add_prose(prose: list[str], edit: Callable[[str], str], parts: list[str]) -> None:
-    if prose:
-        parts.append(edit("\n".join(prose)))
-        prose.clear()
+def _as_it_is(code: str) -> str:
+    return code
+
+
+def _as_html(code: str) -> str:
+    """Fenced code as HTML in one line."""
+    _, *lines = code.split("\n")
+    inside = "\n".join(lines[:-1])
+    return f"\n<pre><code>{entities(inside)}</code></pre>\n"
 
 
 def _make_safe(prose: str) -> str:
