@@ -316,12 +316,22 @@ class Response(Generic[Out]):
     output: Out = None  # type: ignore[assignment]  # before the end
     sources: list[Source] = field(default_factory=list)
     files: list[Image | File] = field(default_factory=list)
+    _shown_in_cell: int | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __str__(self) -> str:
         return self.content
 
     def _repr_markdown_(self) -> str:
         return self.content
+
+    def _ipython_display_(self) -> None:
+        """Show nothing as the value of the cell in which `show()` has shown the run."""
+        from cogent.display import cell_number
+
+        if self._shown_in_cell is None or self._shown_in_cell != cell_number():
+            raise NotImplementedError  # IPython then takes the next representation
 
     def to_dict(self) -> Json:
         """The response as JSON; `from_dict` reads it back as an equal one.

@@ -151,8 +151,7 @@ class AgentStream(_Reader, Generic[Out]):
             raise ConfigurationError(READ_BEFORE)
         from cogent.display import show
 
-        await show(self)
-        return self.response
+        return await show(self)
 
     def __aiter__(self) -> AsyncIterator[StreamChunk]:
         """An iterator for one loop.

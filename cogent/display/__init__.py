@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cogent.chunks import StreamChunk
 from cogent.messages import Response
+from cogent.type_variables import Out
 
 if TYPE_CHECKING:
     from cogent.stream import AgentStream
@@ -27,8 +28,8 @@ class Screen(Protocol):
         """Show that the run has ended; `error` is why, if not by itself."""
 
 
-async def show(stream: AgentStream[Any], screen: Screen | None = None) -> None:
-    """Read the stream to its end and show it.
+async def show(stream: AgentStream[Out], screen: Screen | None = None) -> Response[Out]:
+    """Read the stream to its end, show it, and return its response.
 
     Raises what reading raises, after what came is shown as stopped or failed.
     """
@@ -43,7 +44,14 @@ async def show(stream: AgentStream[Any], screen: Screen | None = None) -> None:
     except Exception as error:  # whatever it is, it is shown and raised on
         shown_on.end(stream.response, error)
         raise
-    shown_on.end(stream.response, None)
+    return _end(shown_on, stream.response)
+
+
+def _end(screen: Screen, response: Response[Out]) -> Response[Out]:
+    """The run has ended by itself."""
+    screen.end(response, None)
+    response._shown_in_cell = cell_number()
+    return response
 
 
 def find_screen() -> Screen:
@@ -74,6 +82,16 @@ def in_notebook() -> bool:
 
     shell = get_ipython()
     return shell is not None and not isinstance(shell, TerminalInteractiveShell)
+
+
+def cell_number() -> int | None:
+    """The number of the cell that runs in IPython; None outside of it."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count
 
 
 def _in_marimo() -> bool:

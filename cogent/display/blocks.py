@@ -136,13 +136,18 @@ class Blocks:
     def _add(self, line: str, ended: list[Block]) -> None:
         was_open = bool(self._fences.marks)
         if not was_open and not line.strip():
-            self._after_blank = True
-            if self._lines:
-                self._lines.append("\n")
+            self._add_blank(ended)
             return
         for written in self._fences.read(line):
             self._add_line(written.text, was_open, ended)
             was_open = False
+
+    def _add_blank(self, ended: list[Block]) -> None:
+        if self._is_item:  # the next lines may go on with it
+            self._lines.append("\n")
+            self._after_blank = True
+        else:
+            self._end(ended)
 
     def _add_line(self, line: str, is_inside: bool, ended: list[Block]) -> None:
         """Take in a line; `is_inside` if fenced code was open before it."""

@@ -16,6 +16,7 @@ from cogent.display.blocks import Block, Blocks
 from cogent.display.printable import printable, shorten
 from cogent.display.safe_markdown import entities, safe_markdown
 from cogent.display.view import Call, Entry, Made, Note, Text, View
+from cogent.sources import Source
 
 MAX_RESULT_CHARS = 20_000
 PRE = '<pre style="white-space: pre-wrap">'
@@ -124,18 +125,18 @@ def _call(call: Call) -> str:
     return _details(f"Tool: {summary}", inside)
 
 
-def _sources(sources: list[Any]) -> str:
+def _sources(sources: list[Source]) -> str:
     links = [f"<li>{_link(source)}</li>" for source in sources]
     return f"Sources:\n\n<ol>{''.join(links)}</ol>"
 
 
-def _link(source: Any) -> str:
+def _link(source: Source) -> str:
     label = entities(source.title or source.url or source.quote or "a source")
     address = _web_address(source.url)
     return label if address is None else f'<a href="{address}">{label}</a>'
 
 
-def _plain_source(source: Any) -> str:
+def _plain_source(source: Source) -> str:
     words = [source.title or "", source.url or ""]
     return printable(" ".join(filter(None, words)) or source.quote or "a source")
 

@@ -12,9 +12,9 @@ from cogent.content import File, Image
 from cogent.display.printable import one_line, shorten
 from cogent.json_values import Json
 from cogent.messages import Response, ToolResult
+from cogent.sources import Source
 
 MAX_ARGUMENTS_CHARS = 80  # of a call's heading
-MAX_ERROR_CHARS = 300
 ENDINGS = {
     "length": "cut at the token limit",
     "content_filter": "ended by a content filter",
@@ -122,7 +122,7 @@ class View:
     """What a run has shown so far, in order; `footer` once it has ended."""
 
     entries: list[Entry] = field(default_factory=list)
-    sources: list[Any] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     footer: str = ""
     _calls: dict[str, Call] = field(default_factory=dict)
 
@@ -151,13 +151,11 @@ class View:
         self.footer = " · ".join(_footer(response, error))
 
     def _take_rest(self, chunk: StreamChunk) -> Entry | None:
-        source = getattr(chunk, "source", None)
-        if source is not None:
-            self._add_source(source)
+        if chunk.source is not None:
+            self._add_source(chunk.source)
             return None
-        file = getattr(chunk, "file", None)
-        if file is not None:
-            return self._append(Made(file))
+        if chunk.file is not None:
+            return self._append(Made(chunk.file))
         metadata = chunk.metadata or {}
         if "output_retry" in metadata:
             return self._append(
@@ -202,7 +200,7 @@ class View:
             if call.result is None:
                 call.state = state
 
-    def _add_source(self, source: Any) -> None:
+    def _add_source(self, source: Source) -> None:
         places = {(known.url, known.title) for known in self.sources}
         if (source.url, source.title) not in places:
             self.sources.append(source)
@@ -230,5 +228,4 @@ def _ending(response: Response[Any], error: BaseException | None) -> str:
         return ENDINGS.get(response.finish_reason or "", "")
     if isinstance(error, KeyboardInterrupt | CancelledError | GeneratorExit):
         return "stopped"
-    text = f"{type(error).__name__}: {error}"
-    return shorten(one_line(text), MAX_ERROR_CHARS)
+    return f"failed ({type(error).__name__})"  # what it says is raised on
