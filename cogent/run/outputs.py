@@ -6,9 +6,9 @@ about the turn and never reaches the user as such. `Turn` takes in both.
 
 A chunk holds one thing: text, reasoning, a piece of a call, a `source`, a `file`, or the
 `tool_result` of a tool that the provider ran (`provider_executed`, on the call and on the
-result). Positions in a source count from the beginning of this answer's text. A result
-names its call by the id that the provider gave; without an id it is that of the last
-such call.
+result). Positions in a source count from the beginning of this answer's text, or are
+`HERE`. A result names its call by the id that the provider gave; without an id it is that
+of the last such call.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.messages import ToolCall
+
+HERE = -1
+"""A position in a source: the end of the text so far."""
 
 
 @dataclass(slots=True)
@@ -100,6 +103,15 @@ class ProviderDetails:
 
 
 @dataclass(slots=True)
+class Commentary:
+    """The last so many characters of the text are a remark to the user, on what the model
+    is about to do. They are text like any other, but no part of a typed answer.
+    """
+
+    characters: int
+
+
+@dataclass(slots=True)
 class PendingCall:
     """A call that is no function: the caller of the run has to answer it."""
 
@@ -116,6 +128,7 @@ Update = (
     | Item
     | WholeCall
     | ProviderDetails
+    | Commentary
     | PendingCall
 )
 Output = StreamChunk | Update

@@ -21,6 +21,8 @@ from cogent.run.finish import (
 )
 from cogent.run.history import unused_id
 from cogent.run.outputs import (
+    HERE,
+    Commentary,
     FinishWord,
     Item,
     ModelName,
@@ -124,11 +126,16 @@ class Turn:
 
     def _add_source(self, source: Source) -> None:
         """Keep a source, whose positions become those in the text of the whole answer."""
-        if source.start is not None:
-            source.start += self._text_before
-        if source.end is not None:
-            source.end += self._text_before
+        source.start = self._position(source.start)
+        source.end = self._position(source.end)
         self.sources.append(copy_source(source))
+
+    def _position(self, position: int | None) -> int | None:
+        if position is None:
+            return None
+        if position == HERE:
+            position = len(self.content)
+        return position + self._text_before
 
     def update(self, update: Update) -> None:
         """Take in what the provider says about the turn."""
@@ -150,6 +157,8 @@ class Turn:
                 self._replace_call(delta)
             case ProviderDetails(details):
                 self._add_details(details)
+            case Commentary(characters):
+                self._add_commentary(characters)
             case PendingCall(call):
                 call_id = unused_id(call.id, self._used)
                 self.pending.append(replace(call, id=call_id))
@@ -170,6 +179,15 @@ class Turn:
                 known.extend(value)
             else:
                 self.details[name] = copy_json(value)
+
+    def _add_commentary(self, characters: int) -> None:
+        end = len(self.content)
+        start = end - characters
+        passages = self.details.setdefault("commentary", [])
+        if passages and passages[-1]["end"] == start:
+            passages[-1]["end"] = end
+        else:
+            passages.append({"start": start, "end": end})
 
     def _finish(self, word: str) -> None:
         if is_word(word):
@@ -223,8 +241,14 @@ class Turn:
     def output_text(self) -> str:
         """The text that an output is read from."""
         if self._output_call is None:
-            return self.content
+            return self._without_commentary()
         return whole_text(self._output_call.arguments)
+
+    def _without_commentary(self) -> str:
+        text = self.content
+        for passage in reversed(self.details.get("commentary", ())):
+            text = text[: passage["start"]] + text[passage["end"] :]
+        return text
 
     @property
     def content(self) -> str:

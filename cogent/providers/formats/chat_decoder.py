@@ -15,6 +15,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
+from cogent.providers.formats.chat_beside import Beside, decode_part
 from cogent.providers.formats.counts import (
     Counts,
     Fields,
@@ -24,6 +25,7 @@ from cogent.providers.formats.counts import (
     mapping,
     match_total,
 )
+from cogent.providers.formats.details import details_of
 from cogent.providers.formats.updates import updates_of
 from cogent.run.outputs import Item, Outputs, Refusal, Update
 from cogent.transport.reported import ReportedError, raise_reported
@@ -63,12 +65,13 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self._has_deltas = False
+        self._beside = Beside()
 
     def decode(self, event: Any) -> Outputs:
         """What a chunk of the stream gives."""
         choice = _first_choice(event)
         if choice is None:
-            return _updates(event, {})
+            return self._decode_rest(event)
         delta = choice.get("delta")
         if delta:
             self._has_deltas = True
@@ -78,15 +81,22 @@ class StreamDecoder:
             TEXT_ONLY.issuperset(delta)
             and not event.get("usage")
             and not choice.get("finish_reason")
+            and not choice.get("logprobs")
+            and "citations" not in event
         ):
             content = delta.get("content")
             if content and isinstance(content, str):
                 return (StreamChunk(content),)
-        return _decode_choice(event, choice, delta)
+        return _decode_choice(event, choice, delta, self._beside)
 
     def close(self) -> Outputs:
-        """Nothing: each chunk was given as it came."""
-        return ()
+        """What was said with each chunk, and is given once."""
+        return self._beside.close()
+
+    def _decode_rest(self, event: Json) -> Outputs:
+        """What a chunk without a choice gives."""
+        yield from self._beside.decode(event, {}, {})
+        yield from _updates(event, {})
 
     def _whole_message(self, choice: Json) -> Json:
         message: Json | None = None if self._has_deltas else choice.get("message")
@@ -100,7 +110,9 @@ def decode_response(response: Json) -> Outputs:
     if not choices:
         raise ReportedError("the answer has no choices")
     choice = choices[0]
-    yield from _decode_choice(response, choice, choice.get("message") or {})
+    beside = Beside()
+    yield from _decode_choice(response, choice, choice.get("message") or {}, beside)
+    yield from beside.close()
 
 
 def _first_choice(event: Any) -> Json | None:
@@ -122,6 +134,7 @@ def _decode_choice(
     event: Json,
     choice: Json,
     delta: Json,
+    beside: Beside,
 ) -> Outputs:
     if choice.get("error"):
         raise ReportedError(choice["error"])
@@ -132,6 +145,7 @@ def _decode_choice(
         yield StreamChunk(refusal)
         yield Refusal()
     yield from _decode_calls(delta)
+    yield from beside.decode(event, choice, delta)
     yield from _updates(event, choice)
 
 
@@ -167,6 +181,7 @@ def _decode_content_part(part: object, whole: bool) -> Outputs:
     if kind in REASONING_PARTS:
         for text in _reasoning_texts(part):
             yield StreamChunk(reasoning=text)
+    yield from decode_part(part)
     yield Item({"content_part": part, "whole": whole})
 
 
@@ -264,11 +279,12 @@ def _arguments_text(arguments: object) -> str:
 
 def _updates(event: Json, choice: Json) -> Iterator[Update]:
     usage = _usage_of(event, choice)
-    return updates_of(
+    yield from updates_of(
         model=event.get("model"),
         finish=choice.get("finish_reason"),
         counts=decode_usage(usage) if usage else {},
     )
+    yield from details_of(event, usage)
 
 
 def _usage_of(event: Json, choice: Json) -> Fields:

@@ -14,7 +14,7 @@ from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.output import OutputSchema
 from cogent.providers import Request, encoder
-from cogent.providers.formats.chat_own_fields import add_own_fields
+from cogent.providers.formats.chat_own_fields import add_own_fields, is_reasoning
 from cogent.providers.formats.chat_parts import (
     OPENAI_CHAT,
     Receiver,
@@ -44,7 +44,9 @@ def encode_request(
     """
     model = request.model
     receiver = Receiver(model.provider, accepted)
-    messages = _encode_messages(request.history(with_parts=True), receiver)
+    messages = _encode_messages(
+        request.history(is_reasoning, with_parts=True), receiver
+    )
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}

@@ -1,8 +1,9 @@
 """The fields in which an assistant message came, for the message that goes back.
 
 These are its reasoning under the same name, `reasoning_details`, the parts of a content
-list, and whatever else a tool call carried (a signature of Gemini's, say).
-`chat_decoder` makes the items that hold them, often one for each piece.
+list, pictures, documents as the server has read them, and whatever else a tool call
+carried (a signature of Gemini's, say). `chat_decoder` makes the items that hold them,
+often one for each piece.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ from cogent.messages import Message
 # `reasoning_details`.
 GROWING_IN_PART = ("text", "thinking", "summary", "data")
 GROWING_IN_DETAIL = ("text", "summary", "data")
+# The fields that are lists whose entries come whole.
+LISTS = ("images", "annotations")
+
+
+def is_reasoning(item: Json) -> bool:
+    """Whether a message cannot consist of such items: a picture it can."""
+    part = item.get("content_part")
+    has_picture = isinstance(part, dict) and "image_url" in part
+    return not has_picture and "images" not in item
 
 
 def add_own_fields(encoded: Json, message: Message) -> None:
@@ -28,6 +38,10 @@ def add_own_fields(encoded: Json, message: Message) -> None:
             encoded[item["reasoning_field"]] = text
         if "more" in item:
             _add_to_call(encoded.get("tool_calls", ()), item)
+    for name in LISTS:
+        entries = [entry for item in message.items for entry in item.get(name, ())]
+        if entries:
+            encoded[name] = entries
     details = _whole_details(message.items)
     if details:
         encoded["reasoning_details"] = details

@@ -26,6 +26,7 @@ from cogent.providers.formats.counts import (
     mapping,
     match_total,
 )
+from cogent.providers.formats.details import details_of
 from cogent.providers.formats.responses_given import EndEvents, give_call, give_text
 from cogent.providers.formats.responses_items import (
     ARGUMENTS,
@@ -37,6 +38,7 @@ from cogent.providers.formats.responses_items import (
     SUMMARY,
     TEXT,
     THOUGHT,
+    OutputItem,
     Text,
     TextKind,
 )
@@ -69,6 +71,7 @@ class StreamDecoder:
         self.is_complete: bool = False
         self._known = KnownItems()
         self._end_events = EndEvents(self._known)
+        self._beside = self._end_events.beside
         self._sent_back: list[Json] = []
         self._last_event: Json = {}
         # The part that the last text delta belonged to, as the next ones mostly do.
@@ -88,7 +91,10 @@ class StreamDecoder:
             event.get("item_id") != self._open_id
             or event.get("content_index") != self._open_index
         ):
-            self._open_part(event)
+            item = self._known.of_text(TEXT.item, event)
+            if item.phase:
+                return self.text_delta(event, TEXT)
+            self._open_part(item, event)
         delta = event["delta"]
         if delta:
             self._append(delta)
@@ -101,10 +107,9 @@ class StreamDecoder:
         if not self.is_complete:
             yield from self._finish([])
 
-    def _open_part(self, event: Json) -> None:
+    def _open_part(self, item: OutputItem, event: Json) -> None:
         self._open_id = event.get("item_id")
         self._open_index = event.get("content_index")
-        item = self._known.of_text(TEXT.item, event)
         self._append = item.part(TEXT, self._open_index or 0).pieces.append
 
     def _decode_other(
@@ -144,7 +149,17 @@ class StreamDecoder:
     ) -> Outputs:
         """A whole text."""
         key = kind.key if kind.field in LISTS else kind.field
-        return self._whole_text(event, kind, event.get(key))
+        yield from self._whole_text(event, kind, event.get(key))
+        if event.get("logprobs"):
+            item = self._known.of_text(kind.item, event)
+            index = _index_of(event, kind)
+            yield from self._beside.give_logprobs(item, index, event["logprobs"])
+
+    def annotation(self, event: Json) -> Outputs:
+        """A text cites something."""
+        item = self._known.of_text(TEXT.item, event)
+        index = _index_of(event, TEXT)
+        return self._beside.give_annotation(item, index, event.get("annotation"))
 
     def part_done(self, event: Json) -> Outputs:
         """A whole part of a message."""
@@ -188,8 +203,10 @@ class StreamDecoder:
         response = event["response"]
         if response.get("status") == "failed":
             self.failed(event)
-        counts = decode_usage(mapping(response.get("usage")))
+        usage = mapping(response.get("usage"))
+        counts = decode_usage(usage)
         yield from updates_of(model=response.get("model"), counts=counts)
+        yield from details_of(response, usage)
 
     def ended(self, event: Json) -> Outputs:
         """The response is complete, or as complete as it gets."""
@@ -197,7 +214,9 @@ class StreamDecoder:
         if response.get("status") == "failed":
             self.failed(event)
         yield from self._finish(response.get("output") or [])
-        for body in pending_items(self._sent_back):
+        waiting = pending_items(self._sent_back)
+        yield from self._beside.give_calls_passed(waiting)
+        for body in waiting:
             yield PendingCall(pending_call(body))
         reason = (response.get("incomplete_details") or {}).get("reason")
         yield from updates_of(finish=reason or response.get("status"))
@@ -293,6 +312,8 @@ def decode_usage(usage: Fields) -> Counts:
 Decode = Callable[[StreamDecoder, Json], Outputs]
 DECODERS: dict[str | None, Decode] = {
     "response.created": StreamDecoder.created,
+    "response.output_text.annotation.added": StreamDecoder.annotation,
+    "response.output_text_annotation.added": StreamDecoder.annotation,
     "response.output_item.added": StreamDecoder.item_added,
     "response.output_item.done": StreamDecoder.item_done,
     "response.content_part.done": StreamDecoder.part_done,

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
+from cogent.providers.formats.responses_beside import Beside
 from cogent.providers.formats.responses_items import (
     ARGUMENTS,
+    CODE,
+    MCP_ARGUMENTS,
     REFUSAL,
     OutputItem,
     Text,
@@ -21,8 +24,17 @@ from cogent.providers.formats.responses_items import (
     type_of,
 )
 from cogent.providers.formats.responses_known_items import KnownItems
-from cogent.run.outputs import Outputs, Refusal, WholeCall
+from cogent.providers.formats.responses_provider_calls import (
+    begin_call,
+    is_provider_call,
+    piece_of_call,
+)
+from cogent.run.outputs import Commentary, Outputs, Refusal, WholeCall
 from cogent.run.surrogates import json_object
+
+# The phase of a message that says what the model is about to do: a remark to the user,
+# which is no part of the answer itself.
+COMMENTARY = "commentary"
 
 
 def give_text(item: OutputItem, piece: Text) -> Outputs:
@@ -31,8 +43,13 @@ def give_text(item: OutputItem, piece: Text) -> Outputs:
     item.part(kind, piece.index).pieces.append(text)
     if kind is ARGUMENTS:
         yield StreamChunk(tool_call=ToolCallDelta(item.place, arguments=text))
+    elif kind in (CODE, MCP_ARGUMENTS):
+        yield piece_of_call(item, kind, text)
     elif kind.item == "reasoning":
         yield StreamChunk(reasoning=text)
+    elif item.phase == COMMENTARY:
+        yield StreamChunk(text, metadata={"phase": COMMENTARY})
+        yield Commentary(len(text))
     elif kind.item == "message":
         yield StreamChunk(text)
     if kind is REFUSAL:
@@ -43,6 +60,9 @@ def give_call(item: OutputItem, body: Json) -> Outputs:
     """The id and the name of a call, as soon as they are known; neither changes after
     that.
     """
+    item.phase = body.get("phase") or item.phase
+    if is_provider_call(body):
+        yield from begin_call(item, body)
     if item.type != "function_call":
         return
     delta = ToolCallDelta(item.place)
@@ -63,6 +83,7 @@ class EndEvents:
     def __init__(self, known: KnownItems) -> None:
         self._known = known
         self.has_gaps = False
+        self.beside = Beside(known)
 
     def give_text(
         self,
@@ -95,6 +116,7 @@ class EndEvents:
             yield from _replace_broken_arguments(item, texts)
         for text, rest in zip(texts, rests, strict=True):
             yield from _give_rest(item, text, rest)
+        yield from self.beside.give_item(item, body)
 
     def give_output(
         self,
@@ -107,12 +129,16 @@ class EndEvents:
             "reasoning": self._is_repeated("reasoning", output),
         }
         for item, body in zip(items, output, strict=True):
+            item.opened = item.opened or body
+        for item, body in zip(items, output, strict=True):
             is_repeated = repeated.get(item.type, False)
             if is_repeated is None:
                 is_repeated = all(
                     self._was_given(item, text) for text in texts_of(body)
                 )
-            if not is_repeated:
+            if is_repeated:
+                yield from self.beside.give_item(item, body)
+            else:
                 yield from self.give_item(item, body)
 
     def _is_repeated(

@@ -88,6 +88,13 @@ class OutputItem:
     opened: Json | None = None
     closed: Json | None = None
     parts: dict[tuple[str, int], TextPart] = field(default_factory=dict)
+    phase: str = ""  # of a message
+    # The parts of a message whose log-probabilities were given.
+    with_logprobs: set[int] = field(default_factory=set)
+    # Of a call that the provider runs: the id under which it was given.
+    run_id: str = ""
+    has_arguments: bool = False  # to the end
+    has_result: bool = False
 
     def part(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cogent.json_values import Json
-from cogent.providers.formats.responses_items import OutputItem, type_of
+from cogent.providers.formats.responses_items import TEXT, OutputItem, type_of
 from cogent.providers.formats.responses_matching import match_items
 
 
@@ -85,6 +85,31 @@ class KnownItems:
         same = [item for item in self._by_place() if item.type == type]
         return "".join(item.given() for item in same)
 
+    def with_call_id(self, id: object) -> OutputItem | None:
+        """The item that is the call with this id."""
+        for item in self._items:
+            body = item.closed or item.opened or {}
+            if id and id in (body.get("call_id"), body.get("id")):
+                return item
+        return None
+
+    def of_type(self, type: str) -> list[OutputItem]:
+        """The items of this type, as they came."""
+        return [item for item in self._items if item.type == type]
+
+    def text_before(self, item: OutputItem, index: int) -> int | None:
+        """The length of the text that was given before a part of a message.
+
+        None where nobody knows, as the part's text was given with another item.
+        """
+        length = 0
+        for other in filter(_is_message, self._by_place()):
+            for place, part in other.parts_of(TEXT.field):
+                if other is item and place == index:
+                    return length
+                length += len(part.text)
+        return length if item is self._last.get(item.type) else None
+
     def in_order_of(self, output: list[OutputItem]) -> list[OutputItem]:
         """All items, in the order of the end event if that has them all."""
         in_output = set(output)
@@ -116,6 +141,10 @@ class KnownItems:
         if name.index is not None:
             self._by_index[name.type, name.index] = item
         return item
+
+
+def _is_message(item: OutputItem) -> bool:
+    return item.type == TEXT.item
 
 
 def _name_of(body: Json, index: int | None) -> ItemName:

@@ -25,14 +25,29 @@ ANSWERED = ("call_id", "approval_request_id", "id")
 
 
 def pending_items(items: Iterable[Json]) -> list[Json]:
-    """The items that wait: those whose output is not in the same response."""
+    """The items that wait: those whose output is not in the same response.
+
+    xAI runs tools of its own under the name of custom ones, and tells no output; after
+    them the model goes on with its answer, which it does after no call that waits.
+    """
     items = list(items)
     answered: set[object] = set()
     for item in items:
         if type_of(item).endswith(ANSWERS):
             answered.update(item.get(name) for name in ANSWERED)
-    waiting = filter(_may_wait, items)
-    return [item for item in waiting if answered.isdisjoint(_own_ids(item))]
+    last_message = max(map(_place_of_message, enumerate(items)), default=-1)
+    waiting = []
+    for place, item in enumerate(items):
+        went_on = type_of(item) == "custom_tool_call" and place < last_message
+        if _may_wait(item) and answered.isdisjoint(_own_ids(item)) and not went_on:
+            waiting.append(item)
+    return waiting
+
+
+def _place_of_message(entry: tuple[int, Json]) -> int:
+    """The place of the item if it is a message, else -1."""
+    place, item = entry
+    return place if type_of(item) == "message" else -1
 
 
 def _may_wait(item: Json) -> bool:

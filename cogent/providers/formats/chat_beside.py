@@ -1,0 +1,223 @@
+"""What the chunks of Chat Completions hold beside text, reasoning and calls of functions,
+each under the name that some server gave it.
+
+- `annotations`: what a passage cites (OpenAI, OpenRouter, Groq);
+- `citations` and `search_results` beside the choices: the pages that the numbers in the
+  text stand for (Perplexity, xAI); repeated with each chunk;
+- `images`: what the model made (OpenRouter);
+- `executed_tools`: calls that the server runs itself (Groq);
+- `logprobs`, a stop sequence, what a filter found, and what Perplexity adds: provider
+  details.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.json_values import Json, copy_json
+from cogent.messages import ToolResult
+from cogent.providers.formats.citations import Citations
+from cogent.providers.formats.counts import mapping
+from cogent.providers.formats.made_files import file_of_data, file_of_url
+from cogent.run.outputs import HERE, Item, Outputs, ProviderDetails, Working
+from cogent.sources import Source
+
+# A document as OpenRouter has read it: it goes back, and cites nothing.
+READ_DOCUMENT = "file"
+RESULT_FIELDS = ("search_results", "code_results", "browser_results")
+# Said with each chunk, the last time whole.
+REPEATED = ("images", "videos", "related_questions", "provider")
+STOP_FIELDS = ("stop_reason", "matched_stop")  # vLLM, SGLang
+
+
+@dataclass(slots=True)
+class ExecutedTool:
+    """How much of a call that the server runs was given."""
+
+    arguments: str = ""
+    has_begun: bool = False
+    has_result: bool = False
+
+
+class Beside:
+    """What stands beside the text of one answer."""
+
+    def __init__(self) -> None:
+        self._citations = Citations()
+        self._urls: set[str] = set()  # of pages that were given
+        self._tools: dict[object, ExecutedTool] = {}
+        self._repeated: Json = {}
+
+    def decode(self, event: Json, choice: Json, delta: Json) -> Outputs:
+        """What a chunk, or a whole answer, holds."""
+        yield from self._annotations(_dicts(delta.get("annotations")))
+        yield from self._pages(event)
+        for image in _dicts(delta.get("images")):
+            yield from self._image(image)
+        for tool in _dicts(delta.get("executed_tools")):
+            yield from self._executed(tool)
+        yield from _details_of_choice(choice)
+        for name in REPEATED:
+            if event.get(name):
+                self._repeated[name] = event[name]
+
+    def close(self) -> Outputs:
+        """What was said with each chunk."""
+        if self._repeated:
+            yield ProviderDetails(self._repeated)
+
+    def _annotations(self, annotations: list[Json]) -> Outputs:
+        documents = [one for one in annotations if one.get("type") == READ_DOCUMENT]
+        new = [one for one in documents if self._citations.is_new(one)]
+        if new:
+            yield Item({"annotations": new})
+        for annotation in annotations:
+            if annotation.get("type") == READ_DOCUMENT:
+                continue
+            source = self._citations.source_of(annotation)
+            if source is not None:
+                yield StreamChunk(source=source)
+
+    def _pages(self, event: Json) -> Outputs:
+        """The pages that the answer is based on: all that are cited, or, where none is
+        said to be, all that were found.
+        """
+        found = {page.get("url"): page for page in _dicts(event.get("search_results"))}
+        cited = event.get("citations")
+        for entry in cited if isinstance(cited, list) and cited else found.values():
+            page = entry if isinstance(entry, dict) else found.get(entry)
+            url = entry if isinstance(entry, str) else mapping(page).get("url")
+            if not isinstance(url, str) or not url or url in self._urls:
+                continue
+            self._urls.add(url)
+            yield StreamChunk(source=_page(url, page or {}))
+
+    def _image(self, image: Json) -> Outputs:
+        """A picture, which also goes back to the server."""
+        if not self._citations.is_new(image):
+            return
+        yield from decode_part(image)
+        yield Item({"images": [image]})
+
+    def _executed(self, tool: Json) -> Outputs:
+        """What is new of a call that the server runs."""
+        index = tool.get("index", len(self._tools))
+        known = self._tools.setdefault(index, ExecutedTool())
+        id = f"executed_tool_{index}"
+        arguments = _text(tool.get("arguments"))
+        rest = _rest(arguments, known.arguments)
+        if rest or not known.has_begun:
+            name = "" if known.has_begun else str(tool.get("name") or tool.get("type"))
+            known.has_begun = True
+            known.arguments += rest
+            delta = ToolCallDelta(None, id, name, rest, provider_executed=True)
+            yield StreamChunk(tool_call=delta)
+            yield Working()
+        if not known.has_result and _has_result(tool):
+            known.has_result = True
+            yield from _pictures(tool)
+            yield StreamChunk(tool_result=ToolResult(id, "", _output(tool)))
+
+
+def decode_part(part: Json) -> Outputs:
+    """The picture, or the sources, in a part of a content list, or of `images`.
+
+    Mistral's references name what the model was given by its number, and stand right
+    after the passage that they are for.
+    """
+    match part:
+        case {"type": "reference", "reference_ids": list(ids)}:
+            for id in ids:
+                source = Source(
+                    title=str(id), start=HERE, end=HERE, raw=copy_json(part)
+                )
+                yield StreamChunk(source=source)
+        case {"type": "tool_reference"}:
+            source = Source(part.get("url"), part.get("title"), start=HERE, end=HERE)
+            source.raw = copy_json(part)
+            yield StreamChunk(source=source)
+        case {"image_url": dict(image)}:
+            yield from _file(image.get("url"))
+        case {"image_url": url}:
+            yield from _file(url)
+
+
+def _file(url: object) -> Outputs:
+    file = file_of_url(url, "image/png")
+    if file is not None:
+        yield StreamChunk(file=file)
+
+
+def _page(url: str, page: Json) -> Source:
+    quote = page.get("snippet") or page.get("content")
+    raw = copy_json({"url": url, **page})
+    return Source(url, page.get("title") or None, quote or None, raw=raw)
+
+
+# Calls that the server runs
+
+
+def _has_result(tool: Json) -> bool:
+    if tool.get("output") is not None:
+        return True
+    return any(_is_filled(tool.get(name)) for name in RESULT_FIELDS)
+
+
+def _is_filled(value: object) -> bool:
+    """Whether there is anything in it: a search begins with an empty list of results."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
+
+
+def _output(tool: Json) -> str:
+    output = tool.get("output")
+    if output is None:
+        output = {name: tool[name] for name in RESULT_FIELDS if tool.get(name)}
+    return _text(output)
+
+
+def _pictures(tool: Json) -> Outputs:
+    """The diagrams that the code drew."""
+    for result in _dicts(tool.get("code_results")):
+        file = file_of_data(result.get("png") or "", "image/png")
+        if file is not None:
+            yield StreamChunk(file=file)
+
+
+def _rest(text: str, given: str) -> str:
+    return text.removeprefix(given) if text.startswith(given) else ""
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+# Details
+
+
+def _details_of_choice(choice: Json) -> Iterator[ProviderDetails]:
+    logprobs = choice.get("logprobs")
+    if isinstance(logprobs, dict):
+        content = logprobs.get("content", [logprobs])
+        if content:
+            yield ProviderDetails({"logprobs": content})
+    for name in STOP_FIELDS:
+        if isinstance(choice.get(name), str):
+            yield ProviderDetails({"stop_sequence": choice[name]})
+    filters = mapping(choice.get("content_filter_results"))
+    if any(mapping(found).get("filtered") for found in filters.values()):
+        yield ProviderDetails({"content_filter_results": filters})
+
+
+def _dicts(value: Any) -> list[Json]:
+    """The objects in a list; none of what is no list."""
+    return (
+        [one for one in value if isinstance(one, dict)]
+        if value.__class__ is list
+        else []
+    )

@@ -1,0 +1,214 @@
+"""The items of OpenAI Responses that are calls of tools which the provider runs itself: web
+search, file search, code, pictures, remote MCP servers, and whatever else may come.
+
+An item holds both: what the model asked for, and what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.content import Media
+from cogent.json_values import Json
+from cogent.messages import ToolResult
+from cogent.providers.formats.made_files import file_of_data, file_of_url
+from cogent.providers.formats.responses_items import (
+    CODE,
+    STRINGS,
+    OutputItem,
+    TextKind,
+    type_of,
+)
+from cogent.providers.formats.responses_pending import WAITING, pending_call
+from cogent.run.outputs import Outputs, Working
+
+CALL = "_call"  # how the types of calls end
+LISTED = "mcp_list_tools"  # the provider asked a remote server for its tools
+# What a streamed code is wrapped in, so that the arguments are JSON.
+CODE_BEGINS = '{"code": "'
+CODE_ENDS = '"}'
+
+# The fields of an item that hold what came of it, and those that are no arguments either.
+RESULT_FIELDS = ("output", "outputs", "result", "results", "tools", "error")
+OTHER_FIELDS = frozenset({"id", "type", "status", "call_id", "name", "created_by"})
+# Of a picture the result tells how it was made.
+FIELDS_OF_PICTURE = ("revised_prompt",)
+# With these the call is over even where the item holds nothing that came of it.
+OVER = ("completed", "failed")
+
+
+def is_provider_call(body: Json) -> bool:
+    """Whether the item is a call that the provider runs."""
+    type = type_of(body)
+    if type == LISTED:
+        return True
+    if type in WAITING:
+        return body.get("execution") == "server"
+    return type.endswith(CALL) and type != "function_call"
+
+
+def name_of(body: Json) -> str:
+    """The name of the tool: the one that was called, or what the item's type says."""
+    name = body.get("name")
+    return name if isinstance(name, str) and name else type_of(body).removesuffix(CALL)
+
+
+# Pieces of a call
+
+
+def begin_call(item: OutputItem, body: Json) -> Outputs:
+    """The id and the name of a call that the provider runs, once."""
+    if not item.name:
+        item.name = name_of(body)
+        delta = ToolCallDelta(item.place, _run_id(item), item.name)
+        delta.provider_executed = True
+        yield StreamChunk(tool_call=delta)
+
+
+def piece_of_call(item: OutputItem, kind: TextKind, text: str) -> StreamChunk:
+    """The next piece of the arguments, whose text the item has already."""
+    if kind is CODE:
+        begins = CODE_BEGINS if len(item.part(CODE, 0).pieces) == 1 else ""
+        text = begins + json.dumps(text)[1:-1]
+    delta = ToolCallDelta(item.place, _run_id(item), arguments=text)
+    delta.provider_executed = True
+    return StreamChunk(tool_call=delta)
+
+
+def end_call(item: OutputItem, body: Json) -> Outputs:
+    """What a whole item adds: the rest of the arguments, the result, the pictures."""
+    if not item.has_arguments:
+        item.has_arguments = True
+        delta = ToolCallDelta(item.place, _run_id(item))
+        delta.arguments = _rest_of_arguments(item, body)
+        delta.provider_executed = True
+        yield StreamChunk(tool_call=delta)
+    if not item.has_result and has_result(body):
+        item.has_result = True
+        for file in files_of(body):
+            yield StreamChunk(file=file)
+        yield StreamChunk(tool_result=_result_of(item, body))
+        yield Working()
+
+
+def whole_call(item: OutputItem) -> Outputs:
+    """The call of an item that was taken for one that waits."""
+    if item.run_id:
+        return
+    body = item.closed or item.opened or {}
+    item.run_id = body.get("call_id") or ""
+    delta = ToolCallDelta(item.place, _run_id(item), name_of(body))
+    delta.arguments = json.dumps(_arguments_of(body), ensure_ascii=False)
+    delta.provider_executed = True
+    yield StreamChunk(tool_call=delta)
+
+
+def answer_call(item: OutputItem, output: Json) -> Outputs:
+    """The call, if it was not given yet, and its result, which another item holds."""
+    yield from whole_call(item)
+    item.has_result = True
+    content = _text(output.get("output") or output.get("tools"))
+    is_error = output.get("status") == "failed"
+    yield StreamChunk(tool_result=_result(item, "", content, is_error))
+
+
+def _run_id(item: OutputItem) -> str:
+    """The id of the call, the same in all its pieces: servers may change an item's."""
+    item.run_id = item.run_id or item.id or f"{item.type}_{item.place}"
+    return item.run_id
+
+
+# Arguments
+
+
+def _rest_of_arguments(item: OutputItem, body: Json) -> str:
+    """What the end of the item adds to the JSON text of its arguments."""
+    kind = STRINGS.get(item.type)
+    if kind is not None and item.parts:
+        return CODE_ENDS if kind is CODE else ""
+    return json.dumps(_arguments_of(body), ensure_ascii=False)
+
+
+def _arguments_of(body: Json) -> Json:
+    if type_of(body) in WAITING:
+        asked = pending_call(body).arguments
+        return asked if isinstance(asked, dict) else {"input": asked}
+    match body:
+        case {"action": Mapping() as action}:
+            return dict(action)
+        case {"type": "image_generation_call"}:
+            names: list[str] = [name for name in FIELDS_OF_PICTURE if body.get(name)]
+        case _:
+            names = [name for name in body if name not in OTHER_FIELDS]
+    without = RESULT_FIELDS
+    return {
+        name: body[name]
+        for name in names
+        if name not in without and body[name] is not None
+    }
+
+
+# Results
+
+
+def has_result(body: Json) -> bool:
+    """Whether the item says that the call is over."""
+    if body.get("status") in OVER:
+        return True
+    return any(body.get(name) for name in RESULT_FIELDS)
+
+
+def _result_of(item: OutputItem, body: Json) -> ToolResult:
+    error = body.get("error")
+    content = _text(error) if error else _content_of(body)
+    is_error = bool(error) or body.get("status") == "failed"
+    return _result(item, name_of(body), content, is_error)
+
+
+def _result(item: OutputItem, name: str, content: str, is_error: bool) -> ToolResult:
+    return ToolResult(item.run_id, name, content, is_error, provider_executed=True)
+
+
+def _content_of(body: Json) -> str:
+    match body:
+        case {"type": "image_generation_call"}:
+            return ""  # the picture is a file
+        case {"type": "code_interpreter_call", "outputs": list(outputs)}:
+            return _logs(outputs)
+        case {"action": {"sources": list(sources)}}:
+            return _text(sources)
+    values = [body[name] for name in RESULT_FIELDS if body.get(name)]
+    return _text(values[0]) if values else ""
+
+
+def _logs(outputs: list[Json]) -> str:
+    """What the code printed, or, where it is more than text, all as JSON."""
+    logs = [output.get("logs") for output in outputs]
+    if all(isinstance(log, str) for log in logs):
+        return "\n".join(map(str, logs))
+    return _text(outputs)
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+# Pictures
+
+
+def files_of(body: Json) -> list[Media]:
+    """The pictures that the call made."""
+    match body:
+        case {"type": "image_generation_call", "result": str(result)}:
+            media_type = f"image/{body.get('output_format') or 'png'}"
+            files = [file_of_data(result, media_type) or file_of_url(result)]
+        case {"type": "code_interpreter_call", "outputs": list(outputs)}:
+            urls = [one.get("url") for one in outputs if one.get("type") == "image"]
+            files = [file_of_url(url, "image/png") for url in urls]
+        case _:
+            files = []
+    return [file for file in files if file is not None]
