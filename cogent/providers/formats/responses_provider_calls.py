@@ -33,6 +33,7 @@ CODE_ENDS = '"}'
 # The fields of an item that hold what came of it, and those that are no arguments either.
 RESULT_FIELDS = ("output", "outputs", "result", "results", "tools", "error")
 OTHER_FIELDS = frozenset({"id", "type", "status", "call_id", "name", "created_by"})
+FOUND = "sources"  # of the action that is a search: what came of it
 # Of a picture the result tells how it was made.
 FIELDS_OF_PICTURE = ("revised_prompt",)
 # With these the call is over even where the item holds nothing that came of it.
@@ -137,7 +138,7 @@ def _arguments_of(body: Json) -> Json:
         return asked if isinstance(asked, dict) else {"input": asked}
     match body:
         case {"action": Mapping() as action}:
-            return dict(action)
+            return {name: action[name] for name in action if name != FOUND}
         case {"type": "image_generation_call"}:
             names: list[str] = [name for name in FIELDS_OF_PICTURE if body.get(name)]
         case _:

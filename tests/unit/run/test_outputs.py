@@ -8,6 +8,7 @@ import pytest
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.messages import ToolCall
 from cogent.run.outputs import (
+    Commentary,
     FinishWord,
     Item,
     ModelName,
@@ -34,7 +35,12 @@ CASES: list[tuple[Update, Callable[[Turn], Any], Any]] = [
     (Item({"type": "x"}, 0), lambda turn: turn.items(), [{"type": "x"}]),
     (WholeCall(CALL), lambda turn: turn.calls(), [ToolCall("c2", "add", {"a": 1})]),
     (PendingCall(PENDING), lambda turn: turn.pending, [PENDING]),
-    (ProviderDetails({"a": [1]}), lambda turn: turn.details, {"a": [1]}),
+    (ProviderDetails({"a": [1]}), lambda turn: turn.details.get("a"), [1]),
+    (
+        Commentary(0),
+        lambda turn: turn.details.get("commentary"),
+        [{"start": 0, "end": 0}],
+    ),
     (Working(), lambda turn: turn.began, True),
 ]
 

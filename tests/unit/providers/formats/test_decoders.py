@@ -209,11 +209,15 @@ def test_responses_events_that_say_nothing_new(event: dict[str, Any]) -> None:
 
 
 def test_server_tools_of_a_response_are_kept_for_the_next_request() -> None:
-    """An item of a tool that ran at the provider is no call of ours, but goes back with the conversation."""
+    """An item of a tool that ran at the provider is told apart from our calls, and goes back with the conversation."""
     item = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
     decoder = responses.StreamDecoder()
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
-    assert [*decoder.decode(done), *decoder.close()] == [Item(item, position=0)]
+    *told, kept = [*decoder.decode(done), *decoder.close()]
+    assert kept == Item(item, position=0)
+    chunks = [output for output in told if isinstance(output, StreamChunk)]
+    calls = [chunk.tool_call for chunk in chunks if chunk.tool_call is not None]
+    assert calls and all(call.provider_executed for call in calls)
 
 
 def test_an_incomplete_response_tells_its_reason() -> None:
