@@ -13,13 +13,14 @@ from support.scene import JSON
 from support.wire import chat_beside as beside
 from support.wire.common import Json
 
-from cogent import Image, Response, Source, StreamChunk
+from cogent import File, Image, Response, Source, StreamChunk
 
 CHAT = [
     wire
     for wire in WIRES
     if wire.send.__name__.endswith(("chat_completions", "mistral_chat"))
 ]
+PCM = bytes(range(8))
 URL = "https://a.example/"
 PICTURE = f"data:image/png;base64,{b64encode(PNG).decode()}"
 OTHER_URL = "https://b.example/"
@@ -289,3 +290,29 @@ async def test_references_in_a_content_list_are_sources(
     if chat.provider != "mistral":
         assert places[2:] == [("A", 12, 12)]
     assert (await heard.message_sent_back())["content"] == parts
+
+
+async def test_documents_of_azure_are_sources(chat: Wire, server: Loopback) -> None:
+    """With data of one's own the first delta, or the message, has what the answer cites."""
+    document = {"content": "Green.", "title": None, "filepath": "a.pdf", "url": None}
+    context = {"citations": [document], "intent": "[]"}
+    events = beside.stream({"role": "assistant", "context": context}, {"content": "Hi"})
+    body = beside.plain({"content": "Hi", "context": context})
+    heard = await hear(chat, server, events, body)
+    assert heard.response.sources == [Source(None, "a.pdf", "Green.", raw=document)]
+
+
+async def test_sound_is_a_file(chat: Wire, server: Loopback) -> None:
+    """Its pieces make one file, the transcript is a detail, and the id goes back."""
+    pieces = [PCM[:3], PCM[3:]]
+    deltas: list[Json] = [{"audio": {"id": "audio_1", "transcript": "Hel"}}]
+    deltas += [{"audio": {"data": b64encode(piece).decode()}} for piece in pieces]
+    deltas += [{"audio": {"transcript": "lo.", "expires_at": 1}}]
+    whole = {"id": "audio_1", "transcript": "Hello.", "data": b64encode(PCM).decode()}
+    body = beside.plain({"content": None, "audio": whole})
+    heard = await hear(chat, server, beside.stream(*deltas), body)
+    assert heard.response.files == [File(PCM, "audio/pcm")]
+    assert heard.response.metadata["provider_details"] == {"transcript": "Hello."}
+    if chat.provider == "mistral":
+        return
+    assert (await heard.message_sent_back())["audio"] == {"id": "audio_1"}

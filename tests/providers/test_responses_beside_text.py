@@ -195,6 +195,13 @@ CALLS: list[tuple[Json, str, Json, str | None, bool]] = [
         False,
     ),
     (
+        {"id": "x_1", "type": "openrouter:web_search", "status": "completed"},
+        "openrouter:web_search",
+        {},
+        "",
+        False,
+    ),
+    (
         {"id": "x_1", "type": "tool_search_call", "execution": "server"}
         | {"call_id": None, "status": "completed", "arguments": {"paths": ["a"]}},
         "tool_search",

@@ -4,7 +4,8 @@ each under the name that some server gave it.
 - `annotations`: what a passage cites (OpenAI, OpenRouter, Groq);
 - `citations` and `search_results` beside the choices: the pages that the numbers in the
   text stand for (Perplexity, xAI); repeated with each chunk;
-- `images`: what the model made (OpenRouter);
+- `context`: the documents that the answer cites (Azure, with data of one's own);
+- `images`: what the model made (OpenRouter); `audio`: what it says (OpenAI);
 - `executed_tools`: calls that the server runs itself (Groq);
 - `logprobs`, a stop sequence, what a filter found, and what Perplexity adds: provider
   details.
@@ -18,16 +19,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta
+from cogent.content import Media
 from cogent.json_values import Json, copy_json
+from cogent.media_types import TEXT, UNKNOWN_TYPE, detect_media_type
 from cogent.messages import ToolResult
 from cogent.providers.formats.citations import Citations
-from cogent.providers.formats.counts import mapping
-from cogent.providers.formats.made_files import file_of_data, file_of_url
+from cogent.providers.formats.counts import Fields, mapping
+from cogent.providers.formats.made_files import (
+    decode_base64,
+    file_of_data,
+    file_of_url,
+)
 from cogent.run.outputs import HERE, Item, Outputs, ProviderDetails, Working
 from cogent.sources import Source
 
 # A document as OpenRouter has read it: it goes back, and cites nothing.
 READ_DOCUMENT = "file"
+PCM = (
+    "audio/pcm"  # what streams have: samples alone, which nothing tells by their bytes
+)
 RESULT_FIELDS = ("search_results", "code_results", "browser_results")
 # Said with each chunk, the last time whole.
 REPEATED = ("images", "videos", "related_questions", "provider")
@@ -43,6 +53,35 @@ class ExecutedTool:
     has_result: bool = False
 
 
+class Audio:
+    """What the model says in sound, in pieces.
+
+    Its transcript is no text of the answer, but a detail.
+    """
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._data = b""
+        self._transcript = ""
+
+    def add(self, audio: Fields) -> None:
+        """Take in a piece."""
+        self._id = audio.get("id") or self._id
+        self._transcript += audio.get("transcript") or ""
+        self._data += decode_base64(audio.get("data") or "")
+
+    def close(self) -> Outputs:
+        """The whole file; the server knows it by its id, and takes that back."""
+        if self._data:
+            known = detect_media_type(self._data)
+            media_type = PCM if known in (UNKNOWN_TYPE, TEXT) else known
+            yield from _chunk_of(file_of_data(self._data, media_type))
+        if self._transcript:
+            yield ProviderDetails({"transcript": self._transcript})
+        if self._id:
+            yield Item({"audio": {"id": self._id}})
+
+
 class Beside:
     """What stands beside the text of one answer."""
 
@@ -51,11 +90,16 @@ class Beside:
         self._urls: set[str] = set()  # of pages that were given
         self._tools: dict[object, ExecutedTool] = {}
         self._repeated: Json = {}
+        self._audio = Audio()
 
     def decode(self, event: Json, choice: Json, delta: Json) -> Outputs:
         """What a chunk, or a whole answer, holds."""
         yield from self._annotations(_dicts(delta.get("annotations")))
         yield from self._pages(event)
+        for document in _dicts(mapping(delta.get("context")).get("citations")):
+            if self._citations.is_new(document):
+                yield StreamChunk(source=_document(document))
+        self._audio.add(mapping(delta.get("audio")))
         for image in _dicts(delta.get("images")):
             yield from self._image(image)
         for tool in _dicts(delta.get("executed_tools")):
@@ -66,7 +110,8 @@ class Beside:
                 self._repeated[name] = event[name]
 
     def close(self) -> Outputs:
-        """What was said with each chunk."""
+        """What came in pieces, or was said with each chunk."""
+        yield from self._audio.close()
         if self._repeated:
             yield ProviderDetails(self._repeated)
 
@@ -147,7 +192,10 @@ def decode_part(part: Json) -> Outputs:
 
 
 def _file(url: object) -> Outputs:
-    file = file_of_url(url, "image/png")
+    return _chunk_of(file_of_url(url, "image/png"))
+
+
+def _chunk_of(file: Media | None) -> Outputs:
     if file is not None:
         yield StreamChunk(file=file)
 
@@ -156,6 +204,15 @@ def _page(url: str, page: Json) -> Source:
     quote = page.get("snippet") or page.get("content")
     raw = copy_json({"url": url, **page})
     return Source(url, page.get("title") or None, quote or None, raw=raw)
+
+
+def _document(document: Json) -> Source:
+    return Source(
+        url=document.get("url") or None,
+        title=document.get("title") or document.get("filepath") or None,
+        quote=document.get("content") or None,
+        raw=copy_json(document),
+    )
 
 
 # Calls that the server runs
@@ -182,9 +239,7 @@ def _output(tool: Json) -> str:
 def _pictures(tool: Json) -> Outputs:
     """The diagrams that the code drew."""
     for result in _dicts(tool.get("code_results")):
-        file = file_of_data(result.get("png") or "", "image/png")
-        if file is not None:
-            yield StreamChunk(file=file)
+        yield from _chunk_of(file_of_data(result.get("png") or "", "image/png"))
 
 
 def _rest(text: str, given: str) -> str:

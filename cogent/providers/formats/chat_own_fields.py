@@ -24,10 +24,10 @@ LISTS = ("images", "annotations")
 
 
 def is_reasoning(item: Json) -> bool:
-    """Whether a message cannot consist of such items: a picture it can."""
+    """Whether a message cannot consist of such items: of a picture or sound it can."""
     part = item.get("content_part")
     has_picture = isinstance(part, dict) and "image_url" in part
-    return not has_picture and "images" not in item
+    return not has_picture and "images" not in item and "audio" not in item
 
 
 def add_own_fields(encoded: Json, message: Message) -> None:
@@ -38,6 +38,8 @@ def add_own_fields(encoded: Json, message: Message) -> None:
             encoded[item["reasoning_field"]] = text
         if "more" in item:
             _add_to_call(encoded.get("tool_calls", ()), item)
+        if "audio" in item:
+            encoded["audio"] = item["audio"]
     for name in LISTS:
         entries = [entry for item in message.items for entry in item.get(name, ())]
         if entries:

@@ -21,7 +21,7 @@ def file_of_data(
     data: bytes | str, media_type: str | None = None, name: str | None = None
 ) -> Image | File | None:
     """The picture or file with this content: bytes, or base64 of either alphabet."""
-    content = _decoded(data) if isinstance(data, str) else data
+    content = decode_base64(data) if isinstance(data, str) else data
     if not content:
         return None
     return _made(content, media_type or detect_media_type(content), name)
@@ -58,8 +58,8 @@ def _made(
         return None
 
 
-def _decoded(text: str) -> bytes:
-    """The bytes that the text is in base64; empty if it is none."""
+def decode_base64(text: str) -> bytes:
+    """The bytes that the text is in base64, of either alphabet; empty if it is none."""
     text = "".join(text.split()).translate(URL_SAFE).rstrip("=")
     try:
         return b64decode(text + "=" * (-len(text) % 4), validate=True)

@@ -41,6 +41,12 @@ class Beside:
         elif item.type == TEXT.item:
             yield from self._give_parts(item, body.get(TEXT.field))
 
+    def give_part(self, item: OutputItem, index: int, part: Json) -> Outputs:
+        """What a whole part of a message holds."""
+        for annotation in part.get("annotations") or ():
+            yield from self.give_annotation(item, index, annotation)
+        yield from self.give_logprobs(item, index, part.get("logprobs"))
+
     def give_annotation(
         self, item: OutputItem, index: int, annotation: object
     ) -> Outputs:
@@ -84,6 +90,4 @@ class Beside:
 
     def _give_parts(self, item: OutputItem, parts: object) -> Outputs:
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
-            for annotation in part.get("annotations") or ():
-                yield from self.give_annotation(item, index, annotation)
-            yield from self.give_logprobs(item, index, part.get("logprobs"))
+            yield from self.give_part(item, index, part)

@@ -171,7 +171,10 @@ class StreamDecoder:
                 kind = REFUSAL
             case _:
                 kind = TEXT
-        return self._whole_text(event, kind, part.get(kind.key))
+        yield from self._whole_text(event, kind, part.get(kind.key))
+        if kind is TEXT:
+            item = self._known.of_text(TEXT.item, event)
+            yield from self._beside.give_part(item, _index_of(event, TEXT), part)
 
     def thought_done(self, event: Json) -> Outputs:
         """A whole part of reasoning."""

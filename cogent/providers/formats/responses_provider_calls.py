@@ -41,9 +41,12 @@ OVER = ("completed", "failed")
 
 
 def is_provider_call(body: Json) -> bool:
-    """Whether the item is a call that the provider runs."""
+    """Whether the item is a call that the provider runs.
+
+    A gateway names its own tools like "openrouter:web_search".
+    """
     type = type_of(body)
-    if type == LISTED:
+    if type == LISTED or ":" in type:
         return True
     if type in WAITING:
         return body.get("execution") == "server"
