@@ -17,7 +17,7 @@ from cogent.json_values import (
     copy_json,
 )
 from cogent.output import plain_json
-from cogent.sources import Source
+from cogent.sources import Source, read_beside, write_beside
 from cogent.tool_calls import ToolCall, ToolResult, call_with_result, read_call
 from cogent.type_variables import Out
 from cogent.validation import check_fields, shown
@@ -355,11 +355,7 @@ class Response(Generic[Out]):
         }
         if self.output is not None:
             data["output"] = plain_json(self.output)
-        if self.sources:
-            data["sources"] = [source.to_dict() for source in self.sources]
-        if self.files:
-            data["files"] = [part_to_dict(file) for file in self.files]
-        return data
+        return data | write_beside(self.sources, self.files)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Response[Any]:
@@ -385,9 +381,7 @@ class Response(Generic[Out]):
             values["pending"] = [
                 read_call(call, "pending") for call in values["pending"]
             ]
-            values["sources"] = list(map(Source.from_dict, values.get("sources", ())))
-            values["files"] = read_parts(values.get("files", []))
-            return cls(**values)
+            return cls(**(values | read_beside(values)))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ConfigurationError(f"not a response: {reason}") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cogent.content import Media
+from cogent.content_json import part_to_dict, read_parts
 from cogent.json_values import Json, copy_json
 
 
@@ -42,6 +44,22 @@ class Source:
     def from_dict(cls, data: Mapping[str, Any]) -> Source:
         """Read what `to_dict` wrote."""
         return cls(**data)
+
+
+def write_beside(sources: Sequence[Source], files: Sequence[Media]) -> Json:
+    """What a response has beside its text as JSON: the two lists that are not empty."""
+    data: Json = {}
+    if sources:
+        data["sources"] = [source.to_dict() for source in sources]
+    if files:
+        data["files"] = [part_to_dict(file) for file in files]
+    return data
+
+
+def read_beside(data: Json) -> Json:
+    """The lists that `write_beside` wrote."""
+    sources = [Source.from_dict(source) for source in data.get("sources", ())]
+    return {"sources": sources, "files": read_parts(data.get("files", []))}
 
 
 def copy_source(source: Source) -> Source:

@@ -131,15 +131,11 @@ class Beside:
         """The pages that the answer is based on: all that are cited, or, where none is
         said to be, all that were found.
         """
-        found = {page.get("url"): page for page in _dicts(event.get("search_results"))}
-        cited = event.get("citations")
-        for entry in cited if isinstance(cited, list) and cited else found.values():
-            page = entry if isinstance(entry, dict) else found.get(entry)
-            url = entry if isinstance(entry, str) else mapping(page).get("url")
-            if not isinstance(url, str) or not url or url in self._urls:
-                continue
-            self._urls.add(url)
-            yield StreamChunk(source=_page(url, page or {}))
+        for page in _pages_of(event):
+            url = page.get("url")
+            if isinstance(url, str) and url and url not in self._urls:
+                self._urls.add(url)
+                yield StreamChunk(source=_page(url, page))
 
     def _image(self, image: Json) -> Outputs:
         """A picture, which also goes back to the server."""
@@ -198,6 +194,18 @@ def _file(url: object) -> Outputs:
 def _chunk_of(file: Media | None) -> Outputs:
     if file is not None:
         yield StreamChunk(file=file)
+
+
+def _pages_of(event: Json) -> list[Json]:
+    found = _dicts(event.get("search_results"))
+    cited = event.get("citations")
+    if not isinstance(cited, list) or not cited:
+        return found
+    by_url = {page.get("url"): page for page in found}
+    return [
+        page if isinstance(page, dict) else by_url.get(page, {"url": page})
+        for page in cited
+    ]
 
 
 def _page(url: str, page: Json) -> Source:

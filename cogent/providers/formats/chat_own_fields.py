@@ -33,23 +33,27 @@ def is_reasoning(item: Json) -> bool:
 def add_own_fields(encoded: Json, message: Message) -> None:
     """Add to an encoded message the fields that its items hold."""
     for item in message.items:
-        if "reasoning_field" in item:
-            text = "" if item.get("empty") else message.reasoning
-            encoded[item["reasoning_field"]] = text
-        if "more" in item:
-            _add_to_call(encoded.get("tool_calls", ()), item)
-        if "audio" in item:
-            encoded["audio"] = item["audio"]
-    for name in LISTS:
-        entries = [entry for item in message.items for entry in item.get(name, ())]
-        if entries:
-            encoded[name] = entries
+        _add_item(encoded, message, item)
     details = _whole_details(message.items)
     if details:
         encoded["reasoning_details"] = details
     parts = _whole_parts(message.items)
     if any(part["type"] != "text" for part in parts):
         encoded["content"] = _content_list(parts, message.content)
+
+
+def _add_item(encoded: Json, message: Message, item: Json) -> None:
+    """Add the fields that stand in an item as they are."""
+    if "reasoning_field" in item:
+        text = "" if item.get("empty") else message.reasoning
+        encoded[item["reasoning_field"]] = text
+    if "more" in item:
+        _add_to_call(encoded.get("tool_calls", ()), item)
+    if "audio" in item:
+        encoded["audio"] = item["audio"]
+    for name in LISTS:
+        if name in item:
+            encoded[name] = [*encoded.get(name, ()), *item[name]]
 
 
 def _add_to_call(calls: Iterable[Json], item: Json) -> None:

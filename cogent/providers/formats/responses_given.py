@@ -63,8 +63,11 @@ def give_call(item: OutputItem, body: Json) -> Outputs:
     item.phase = body.get("phase") or item.phase
     if is_provider_call(body):
         yield from begin_call(item, body)
-    if item.type != "function_call":
-        return
+    elif item.type == "function_call":
+        yield from _give_function_call(item, body)
+
+
+def _give_function_call(item: OutputItem, body: Json) -> Outputs:
     delta = ToolCallDelta(item.place)
     if not item.call_id and body.get("call_id"):
         delta.id = item.call_id = body["call_id"]

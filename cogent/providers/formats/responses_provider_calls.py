@@ -7,7 +7,7 @@ An item holds both: what the model asked for, and what came of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import Media
@@ -32,9 +32,10 @@ CODE_ENDS = '"}'
 
 # The fields of an item that hold what came of it, and those that are no arguments either.
 RESULT_FIELDS = ("output", "outputs", "result", "results", "tools", "error")
-OTHER_FIELDS = frozenset({"id", "type", "status", "call_id", "name", "created_by"})
+OTHER_FIELDS = ("id", "type", "status", "call_id", "name", "created_by")
 FOUND = "sources"  # of the action that is a search: what came of it
 # Of a picture the result tells how it was made.
+PICTURE = "image_generation_call"
 FIELDS_OF_PICTURE = ("revised_prompt",)
 # With these the call is over even where the item holds nothing that came of it.
 OVER = ("completed", "failed")
@@ -136,21 +137,25 @@ def _rest_of_arguments(item: OutputItem, body: Json) -> str:
 
 
 def _arguments_of(body: Json) -> Json:
-    if type_of(body) in WAITING:
+    type = type_of(body)
+    action = body.get("action")
+    if type in WAITING:
         asked = pending_call(body).arguments
         return asked if isinstance(asked, dict) else {"input": asked}
-    match body:
-        case {"action": Mapping() as action}:
-            return {name: action[name] for name in action if name != FOUND}
-        case {"type": "image_generation_call"}:
-            names: list[str] = [name for name in FIELDS_OF_PICTURE if body.get(name)]
-        case _:
-            names = [name for name in body if name not in OTHER_FIELDS]
-    without = RESULT_FIELDS
+    if isinstance(action, dict):
+        return _without(action, [FOUND])
+    if type == PICTURE:
+        return {name: body[name] for name in FIELDS_OF_PICTURE if body.get(name)}
+    return _without(body, [*OTHER_FIELDS, *RESULT_FIELDS])
+
+
+def _without(fields: Json, names: Sequence[str]) -> Json:
+    """The fields that say something, without those of these names."""
+    others = fields.keys() - names
     return {
-        name: body[name]
-        for name in names
-        if name not in without and body[name] is not None
+        name: value
+        for name, value in fields.items()
+        if name in others and value is not None
     }
 
 
@@ -206,13 +211,18 @@ def _text(value: object) -> str:
 
 def files_of(body: Json) -> list[Media]:
     """The pictures that the call made."""
-    match body:
-        case {"type": "image_generation_call", "result": str(result)}:
-            media_type = f"image/{body.get('output_format') or 'png'}"
-            files = [file_of_data(result, media_type) or file_of_url(result)]
-        case {"type": "code_interpreter_call", "outputs": list(outputs)}:
-            urls = [one.get("url") for one in outputs if one.get("type") == "image"]
-            files = [file_of_url(url, "image/png") for url in urls]
-        case _:
-            files = []
+    if type_of(body) == PICTURE:
+        files = [_picture(body)]
+    else:
+        outputs = body.get("outputs")
+        images = outputs if isinstance(outputs, list) else []
+        files = [file_of_url(one.get("url"), "image/png") for one in images]
     return [file for file in files if file is not None]
+
+
+def _picture(body: Json) -> Media | None:
+    result = body.get("result")
+    if not isinstance(result, str):
+        return None
+    media_type = f"image/{body.get('output_format') or 'png'}"
+    return file_of_data(result, media_type) or file_of_url(result, media_type)
