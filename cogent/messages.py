@@ -252,9 +252,8 @@ def _check_role(role: object) -> None:
 
 @dataclass(slots=True)
 class TurnSummary:
-    """One answer of the model: its text, why it ended, what it cost and who gave it.
-
-    `provider_details` is what else the provider tells of it.
+    """One answer of the model: its text, why it ended, what it cost, who gave it, and
+    what else the provider tells of it.
     """
 
     content: str
@@ -299,11 +298,9 @@ class Response(Generic[Out]):
     `turns` has one entry per answer of the model. `pending` are calls that wait for an
     answer, which the next run takes as `results=` or `approvals=`. `output` is the answer
     as a value of the run's `output_type`, once the run has ended with one; `content` is
-    then the text since the model was last asked to answer again.
-
-    `tool_calls` has the calls that the provider ran itself too, which are
-    `provider_executed`; the `tool_calls` of messages and of `metadata` do not. `sources`
-    are what the answer cites, `files` the pictures and files that the model made.
+    then the text since the model was last asked to answer again. `tool_calls` has those
+    that the provider ran itself too (`provider_executed`), unlike messages and
+    `metadata`. `sources` are what the answer cites, `files` what the model made.
     """
 
     content: str

@@ -5,6 +5,7 @@ log-probabilities, and what came of the tools that the provider runs. Each is gi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
@@ -23,6 +24,10 @@ from cogent.run.outputs import Outputs, ProviderDetails
 from cogent.run.pending import APPROVAL_REQUEST
 
 OUTPUT = "_output"  # how the types of items end that answer a call
+
+
+def _id_of(body: Json) -> object:
+    return body.get("call_id") or body.get("id")
 
 
 class Beside:
@@ -68,25 +73,25 @@ class Beside:
         """The calls that look as if they were left to the client and are not: all but
         those of the items that do wait.
         """
-        ids = {body.get("call_id") or body.get("id") for body in waiting}
-        for type in WAITING.keys() - {APPROVAL_REQUEST}:
-            for item in self._known.of_type(type):
-                body = item.closed or {}
-                id = body.get("call_id") or body.get("id")
-                if id and id not in ids and not item.has_result:
-                    yield from whole_call(item)
+        ids = set(map(_id_of, waiting))
+        types = WAITING.keys() - {APPROVAL_REQUEST}
+        for item in chain.from_iterable(map(self._known.of_type, types)):
+            id = _id_of(item.closed or {})
+            if id and id not in ids and not item.has_result:
+                yield from whole_call(item)
 
     def _give_answered(self, item: OutputItem, body: Json) -> Outputs:
         """The call that an item answers, and its result."""
         call = self._known.with_call_id(body.get("call_id"))
-        if call is None or call is item:
-            type = item.type.removesuffix(OUTPUT).removesuffix(CALL) + CALL
-            open_calls = [
-                one for one in self._known.of_type(type) if not one.has_result
-            ]
-            call = open_calls[0] if open_calls else None
-        if call is not None and not call.has_result and call.type != "function_call":
-            yield from answer_call(call, body)
+        calls = self._calls_of(item) if call is None or call is item else [call]
+        for call in calls[:1]:
+            if not call.has_result and call.type != "function_call":
+                yield from answer_call(call, body)
+
+    def _calls_of(self, item: OutputItem) -> list[OutputItem]:
+        """The calls that an item may answer which names none."""
+        type = item.type.removesuffix(OUTPUT).removesuffix(CALL) + CALL
+        return [call for call in self._known.of_type(type) if not call.has_result]
 
     def _give_parts(self, item: OutputItem, parts: object) -> Outputs:
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
