@@ -69,7 +69,7 @@ class StreamCloser:
         self._has_cancelled = False
         self._may_leave: Callable[[], bool] | None = None
         self._left_by: Limit | None = None
-        self._may_close = asyncio.Event()
+        self._may_close: asyncio.Future[None] | None = None
         self.open: bool = False  # whether the run has begun, and may go on
         self.at_rest: bool = False  # whether it is open and nobody waits inside
         # The task that asked for the last chunk.
@@ -93,6 +93,7 @@ class StreamCloser:
         self._arm(first_check)
         if interrupts_wait():
             self._wake()
+        self._may_close = self.loop.create_future()
         closing = self._close_when_done(chunks)
         self.closing = self.loop.create_task(closing)
 
@@ -193,12 +194,15 @@ class StreamCloser:
         self._release()
 
     async def _close_when_done(self, chunks: Chunks) -> None:
+        assert self.loop is not None and self._may_close is not None
         try:
-            await self._may_close.wait()
+            await self._may_close
         except asyncio.CancelledError:
             # The loop ends, and with it the task inside, if there is one.
             self.request_stop(Stop.CANCELLED)
-            await self._may_close.wait()
+            if self.open:
+                self._may_close = self.loop.create_future()
+                await self._may_close
         has_ended = self._deadlines.phase is Phase.END
         await chunks.aclose()
         if self.reason is Limit.IDLE and not has_ended:
@@ -236,7 +240,8 @@ class StreamCloser:
         """Leave the rest to the closing task."""
         self.open = False
         self.at_rest = False
-        self._may_close.set()
+        if self._may_close is not None and not self._may_close.done():
+            self._may_close.set_result(None)
 
     def _on_loop(self, do: Callable[[], None]) -> None:
         if self.loop is None or self.loop is running_loop_if_any():

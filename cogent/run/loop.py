@@ -6,9 +6,10 @@ This is the one place that decides what happens next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import perf_counter
+from types import TracebackType
 
 from cogent.chunks import StreamChunk
 from cogent.errors import CogentError, MaxStepsExceeded, ModelTimeout, ToolError
@@ -36,10 +37,10 @@ async def run_steps(job: Job) -> Chunks:
     plan = job.plan
     run = job.run
     closer = job.closer
-    with _ending(job):
+    with _Ending(job):
         if closer.reason is not None:  # stopped before it began
             return
-        with _stopping(closer):
+        with _Stopping(closer):
             await read_files(run.messages)
             async with aclosing(_call_approved(job)) as results:
                 async for result in results:
@@ -142,32 +143,35 @@ def _end_turn(job: Job) -> tuple[FinishReason, bool]:
     return reason, end == "continue"
 
 
-@contextmanager
-def _ending(job: Job) -> Iterator[None]:
-    """Note when the run begins and ends, and complete the error that ends it."""
-    run = job.run
-    raised: BaseException | None = None
-    run.started = perf_counter()
-    job.watch.run_started(job)
-    try:
-        yield
-    except CogentError as error:
-        raised = error
-        error.partial = run.response()
-        # The frames of a ToolError are of the user's own tool, for the user to see.
-        if not isinstance(error, ToolError):
-            forget_locals(error)
-        raise
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        raised = error
-        raise
-    finally:
+class _Ending:
+    """Notes when the run begins and ends, and completes the error that ends it."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        self._job.run.started = perf_counter()
+        self._job.watch.run_started(self._job)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        job = self._job
+        run = job.run
+        if isinstance(error, CogentError):
+            error.partial = run.response()
+            # The frames of a ToolError are of the user's own tool, for the user to see.
+            if not isinstance(error, ToolError):
+                forget_locals(error)
         run.ended = perf_counter()
         job.closer.finished()
+        raised = None if isinstance(error, GeneratorExit) else error
         job.watch.run_ended(raised or _stop_error(run, job.closer))
-        del raised  # it holds this frame
 
 
 def _stop_error(run: Run, closer: StreamCloser) -> BaseException | None:
@@ -177,15 +181,27 @@ def _stop_error(run: Run, closer: StreamCloser) -> BaseException | None:
     return time_overrun(run, closer)
 
 
-@contextmanager
-def _stopping(closer: StreamCloser) -> Iterator[None]:
-    """End the block, and no more, on a cancellation that the closer sent."""
-    try:
-        yield
-    except asyncio.CancelledError as stopped:
-        forget_locals(stopped)
-        if not closer.take_back_cancellation():
-            raise
+class _Stopping:
+    """Ends the block, and no more, on a cancellation that the closer sent."""
+
+    __slots__ = ("_closer",)
+
+    def __init__(self, closer: StreamCloser) -> None:
+        self._closer = closer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, asyncio.CancelledError):
+            return False
+        forget_locals(error)
+        return self._closer.take_back_cancellation()
 
 
 def _check_time(run: Run, closer: StreamCloser) -> None:

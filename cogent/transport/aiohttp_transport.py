@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import istr
 from yarl import URL
 
 # What httpx sends by itself, or not at all.
@@ -48,6 +50,7 @@ ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (OSError, "ReadError"),
     (ValueError, "LocalProtocolError"),  # a header that cannot be sent
 )
+KINDS_OF_ERRORS = tuple(kind for kind, _ in ERRORS)
 
 
 class AiohttpTransport:
@@ -147,9 +150,17 @@ def _body_to_send(body: bytes) -> bytes | BytesIO | None:
 
 
 def _decoded(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    # One string for all requests that are open, as each keeps its headers.
     return [
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
+        (_header_name(name), sys.intern(value.decode("latin-1")))
+        for name, value in headers
     ]
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: bytes) -> str:
+    """The name as aiohttp keeps it; of another string it would make one for itself."""
+    return istr(name.decode("latin-1"))
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -269,24 +280,38 @@ class _Body:
     def __init__(self, httpx: Any, response: aiohttp.ClientResponse) -> None:
         self._httpx = httpx
         self._response = response
+        self._error: Exception | None = None  # to be raised next
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        with _errors_of(self._httpx):
-            try:
-                while data := await content.read(MAX_BYTES_PER_READ):
-                    yield data
-            except asyncio.CancelledError:
-                # Whoever keeps the response, a traceback say, would keep the connection.
-                self._response.close()
-                raise
-            except aiohttp.ClientError:
-                # With an error known, aiohttp does not give what had come before it.
-                content.set_exception(None)  # type: ignore[arg-type]  # back to none
-                rest = content.read_nowait()
-                if rest:
-                    yield rest
-                raise
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._error is not None:
+            raise self._error
+        try:
+            data = await self._response.content.read(MAX_BYTES_PER_READ)
+        except asyncio.CancelledError:
+            # Whoever keeps the response, a traceback say, would keep the connection.
+            self._response.close()
+            raise
+        except KINDS_OF_ERRORS as error:
+            data = self._take_last(error)
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def _take_last(self, error: Exception) -> bytes:
+        """What had come before an error, which is raised after that."""
+        translated = _translate(self._httpx, error)
+        if isinstance(error, aiohttp.ClientError):
+            # With an error known, aiohttp does not give what had come before it.
+            content = self._response.content
+            content.set_exception(None)  # type: ignore[arg-type]  # back to none
+            rest = content.read_nowait()
+            if rest:
+                self._error = translated
+                return rest
+        raise translated
 
     async def aclose(self) -> None:
         self._response.close()  # what was read to its end has let its connection go
@@ -301,10 +326,18 @@ def _body_class(httpx: Any) -> Any:
 def _errors_of(httpx: Any) -> Iterator[None]:
     try:
         yield
-    except tuple(kind for kind, _ in ERRORS) as error:
-        name = next(name for kind, name in ERRORS if isinstance(error, kind))
-        cause = _reason(error)
-        raise getattr(httpx, name)(str(cause)) from cause
+    except KINDS_OF_ERRORS as error:
+        translated = _translate(httpx, error)
+        raise translated from translated.__cause__
+
+
+def _translate(httpx: Any, error: Exception) -> Exception:
+    """The error of httpx, or httpx2, that stands for one of aiohttp."""
+    name = next(name for kind, name in ERRORS if isinstance(error, kind))
+    cause = _reason(error)
+    translated: Exception = getattr(httpx, name)(str(cause))
+    translated.__cause__ = cause
+    return translated
 
 
 def _reason(error: Exception) -> Exception:

@@ -58,16 +58,19 @@ def client_settings(
 
     context = shared_context(httpx)
     hosts = (*THIS_MACHINE, *_own_host(address or ""))
+    chosen = transports(httpx, context, http, hosts)
+    # Over a transport of our own, which sees to it by itself, the hook sees nothing.
+    may_be_premature = "transport" not in chosen
     return {
         "verify": context,
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "headers": {"accept-encoding": "identity"},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {
-            "request": [_reject_premature_response],
+            "request": [_reject_premature_response] if may_be_premature else [],
             "response": [_response_hook(reader, address)],
         },
-        **transports(httpx, context, http, hosts),
+        **chosen,
     }
 
 
