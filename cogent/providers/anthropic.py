@@ -60,6 +60,10 @@ FINISH_WORDS: FinishWords = {
 
 DEFAULT_MAX_TOKENS = 8192  # The API wants a limit in every request; `Model(max_tokens=...)` sets another.
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+# The SDK makes spans of its own, and sends their ids (`traceparent`) to its server, as
+# soon as the application has set OpenTelemetry up; here only if this variable asks for
+# it, as `cogent.otel` makes fuller ones.
+SPANS = "ANTHROPIC_OPEN_TELEMETRY"
 NO_KEY = "no API key: set ANTHROPIC_API_KEY, or give Model(..., api_key=...)"
 
 SDK_READER = SdkReader(needs_event_names=True, reads_done=False)
@@ -83,6 +87,7 @@ def make_client(model: Model, timeout: Timeout) -> Client:
             base_url=model.base_url,
             max_retries=0,
             http_client=DefaultAsyncHttpxClient(**settings),
+            open_telemetry=None if SPANS in os.environ else False,
         )
     except AnthropicError as error:
         raise ConfigurationError(f"{NO_KEY} ({error})") from error

@@ -1,0 +1,166 @@
+"""What a run has cost, in US dollars.
+
+    from cogent.prices import cost
+
+    response = await agent.run("...")
+    print(cost(response))  # Decimal('0.0031')
+
+The prices are those of the package genai-prices, as it was when it was installed: no
+network is asked. It needs the extra `prices`. What the server itself says that an answer
+costs goes before them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cogent.errors import ConfigurationError
+from cogent.messages import Message, Response, TurnSummary, Usage
+from cogent.validation import shown
+
+if TYPE_CHECKING:
+    from genai_prices import Usage as PricedUsage
+
+__all__ = ["TurnCost", "cost", "turn_costs"]
+
+logger = logging.getLogger("cogent")
+
+# The names of providers in genai-prices, by the prefixes of models.
+PROVIDERS = {
+    "openai-chat": "openai",
+    "gemini": "google",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCost:
+    """What one answer of a model has cost: `dollars` is None if no price is known.
+
+    `reported` says that the figure is the server's own. `estimated` says that the tokens
+    are an estimate, as the provider gave no figures.
+    """
+
+    provider: str
+    model: str
+    dollars: Decimal | None
+    reported: bool = False
+    estimated: bool = False
+
+
+def cost(response: Response[Any]) -> Decimal | None:
+    """What a run has cost so far, in US dollars, or None if that is not known.
+
+    It counts every turn, of whichever model, cached and reasoning tokens at their
+    prices, and what attempts have cost that were cut and repeated. The run may have been
+    stopped (`stream.response`) or failed (`error.partial`): then the tokens are as far
+    as they are known. One model without a known price makes the whole None, never less:
+    a warning in the log `cogent` names it, and `turn_costs` does too. Raises
+    ConfigurationError.
+    """
+    total = Decimal(0)
+    unknown = {}
+    for turn in turn_costs(response):
+        if turn.dollars is None:
+            unknown[f"{turn.provider}:{turn.model}"] = True
+        else:
+            total += turn.dollars
+    if unknown:
+        logger.warning("no price is known for %s", ", ".join(unknown))
+        return None
+    return total
+
+
+def turn_costs(response: Response[Any]) -> list[TurnCost]:
+    """What each turn of a run has cost, in order; attempts that were cut and repeated
+    stand at the end. Raises ConfigurationError.
+    """
+    if not isinstance(response, Response):
+        raise ConfigurationError(
+            f"what has a cost is a Response, like `stream.response` or `error.partial`; "
+            f"got {shown(response)}"
+        )
+    costs = [_cost_of(turn, response.messages) for turn in response.turns]
+    abandoned = _abandoned(response)
+    if abandoned.total_tokens:
+        last = response.turns[-1] if response.turns else None
+        repeated = TurnSummary(
+            "",
+            None,
+            None,
+            last.model if last else response.metadata["model"],
+            abandoned,
+            provider=last.provider if last else response.metadata["provider"],
+        )
+        costs.append(_cost_of(repeated, response.messages))
+    return costs
+
+
+def _abandoned(response: Response[Any]) -> Usage:
+    """The tokens of attempts that are no turn."""
+    total = Usage.from_dict(response.metadata["tokens"])
+    turns = sum((turn.usage for turn in response.turns), Usage())
+    return Usage(
+        total.input_tokens - turns.input_tokens,
+        total.output_tokens - turns.output_tokens,
+        total.cache_read_tokens - turns.cache_read_tokens,
+        total.cache_write_tokens - turns.cache_write_tokens,
+        estimated=total.estimated,
+    )
+
+
+def _cost_of(turn: TurnSummary, messages: Sequence[Message]) -> TurnCost:
+    provider = turn.provider
+    reported = turn.provider_details.get("cost")
+    if isinstance(reported, int | float) and not isinstance(reported, bool):
+        return TurnCost(provider, turn.model, Decimal(str(reported)), reported=True)
+    dollars = _price(turn, _address(messages, provider))
+    return TurnCost(provider, turn.model, dollars, estimated=turn.usage.estimated)
+
+
+def _address(messages: Sequence[Message], provider: str) -> str | None:
+    """That of the server that answered as this provider, where messages tell it."""
+    for message in reversed(messages):
+        if message.role == "assistant" and message.provider == provider:
+            return message.address
+    return None
+
+
+def _price(turn: TurnSummary, address: str | None) -> Decimal | None:
+    """By the price list: of the provider that the address is known for, else of the one
+    that the prefix names, for which a proxy may stand.
+    """
+    try:
+        from genai_prices import calc_price
+    except ImportError as error:
+        raise ConfigurationError(
+            'cogent.prices needs genai-prices: pip install "cogent-ai[prices]"'
+        ) from error
+    usage = _priced_usage(turn.usage)
+    if address is not None:
+        with suppress(LookupError):
+            return calc_price(usage, turn.model, provider_api_url=address).total_price
+    provider = PROVIDERS.get(turn.provider, turn.provider)
+    with suppress(LookupError):
+        return calc_price(usage, turn.model, provider_id=provider).total_price
+    return None
+
+
+def _priced_usage(usage: Usage) -> PricedUsage:
+    """The tokens for the price list, which counts cached ones as part of the input too,
+    and refuses more of them than there is input.
+    """
+    from genai_prices import Usage as PricedUsage
+
+    cache_read = min(usage.cache_read_tokens, usage.input_tokens)
+    cache_write = min(usage.cache_write_tokens, usage.input_tokens - cache_read)
+    return PricedUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+    )
