@@ -7,16 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import WIRES, Wire
+from conftest import WIRES
 from support.loopback import Loopback, Reply
 from support.scene import refusal
 from support.tool_runs import CHAT
 from support.wire import anthropic_messages
 
-from cogent import Agent, ConfigurationError, Model, Response, StreamInterrupted, tool
+from cogent import (
+    Agent,
+    ConfigurationError,
+    Model,
+    Response,
+    StreamInterrupted,
+    TurnSummary,
+    Usage,
+    tool,
+)
 from cogent.prices import TurnCost, cost, turn_costs
 
-ANTHROPIC = Wire("anthropic", anthropic_messages, "")
 MILLION = Decimal(1_000_000)
 # Of gpt-4.1, dollars for a million tokens: input, cached input, output.
 GPT_INPUT, GPT_CACHED, GPT_OUTPUT = Decimal(2), Decimal("0.5"), Decimal(8)
@@ -73,7 +81,7 @@ async def test_every_turn_counts_at_the_price_of_its_model(server: Loopback) -> 
             )
         ),
     )
-    models = ("openai-chat:gpt-4.1", "anthropic:claude-sonnet-4-5")
+    models = ("openai-chat:gpt-4.1", "anthropic:claude-test")
     response = await response_of(agent_of(server, *models, tools=[look]))
     first, second = turn_costs(response)
     assert first.dollars == (100 * GPT_INPUT + 10 * GPT_OUTPUT) / MILLION
@@ -123,7 +131,7 @@ async def test_an_attempt_that_was_cut_and_repeated_is_paid_too(
         Reply(events),
     )
     model = Model(
-        "anthropic:claude-sonnet-4-5",
+        "anthropic:claude-test",
         base_url=server.url,
         api_key="key",
         max_retries=1,
@@ -150,17 +158,21 @@ async def test_the_price_of_an_unknown_model_is_none(
     assert turn_costs(response) == [TurnCost("openai-chat", "my-own-model", None)]
 
 
-async def test_what_the_server_says_of_the_cost_goes_first(server: Loopback) -> None:
-    """As some servers do, in `usage.cost`; also of models that no list has."""
-    *events, usage, end = CHAT.send.text("Hi", model="my-own-model")
-    assert b'"usage":{' in usage.replace(b" ", b"")
-    usage = usage.replace(b'"usage": {', b'"usage":{')
-    usage = usage.replace(b'"usage":{', b'"usage":{"cost":0.0123,')
-    server.reply(Reply([*events, usage, end]))
-    response = await response_of(agent_of(server, "openai-chat:my-own-model"))
-    expected = TurnCost("openai-chat", "my-own-model", Decimal("0.0123"), reported=True)
-    assert turn_costs(response) == [expected]
-    assert cost(response) == Decimal("0.0123")
+def response_with(model: str, **turn: Any) -> Response:
+    """A response of one turn of this model."""
+    usage = Usage(10, 10)
+    told = {"tokens": usage.to_dict(), "model": model, "provider": ""}
+    turns = [TurnSummary("", "stop", "stop", model, usage, **turn)]
+    return Response("", "stop", told, [], [], turns)
+
+
+def test_what_the_server_says_of_the_cost_goes_first() -> None:
+    """Also of models that no list has; 0 is a price there."""
+    for told in (0.0123, 0):
+        response = response_with("my-own-model", provider_details={"cost": told})
+        expected = TurnCost("", "my-own-model", Decimal(str(told)), reported=True)
+        assert turn_costs(response) == [expected]
+        assert cost(response) == Decimal(str(told))
 
 
 @pytest.mark.parametrize("name", ["azure", "anthropic", "gemini", "groq", "mistral"])
@@ -174,25 +186,7 @@ def test_the_prefixes_are_known_to_the_price_list(name: str) -> None:
         "mistral": "mistral-large-latest",
     }
     assert name in {wire.provider for wire in WIRES}
-    data: dict[str, Any] = {
-        "content": "",
-        "finish_reason": "stop",
-        "raw_finish_reason": "stop",
-        "model": models[name],
-        "usage": {"input_tokens": 10, "output_tokens": 10},
-        "provider": name,
-    }
-    response = Response.from_dict(
-        {
-            "version": 1,
-            "content": "",
-            "finish_reason": "stop",
-            "metadata": {"tokens": data["usage"], "model": "", "provider": ""},
-            "messages": [],
-            "tool_calls": [],
-            "turns": [data],
-        }
-    )
+    response = response_with(models[name], provider=name)
     assert (cost(response) or 0) > 0
 
 
@@ -218,7 +212,7 @@ def test_no_network_is_asked() -> None:
     child = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert child.stdout.strip() == "0.0001", child.stderr
+    assert child.stdout.strip() == "0.00010", child.stderr
 
 
 def test_without_the_package_the_error_names_the_extra() -> None:
