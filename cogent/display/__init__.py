@@ -99,7 +99,7 @@ def _in_marimo() -> bool:
         return False
     import marimo
 
-    return marimo.running_in_notebook()
+    return bool(marimo.running_in_notebook())
 
 
 def is_terminal(out: Any) -> bool:
