@@ -264,7 +264,7 @@ async def test_further_details(chat: Wire, server: Loopback) -> None:
 
 async def test_usual_answers_have_no_details(chat: Wire, server: Loopback) -> None:
     """The key is only there when something is told."""
-    chunks = beside.stream(*beside.texts("Hi"), stop_reason=None, logprobs=None)
+    chunks = beside.stream(*beside.texts("Hi"), stop_reason="stop", logprobs=None)
     body = beside.plain({"content": "Hi"}, logprobs={"content": []})
     heard = await hear(chat, server, chunks, body)
     assert "provider_details" not in heard.response.metadata

@@ -181,6 +181,13 @@ CALLS: list[tuple[Json, str, Json, str | None, bool]] = [
         True,
     ),
     (
+        beside.mcp_call() | {"arguments": ""},
+        "shorten",
+        {},
+        "made",
+        False,
+    ),
+    (
         beside.mcp_tools("shorten"),
         "mcp_list_tools",
         {"server_label": "urls"},

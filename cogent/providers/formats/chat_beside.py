@@ -25,6 +25,7 @@ from cogent.media_types import TEXT, UNKNOWN_TYPE, detect_media_type
 from cogent.messages import ToolResult
 from cogent.providers.formats.citations import Citations
 from cogent.providers.formats.counts import Fields, mapping
+from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.made_files import (
     decode_base64,
     file_of_data,
@@ -35,9 +36,8 @@ from cogent.sources import Source
 
 # A document as OpenRouter has read it: it goes back, and cites nothing.
 READ_DOCUMENT = "file"
-PCM = (
-    "audio/pcm"  # what streams have: samples alone, which nothing tells by their bytes
-)
+# What streams have: samples alone, which nothing tells by their bytes.
+PCM = "audio/pcm"
 RESULT_FIELDS = ("search_results", "code_results", "browser_results")
 # Said with each chunk, the last time whole.
 REPEATED = ("images", "videos", "related_questions", "provider")
@@ -61,7 +61,7 @@ class Audio:
 
     def __init__(self) -> None:
         self._id = ""
-        self._data = b""
+        self._data = bytearray()
         self._transcript = ""
 
     def add(self, audio: Fields) -> None:
@@ -73,9 +73,10 @@ class Audio:
     def close(self) -> Outputs:
         """The whole file; the server knows it by its id, and takes that back."""
         if self._data:
-            known = detect_media_type(self._data)
+            data = bytes(self._data)
+            known = detect_media_type(data)
             media_type = PCM if known in (UNKNOWN_TYPE, TEXT) else known
-            yield from _chunk_of(file_of_data(self._data, media_type))
+            yield from _chunk_of(file_of_data(data, media_type))
         if self._transcript:
             yield ProviderDetails({"transcript": self._transcript})
         if self._id:
@@ -270,8 +271,9 @@ def _details_of_choice(choice: Json) -> Iterator[ProviderDetails]:
         if content:
             yield ProviderDetails({"logprobs": content})
     for name in STOP_FIELDS:
-        if isinstance(choice.get(name), str):
-            yield ProviderDetails({"stop_sequence": choice[name]})
+        stop = choice.get(name)
+        if isinstance(stop, str) and stop not in ANY_SERVER:  # no other finish word
+            yield ProviderDetails({"stop_sequence": stop})
     filters = mapping(choice.get("content_filter_results"))
     if any(mapping(found).get("filtered") for found in filters.values()):
         yield ProviderDetails({"content_filter_results": filters})
@@ -279,8 +281,6 @@ def _details_of_choice(choice: Json) -> Iterator[ProviderDetails]:
 
 def _dicts(value: Any) -> list[Json]:
     """The objects in a list; none of what is no list."""
-    return (
-        [one for one in value if isinstance(one, dict)]
-        if value.__class__ is list
-        else []
-    )
+    if not isinstance(value, list):
+        return []
+    return [one for one in value if isinstance(one, dict)]

@@ -131,7 +131,9 @@ def _run_id(item: OutputItem) -> str:
 def _rest_of_arguments(item: OutputItem, body: Json) -> str:
     """What the end of the item adds to the JSON text of its arguments."""
     kind = STRINGS.get(item.type)
-    if kind is not None and item.parts:
+    if kind is not None and not item.parts:
+        return "{}"
+    if kind is not None:
         return CODE_ENDS if kind is CODE else ""
     return json.dumps(_arguments_of(body), ensure_ascii=False)
 
