@@ -164,7 +164,7 @@ async function goOn(turn) {
     turn.next.results[call.id] = JSON.parse(call.result);
   }
   if (turn.blocks.some((block) => block.waits)) {
-    update(turn);
+    draw(turn);
     save();
     turn.node.querySelector(".asks button")?.focus();
     return;
@@ -248,7 +248,8 @@ function drawCall(call, key) {
   shown.dataset.key = key;
   const summary = node("summary");
   summary.dataset.key = `${key}s`;
-  summary.append(node("b", "", call.name), " ", stateOf(call));
+  const brief = Object.values(call.arguments ?? {}).map(String).join(", ");
+  summary.append(stateOf(call), node("b", "", call.name), ` ${brief}`);
   const given = call.arguments === undefined ? call.text ?? "" : JSON.stringify(call.arguments, null, 2);
   shown.append(summary, node("pre", "", given));
   if (call.result !== undefined) shown.append(node("pre", "", `→ ${call.result}`));

@@ -1,0 +1,105 @@
+"""Proxies of Debian in front of a server, on ports of the loopback."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{}}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  client_max_body_size 16m;
+  gzip {gzip}; gzip_types text/plain text/event-stream; gzip_proxied any;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_http_version 1.1; }}
+  }}
+}}
+"""
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option abortonclose
+frontend web
+  bind 127.0.0.1:{port}
+  default_backend app
+backend app
+  server app 127.0.0.1:{behind}
+"""
+CADDY = """
+{{
+  admin off
+  auto_https off
+}}
+http://127.0.0.1:{port} {{
+  bind 127.0.0.1
+  reverse_proxy 127.0.0.1:{behind}
+}}
+"""
+
+PROXIES: dict[str, tuple[str, list[str]]] = {
+    "nginx": (NGINX, ["nginx", "-c", "{file}"]),
+    "nginx-gzip": (NGINX, ["nginx", "-c", "{file}"]),
+    "haproxy": (HAPROXY, ["haproxy", "-f", "{file}"]),
+    "caddy": (CADDY, ["caddy", "run", "--adapter", "caddyfile", "--config", "{file}"]),
+}
+START_SECONDS = 20
+
+
+def installed(proxy: str) -> bool:
+    """Whether it can be started here; "direct" is none, and always there."""
+    return proxy == "direct" or shutil.which(PROXIES[proxy][1][0]) is not None
+
+
+@contextmanager
+def behind(proxy: str, port: int) -> Iterator[int]:
+    """Gives the port of this proxy, which passes all on to the port; that itself for "direct"."""
+    if proxy == "direct":
+        yield port
+        return
+    settings, command = PROXIES[proxy]
+    front = _free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "settings"
+        gzip = "on" if proxy == "nginx-gzip" else "off"
+        file.write_text(
+            settings.format(folder=folder, port=front, behind=port, gzip=gzip)
+        )
+        process = subprocess.Popen(
+            [part.format(file=file) for part in command],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={"HOME": folder, "PATH": "/usr/sbin:/usr/bin:/bin"},
+        )
+        try:
+            _wait_for(front)
+            yield front
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the proxy does not start"
+            time.sleep(0.02)
