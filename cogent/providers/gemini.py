@@ -159,10 +159,17 @@ def _read_api_error(error: APIError) -> ErrorReport:
         report.code = report.code or str(error.code)
     report.headers = getattr(response, "headers", {})
     # Of an error amid a stream the SDK keeps its own response, around that of the HTTP
-    # client, which it leaves open.
-    report.response = getattr(response, "response_stream", None)
-    report.request = getattr(report.response or response, "request", None)
+    # client, which it leaves open unless that is aiohttp.
+    inner = getattr(response, "response_stream", None)
+    report.response = inner if hasattr(inner, "aclose") else None
+    report.request = _request_of(inner or response)
     return report
+
+
+def _request_of(response: Any) -> Any:
+    """What was sent for an answer of httpx or of aiohttp, if it tells."""
+    request = getattr(response, "request", None)
+    return request or getattr(response, "request_info", None)
 
 
 def _report(body: object, status: int) -> ErrorReport:

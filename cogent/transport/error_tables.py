@@ -143,8 +143,8 @@ BY_STATUS: dict[int, type[ModelError]] = {
     529: Overloaded,
 }
 CONFLICT = 409  # asked again by the SDKs, so by this library too
-# Class names of the SDKs (openai, anthropic, groq) and of httpx and httpx2; the nearest
-# base class decides.
+# Class names of the SDKs (openai, anthropic, groq), of httpx and httpx2, and of aiohttp,
+# which the Gemini SDK uses for clients of the user's; the nearest base class decides.
 BY_CLASS: dict[str, type[ModelError]] = {
     "APITimeoutError": ModelTimeout,
     "APIConnectionError": ConnectionFailed,
@@ -162,6 +162,10 @@ BY_CLASS: dict[str, type[ModelError]] = {
     "OpenAIError": BadRequest,
     "AnthropicError": BadRequest,
     "ConnectionError": ConnectionFailed,
+    "ServerTimeoutError": ModelTimeout,
+    "TimeoutError": ModelTimeout,
+    "ClientConnectionError": ConnectionFailed,
+    "ClientPayloadError": ConnectionFailed,
 }
 ONCE_STREAMING: dict[type[ModelError], type[ModelError]] = {
     ConnectionFailed: StreamInterrupted,
@@ -169,8 +173,10 @@ ONCE_STREAMING: dict[type[ModelError], type[ModelError]] = {
 }
 # Asking again cannot help before somebody pays or the request changes.
 NOT_RETRYABLE_CODES = {"insufficientquota", "billingerror", "stringabovemaxlength"}
+CONNECT_TIMEOUTS = {"ConnectTimeout", "ConnectionTimeoutError"}
 # What stands between client and server, and what a server says that has no such path.
 NO_CONNECTION = {
+    "ClientConnectorError",
     "ConnectError",
     "ConnectTimeout",
     "ProxyError",

@@ -25,6 +25,7 @@ from cogent.transport.error_kinds import Codes, origin, reported_error
 from cogent.transport.error_tables import (
     BY_CLASS,
     CLOSED,
+    CONNECT_TIMEOUTS,
     MAX_MESSAGE_CHARS,
     NO_CONNECTION,
     ONCE_STREAMING,
@@ -145,7 +146,7 @@ def _without_answer(error: Exception, began: bool) -> ModelError:
     if began:
         kind = ONCE_STREAMING.get(kind, kind)
     names = {c.__name__ for e in causes for c in type(e).__mro__}
-    if kind is ModelTimeout and "ConnectTimeout" in names:
+    if kind is ModelTimeout and CONNECT_TIMEOUTS & names:
         return ModelTimeout("no connection in time", kind="connect")
     if kind is ConnectionFailed:
         return kind(f"{_connection_sentence(error, names)}: {_reason(error)}")
@@ -257,5 +258,7 @@ def error_body(error: Exception, status: int | None) -> object:
     if status is not None and status >= 400 and response is not None:
         # The HTTP clients' own, where the answer was not read.
         with suppress(RuntimeError):
-            return str(response.text) or None
+            text = response.text
+            if isinstance(text, str):  # of aiohttp, it is a method to be awaited
+                return text or None
     return getattr(error, "body", None)

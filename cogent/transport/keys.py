@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from itertools import chain
 from traceback import clear_frames
 from typing import Any
 
@@ -36,17 +37,18 @@ def keep_secret(
     The keys are those given, and those in the headers of requests that failed: of
     `request`, and of those that the errors keep.
     """
-    chain = _chain(error)
-    headers = [*map(_headers, chain)]
+    errors = _chain(error)
+    headers = [*map(_headers, errors)]
     if request is not None:
         headers.append(request.headers)
     secrets = set(keys).union(*map(secrets_in, headers))
     for sent in headers:
         _blank(sent)
+    is_kept = not secrets.isdisjoint(chain.from_iterable(map(secrets_in, headers)))
     forms = _forms_of(secrets)
     if not forms:
         return
-    if any(_shows(one, forms) for one in chain):
+    if is_kept or any(_shows(one, forms) for one in errors):
         raised.__cause__ = raised.__context__ = None
     raised.args = (_without(str(raised.args[0]), forms),)
     if raised.code:
@@ -93,17 +95,17 @@ def forget_locals(error: BaseException) -> None:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    chain = [error]
-    for one in chain:
+    found = [error]
+    for one in found:
         behind = [one.__cause__, one.__context__]
         if isinstance(one, BaseExceptionGroup):  # of the attempts to connect, say
             behind += one.exceptions
-        chain += [
+        found += [
             e
             for e in behind
-            if e is not None and not any(e is known for known in chain)
+            if e is not None and not any(e is known for known in found)
         ]
-    return chain
+    return found
 
 
 def secrets_in(headers: Mapping[str, str]) -> list[str]:
@@ -115,20 +117,25 @@ def secrets_in(headers: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _blank(headers: MutableMapping[str, str]) -> None:
+def _blank(headers: Mapping[str, str]) -> None:
     """Take the secrets out of a request that an SDK's error keeps: it has been sent,
-    and is not sent again.
+    and is not sent again. aiohttp lets nobody change its headers.
     """
+    if not isinstance(headers, MutableMapping):
+        return
     for name in [name for name in headers if HEADER.search(name)]:
         headers[name] = "[key]"
 
 
-def _headers(error: BaseException) -> MutableMapping[str, str]:
+def _headers(error: BaseException) -> Mapping[str, str]:
+    response = getattr(error, "response", None)
     try:
-        request: Any = getattr(
-            getattr(error, "response", None), "request", None
-        ) or getattr(error, "request", None)
+        request: Any = getattr(response, "request", None) or getattr(
+            error, "request", None
+        )
     except RuntimeError:  # the HTTP clients' own, where no request is known
         return {}
-    headers: MutableMapping[str, str] = getattr(request, "headers", {})
+    if request is None:
+        request = getattr(response, "request_info", None)  # aiohttp's name for it
+    headers: Mapping[str, str] = getattr(request, "headers", {})
     return headers
