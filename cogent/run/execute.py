@@ -204,7 +204,7 @@ class _Caller:
                 output = await self._call(tool, arguments, clock)
             result.content = output.text
             result.parts = output.parts
-            result.is_error = False
+            result.is_error = output.is_error
         except ArgumentsError as error:
             self.watch.tool_failed(call, error)
             result.content = to_text(str(error))

@@ -25,17 +25,24 @@ MAX_RANGE_LENGTH = 10_000  # numbers of a range that are written one by one
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool gave: its text, and all parts where there is more than text."""
+    """What a tool gave: its text, and all parts where there is more than text.
+
+    A tool that returns one says by `is_error` whether the model reads an error.
+    """
 
     text: str
     parts: list[ContentPart] = field(default_factory=list)
+    is_error: bool = False
 
 
 def to_output(value: object) -> ToolOutput:
     """What the model reads of a value: an Image or File alone or in a list stays one.
 
-    What else is in such a list becomes text. Raises what `to_text` does.
+    What else is in such a list becomes text; a ToolOutput is what it is. Raises what
+    `to_text` does.
     """
+    if isinstance(value, ToolOutput):
+        return value
     parts = _content_parts(value)
     if not parts:
         return ToolOutput(to_text(value))

@@ -1,0 +1,424 @@
+"""Tools of MCP servers, which are programs of their own: over stdin and stdout, and over HTTP."""
+
+import asyncio
+import base64
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import WIRES
+from support.loopback import Loopback, Reply
+from support.waiting import PROMPT_SECONDS, until
+
+from cogent import ConfigurationError, File, Image, ModelTimeout, Timeout
+from cogent.errors import CogentError
+from cogent.mcp import MCP, MCPServerError
+from cogent.tools.results import ToolOutput
+
+SUPPORT = Path(__file__).parent.parent / "support"
+PROGRAM = str(SUPPORT / "mcp_server.py")
+SCRIPT = str(SUPPORT / "mcp_script.py")
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
+OPENAI = next(wire for wire in WIRES if wire.name == "openai")
+NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def real(folder: Path, **options: Any) -> MCP:
+    """A server made with the official package."""
+    return MCP.stdio(sys.executable, PROGRAM, str(folder), **options)
+
+
+def scripted(pages: list[list[Any]], options: Any = None, **script: Any) -> MCP:
+    """A server that answers with what it is given."""
+    written = json.dumps({"pages": pages, **script})
+    return MCP.stdio(sys.executable, SCRIPT, written, **(options or {}))
+
+
+def listed(name: str, **more: Any) -> dict[str, Any]:
+    """A tool as a server lists it."""
+    return {"name": name, "inputSchema": NO_ARGUMENTS, **more}
+
+
+async def call(server: MCP, name: str, **arguments: Any) -> ToolOutput:
+    """What a tool of the server gives."""
+    function = next(tool.function for tool in server.tools if tool.name == name)
+    output: ToolOutput = await function(**arguments)
+    return output
+
+
+def notes(folder: Path) -> list[str]:
+    """What the program said to the test."""
+    file = folder / "notes"
+    return file.read_text().split("\n")[:-1] if file.exists() else []
+
+
+def running(folder: Path) -> list[int]:
+    """The processes of the program that are still there."""
+    pids = [int(note.split()[1]) for note in notes(folder) if note.startswith("pid")]
+    return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """The port of a server that speaks HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    command = [sys.executable, PROGRAM, str(tmp_path), str(number)]
+    program = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PROMPT_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", number)) == 0:
+                break
+        time.sleep(0.05)
+    yield number
+    program.kill()
+    program.wait()
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
+async def test_a_run_calls_the_tools_of_a_server(
+    server: Loopback, name: str, tmp_path: Path
+) -> None:
+    """The model is told of the tools, and reads their results."""
+    wire = next(wire for wire in WIRES if wire.name == name)
+    calls = [("c1", "my_add", '{"a": 2, "b": 3}'), ("c2", "my_picture", "{}")]
+    server.reply(Reply(wire.send.tool_calls(*calls), content_type=wire.mime))
+    server.reply(Reply(wire.send.text("Five"), content_type=wire.mime))
+    async with (
+        real(tmp_path, prefix="my_") as tools,
+        wire.agent(server, tools=tools.tools, stream=True) as agent,
+    ):
+        response = await agent.run("Go")
+    results = [call.result for call in response.tool_calls]
+    assert [result and result.content for result in results] == ["5", ""]
+    assert results[1] is not None
+    assert results[1].parts == [Image(PNG)]
+    assert "my_files_read_now" in server.requests[0].body.decode()
+    assert "Add two numbers." in server.requests[0].body.decode()
+    assert base64.b64encode(PNG)[:12] in server.requests[1].body
+    assert running(tmp_path) == []
+
+
+async def test_a_server_over_http(port: int) -> None:
+    """A URL is a server too, and gets the headers."""
+    async with MCP.http(
+        f"http://127.0.0.1:{port}/mcp", {"Authorization": "Bearer abc"}
+    ) as tools:
+        assert (await call(tools, "add", a=1, b=2)).text == "3"
+
+
+async def test_a_server_that_wants_a_log_in(server: Loopback) -> None:
+    """The error says so, and shows nothing of the headers and the URL that may be secret."""
+    server.reply(*[Reply(b"", 401, "text/plain")] * 9)
+    url = server.url + "/mcp?key=secret-key"
+    opening = MCP.http(url, {"Authorization": "Bearer secret-token"})
+    with pytest.raises(MCPServerError) as caught:
+        async with opening:
+            pass
+    assert "401" in str(caught.value)
+    shown = f"{caught.value!r} {opening!r}"
+    assert "secret" not in shown
+    assert any("secret-token" in str(r.headers) for r in server.requests)
+
+
+async def test_all_pages_are_listed() -> None:
+    """A server may list its tools in pages."""
+    pages = [[listed(f"t{n}")] for n in range(3)]
+    async with scripted(pages) as tools:
+        assert [tool.name for tool in tools.tools] == ["t0", "t1", "t2"]
+
+
+async def test_names_are_such_as_providers_take() -> None:
+    """Other characters are replaced, long names cut, and all stay different."""
+    given = ["a.b", "a/b", "a_b", "x" * 70, "x" * 80, "наш"]
+    async with scripted([[listed(name) for name in given]]) as tools:
+        names = [tool.name for tool in tools.tools]
+    assert names[:3] == ["a_b", "a_b_2", "a_b_3"]
+    assert names[3:] == ["x" * 64, "x" * 62 + "_2", "___"]
+
+
+async def test_results_come_as_parts() -> None:
+    """Text, pictures, sound, resources and structured values are what a model reads."""
+    png = base64.b64encode(PNG).decode()
+    wave = base64.b64encode(b"RIFF....WAVE").decode()
+    link = {
+        "type": "resource_link",
+        "uri": "file:///a.txt",
+        "name": "a.txt",
+        "description": "notes",
+    }
+    blob = {"uri": "file:///b/c.pdf", "mimeType": "application/pdf", "blob": wave}
+    words = {"uri": "file:///d.txt", "mimeType": "text/plain", "text": "inside"}
+    content = [
+        {"type": "text", "text": "before"},
+        {"type": "image", "data": png, "mimeType": "image/png"},
+        {"type": "audio", "data": wave, "mimeType": "audio/wav"},
+        {"type": "resource", "resource": blob},
+        {"type": "resource", "resource": words},
+        link,
+        {"type": "image", "data": "***", "mimeType": "image/png"},
+    ]
+    results = {
+        "all": {"content": content},
+        "value": {"content": [], "structuredContent": {"n": 1}},
+        "both": {
+            "content": [{"type": "text", "text": "{}"}],
+            "structuredContent": {},
+        },
+        "wrong": {"content": [{"type": "text", "text": "no"}], "isError": True},
+        "nothing": {"content": []},
+    }
+    async with scripted([[listed(name) for name in results]], results=results) as tools:
+        assert (await call(tools, "all")).parts == [
+            "before",
+            Image(PNG),
+            File(b"RIFF....WAVE", media_type="audio/wav"),
+            File(b"RIFF....WAVE", media_type="application/pdf", name="c.pdf"),
+            "inside",
+            "a.txt: file:///a.txt: notes",
+            "(a file of image/png that cannot be read)",
+        ]
+        assert await call(tools, "value") == ToolOutput('{"n": 1}')
+        assert await call(tools, "both") == ToolOutput("{}")
+        assert await call(tools, "wrong") == ToolOutput("no", is_error=True)
+        assert await call(tools, "nothing") == ToolOutput("")
+
+
+async def test_the_model_is_told_what_is_an_error(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """An error of the server, and one of its end, are error results, and the run goes on with a new server."""
+    wire = OPENAI
+    turns = [("c1", "add", '{"a": "x", "b": 1}')], [("c2", "die", "{}")]
+    for turn in (*turns, [("c3", "add", '{"a": 1, "b": 1}')]):
+        server.reply(Reply(wire.send.tool_calls(*turn), content_type=wire.mime))
+    server.reply(Reply(wire.send.text("Two"), content_type=wire.mime))
+    async with (
+        real(tmp_path) as tools,
+        wire.agent(server, tools=tools.tools, stream=True) as agent,
+    ):
+        response = await agent.run("Go")
+    results = [call.result for call in response.tool_calls]
+    assert [result and result.is_error for result in results] == [True, True, False]
+    assert [result and result.content for result in results][1:] == [
+        "The tool's server failed: Connection closed",
+        "2",
+    ]
+    assert len([note for note in notes(tmp_path) if note.startswith("pid")]) == 2
+    assert running(tmp_path) == []
+
+
+async def test_stopping_a_run_cancels_the_call_at_the_server(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """The program sees the cancellation at once, and goes on to serve."""
+    wire = OPENAI
+    called = wire.send.tool_calls(("c1", "wait", "{}"))
+    server.reply(Reply(called, content_type=wire.mime))
+    async with (
+        real(tmp_path) as tools,
+        wire.agent(server, tools=tools.tools) as agent,
+    ):
+        stream = agent.run_stream("Go")
+        async for chunk in stream:
+            if chunk.finish_reason == "tool_calls":
+                reading = asyncio.ensure_future(anext(aiter(stream), None))
+                await until(lambda: "begun" in notes(tmp_path))
+                stream.cancel()
+                await reading
+        await until(lambda: "cancelled" in notes(tmp_path))
+        assert (await call(tools, "add", a=1, b=2)).text == "3"
+    assert len([note for note in notes(tmp_path) if note.startswith("pid")]) == 1
+
+
+async def test_a_call_that_hangs_is_an_error_and_the_next_starts_anew() -> None:
+    """A server that answers nothing any more is replaced at the next call."""
+    results = {"quick": {"content": [{"type": "text", "text": "done"}]}}
+    tools = scripted(
+        [[listed("quick"), listed("stuck")]],
+        {"timeout": 0.5},
+        results=results,
+        hang="stuck",
+    )
+    tools.check_seconds = 0.5
+    async with tools:
+        late = await call(tools, "stuck")
+        assert late == ToolOutput(
+            "The tool's server failed: no answer within 0.5 seconds", is_error=True
+        )
+        answers = [await call(tools, "quick") for _ in range(2)]
+    assert "done" in [answer.text for answer in answers]
+
+
+async def test_a_tool_asks_unless_it_only_reads(tmp_path: Path) -> None:
+    """With approve_destructive the hints of the server decide which tools ask for approval."""
+    async with real(tmp_path, approve_destructive=True) as tools:
+        asks = {tool.name: tool.approval for tool in tools.tools}
+    assert asks["add"] is False
+    assert asks["die"] is True
+    async with real(tmp_path) as tools:
+        assert not any(tool.approval for tool in tools.tools)
+
+
+async def test_progress_is_reported(tmp_path: Path) -> None:
+    """A callback, sync here, gets each step of a call."""
+    seen: list[Any] = []
+    options = {"on_progress": lambda *step: seen.append(step)}
+    async with real(tmp_path, **options) as tools:
+        await call(tools, "steps")
+    assert seen == [("steps", 1, 2, "half")]
+
+
+async def test_questions_to_the_user(tmp_path: Path) -> None:
+    """A callback answers or declines; without one the question is refused."""
+
+    async def answer(message: str, schema: dict[str, Any]) -> dict[str, str]:
+        assert "name" in schema["properties"]
+        return {"name": message[:4]}
+
+    async with real(tmp_path, elicitation=answer) as tools:
+        assert (await call(tools, "ask")).text == "accept: name='What'"
+    async with real(tmp_path, elicitation=lambda message, schema: None) as tools:
+        assert (await call(tools, "ask")).text == "decline: None"
+    async with real(tmp_path) as tools:
+        assert (await call(tools, "ask")).is_error
+
+
+async def test_questions_to_a_model(tmp_path: Path) -> None:
+    """A callback answers with a string; without one the question is refused."""
+
+    def answer(params: Any) -> str:
+        return f"more than {params.max_tokens}"
+
+    async with real(tmp_path, sampling=answer) as tools:
+        assert (await call(tools, "think")).text == "the model said more than 9"
+    async with real(tmp_path) as tools:
+        assert (await call(tools, "think")).is_error
+
+
+async def test_a_program_gets_no_keys_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment holds what was given, and no more than a few harmless names."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    async with real(tmp_path, env={"GIVEN": "1"}) as tools:
+        text = (await call(tools, "environment")).text
+    assert "GIVEN" in text
+    assert "OPENAI_API_KEY" not in text
+
+
+BAD: dict[str, tuple[MCP, type[CogentError], str]] = {
+    "not there": (MCP.stdio("no-such-command"), ConfigurationError, "no-such-command"),
+    "ends": (
+        MCP.stdio(
+            sys.executable,
+            "-c",
+            "import sys; sys.exit('log in with tok-123')",
+            env={"T": "tok-123"},
+        ),
+        MCPServerError,
+        "log in with ***",
+    ),
+    "no JSON": (
+        MCP.stdio(
+            sys.executable, "-c", "print('Hi', flush=True); input()", startup_timeout=1
+        ),
+        MCPServerError,
+        "no JSON",
+    ),
+    "silent": (
+        MCP.stdio(
+            sys.executable, "-c", "import time; time.sleep(99)", startup_timeout=0.5
+        ),
+        MCPServerError,
+        "within 0.5 seconds",
+    ),
+    "nobody": (MCP.http("http://127.0.0.1:9/mcp"), MCPServerError, "ConnectError"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_server_that_does_not_come_up(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error says what is wrong, no secret with it, and nothing is left running."""
+    tools, error, words = BAD[kind]
+    before = children()
+    with pytest.raises(error, match=words.replace("*", r"\*")):
+        async with tools:
+            pass
+    assert children() == before
+    assert len(asyncio.all_tasks()) == 1
+
+
+def children() -> set[str]:
+    """The processes that this one has started."""
+    threads = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {pid for one in threads for pid in (one / "children").read_text().split()}
+
+
+async def test_a_banner_on_stdout_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is no JSON is logged by the package, and harms nothing else."""
+    async with scripted([[listed("a")]], banner="Welcome") as tools:
+        assert [tool.name for tool in tools.tools] == ["a"]
+
+
+def test_tools_are_called_from_another_loop(tmp_path: Path) -> None:
+    """A call from elsewhere runs in the event loop that opened the server."""
+
+    async def main() -> str:
+        async with real(tmp_path) as tools:
+            run = call(tools, "add", a=1, b=2)
+            output = await asyncio.to_thread(lambda: asyncio.run(run))
+        assert (await call_after(tools)).is_error
+        return output.text
+
+    async def call_after(tools: MCP) -> ToolOutput:
+        with pytest.raises(ConfigurationError, match="only within"):
+            _ = tools.tools
+        return ToolOutput("", is_error=True)
+
+    assert asyncio.run(main()) == "3"
+
+
+async def test_what_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    """Unknown options, other URLs, a second opening and pickling are errors."""
+    with pytest.raises(TypeError, match="prefx"):
+        MCP.stdio("x", **{"prefx": "a"})
+    with pytest.raises(ConfigurationError, match="http"):
+        MCP.http("ftp://x")
+    async with real(tmp_path) as tools:
+        with pytest.raises(ConfigurationError, match="open already"):
+            await tools.__aenter__()
+        with pytest.raises(TypeError, match="pickled"):
+            pickle.dumps(tools.tools[0])
+
+
+async def test_the_time_limit_of_the_agent_holds(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """A limit of the run ends a call too, at the server as well."""
+    wire = OPENAI
+    server.reply(
+        Reply(wire.send.tool_calls(("c1", "wait", "{}")), content_type=wire.mime)
+    )
+    async with (
+        real(tmp_path) as tools,
+        wire.agent(server, tools=tools.tools, timeout=Timeout(total=2)) as agent,
+    ):
+        with pytest.raises(ModelTimeout):
+            async for _ in agent.run_stream("Go"):
+                pass
+        if "begun" in notes(tmp_path):
+            await until(lambda: "cancelled" in notes(tmp_path))
