@@ -23,6 +23,7 @@ from cogent.mcp.connection import Connection, ServerFailedError
 from cogent.mcp.names import tool_names
 from cogent.mcp.results import error_output, to_tool_output
 from cogent.mcp.servers import HttpServer, Server, StdioServer
+from cogent.run.background import wait_for
 from cogent.tools import Tool
 from cogent.tools.results import ToolOutput
 
@@ -47,7 +48,8 @@ class MCPOptions(TypedDict, total=False):
 
 
 class MCP:
-    """An MCP server: made by `MCP.stdio` or `MCP.http`, used by `async with`.
+    """An MCP server: made by `MCP.stdio` or `MCP.http`, used by `async with`, or by
+    `with` where the agent is used by `run_sync` and `stream_sync`.
 
     Options of both:
 
@@ -97,8 +99,8 @@ class MCP:
     ) -> MCP:
         """A server that is a program: it is started, and ended with `async with`.
 
-        It gets `env` besides the few harmless variables that the package `mcp` hands
-        on (PATH, HOME and the like): API keys of this process are not among them.
+        It gets `env` besides a few harmless variables of this process: PATH, HOME and
+        the like, and where certificates are. API keys are not among them.
         """
         server = StdioServer(command, args, dict(env or {}), cwd)
         return cls(server, options)
@@ -154,6 +156,17 @@ class MCP:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    def __enter__(self) -> Self:
+        return wait_for(self.__aenter__)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        wait_for(lambda: self.__aexit__(kind, error, traceback))
 
     async def _connect(self) -> Connection:
         """A connection that works, which may be a new one."""

@@ -13,6 +13,13 @@ from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
 
+# Where certificates are: a program that fetches something needs it behind some proxies.
+CERTIFICATES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
 MAX_LINES = 5  # of a program's messages that an error shows
 MAX_LINE_CHARS = 300
 HIDDEN = "***"
@@ -87,8 +94,14 @@ class StdioServer:
         """The pipes to the program. Raises OSError if it cannot be run."""
         from mcp import StdioServerParameters, stdio_client
 
+        certificates = {
+            name: os.environ[name] for name in CERTIFICATES if name in os.environ
+        }
         parameters = StdioServerParameters(
-            command=self.command, args=list(self.args), env=self.env, cwd=self.cwd
+            command=self.command,
+            args=list(self.args),
+            env=certificates | self.env,
+            cwd=self.cwd,
         )
         reading, writing = os.pipe()
         source = os.fdopen(reading, "r", encoding="utf-8", errors="replace")

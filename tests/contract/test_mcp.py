@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import json
-import os
 import pickle
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -361,9 +361,12 @@ async def test_a_server_that_does_not_come_up(
 
 
 def children() -> set[str]:
-    """The processes that this one has started."""
-    threads = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return {pid for one in threads for pid in (one / "children").read_text().split()}
+    """The processes that this one has started, where the system tells of them."""
+    pids: set[str] = set()
+    for thread in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            pids.update(thread.read_text().split())
+    return pids
 
 
 async def test_a_banner_on_stdout_is_passed_over(
@@ -390,6 +393,20 @@ def test_tools_are_called_from_another_loop(tmp_path: Path) -> None:
         return ToolOutput("", is_error=True)
 
     assert asyncio.run(main()) == "3"
+
+
+def test_a_server_for_callers_without_asyncio(server: Loopback, tmp_path: Path) -> None:
+    """`with` opens a server for run_sync."""
+    turn = OPENAI.send.plain_tool_calls(("c1", "add", '{"a": 1, "b": 1}'))
+    for body in (turn, OPENAI.send.plain_text("Two")):
+        server.reply(Reply(body, content_type="application/json"))
+    with real(tmp_path) as tools:
+        agent = OPENAI.agent(server, tools=tools.tools)
+        response = agent.run_sync("Go")
+    assert [call.result and call.result.content for call in response.tool_calls] == [
+        "2"
+    ]
+    assert running(tmp_path) == []
 
 
 async def test_what_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_no_example_is_left_out() -> None:
         "typed_answer.py",
         "fallback.py",
         "approval.py",
+        "mcp_tools.py",
         "fastapi_app.py",
         "notebook.ipynb",
     }
@@ -408,3 +409,17 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "stderr" not in {
         output.get("name") for cell in outputs.values() for output in cell
     }
+
+
+def test_mcp_tools_calls_a_tool_of_a_program(server: Loopback, tmp_path: Path) -> None:
+    """`python examples/mcp_tools.py` names the tools of a server and shows the result of a call."""
+    called = openai_responses.tool_calls(("c1", "add", '{"a": 2, "b": 3}'))
+    server.reply(Reply(called), Reply(openai_responses.text("Five.")))
+    program = Path(__file__).parents[1] / "support" / "mcp_server.py"
+    command = f"{sys.executable} {program} {tmp_path}"
+    arguments = ("--server", command, "--model", "openai:gpt-test")
+    done = run("mcp_tools.py", "2 + 3?", *arguments, server=server)
+    assert "Tools: add, files_read_now" in done.stdout
+    assert "[add: 5]" in done.stdout
+    assert done.stdout.rstrip().endswith("Five.")
+    assert (done.returncode, done.stderr) == (0, "")
