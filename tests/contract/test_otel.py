@@ -445,6 +445,24 @@ async def test_an_agent_in_a_tool_is_a_child_of_the_tool(
     assert len({span.context.trace_id for span in telemetry.spans if span.context}) == 1
 
 
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream_sync", "run_sync"])
+def test_runs_without_asyncio_are_children_of_the_caller_too(
+    server: Loopback, telemetry: Telemetry, streamed: bool
+) -> None:
+    """Though they run on another thread."""
+    server.reply(whole(CHAT, "Hi", streaming=streamed))
+    agent = CHAT.agent(server, observers=[telemetry.observer()])
+    tracer = telemetry.tracers.get_tracer("app")
+    with tracer.start_as_current_span("caller") as caller:
+        if streamed:
+            for _ in agent.stream_sync("Go"):
+                assert trace.get_current_span() is caller
+        else:
+            agent.run_sync("Go")
+    run = telemetry.span("invoke_agent tester")
+    assert run.parent and run.parent.span_id == caller.get_span_context().span_id
+
+
 OWN_SPANS = """
 import asyncio, json, sys
 from opentelemetry import trace

@@ -158,6 +158,28 @@ async def test_the_price_of_an_unknown_model_is_none(
     assert turn_costs(response) == [TurnCost("openai-chat", "my-own-model", None)]
 
 
+async def test_the_cost_that_a_server_reports_is_added_up(server: Loopback) -> None:
+    """As OpenRouter reports it, in `usage.cost`, for each turn."""
+
+    @tool
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    def costing(events: list[bytes], dollars: bytes) -> Reply:
+        told = b'"usage":{"cost":' + dollars + b","
+        return Reply([event.replace(b'"usage":{', told) for event in events])
+
+    server.reply(
+        costing(CHAT.send.tool_calls(("c1", "look", "{}")), b"0.01"),
+        costing(CHAT.send.text("Hi"), b"0.0023"),
+    )
+    response = await response_of(
+        agent_of(server, "openai-chat:my-own-model", tools=[look])
+    )
+    assert cost(response) == Decimal("0.0123")
+
+
 def response_with(model: str, **turn: Any) -> Response:
     """A response of one turn of this model."""
     usage = Usage(10, 10)
