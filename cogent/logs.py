@@ -71,8 +71,15 @@ class WarningLog(Observer):
                 call.id,
                 exc_info=error,
             )
-        elif call.result is not None and call.result.is_error:
+        elif call.name not in run.tools:
             logger.warning("%s: there is no tool %r", _name(run), call.name)
+        elif call.result is not None and call.result.is_error:
+            logger.warning(
+                "%s: the tool %r gave an error (call %s)",
+                _name(run),
+                call.name,
+                call.id,
+            )
 
 
 class FullLog(WarningLog):

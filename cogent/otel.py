@@ -199,7 +199,8 @@ class OTel(Observer):
             span.set_attributes(contents.of_result(result))
         error = run.tool_error(call)
         if error is None and result is not None and result.is_error:
-            span.set_attribute("error.type", "unknown_tool")
+            known = call.name in run.tools
+            span.set_attribute("error.type", "tool_error" if known else "unknown_tool")
             span.set_status(trace.StatusCode.ERROR)
         self._fail(span, error)
         span.end()
