@@ -120,15 +120,16 @@ class Watch:
 
     def run_ended(self, error: BaseException | None = None) -> None:
         """The run has ended; all but the first call are for nothing."""
-        job, self._job = self._job, None
+        job = self._job
         if job is None:
             return
-        if self._run is not None:
-            self._run.error = error
+        if self._methods["turn_ended"] or self._methods["run_ended"]:
+            self._observed().error = error
         if self._in_turn:
             self.turn_ended(job.run.open_summary())
         if self._methods["run_ended"]:
             self._tell("run_ended", _response(job, error), error)
+        self._job = None
         if self._run is not None:
             self._run.error = None  # which holds frames, and they this
 
@@ -143,6 +144,8 @@ class Watch:
         return self._run
 
     def _tell(self, event: str, *details: object) -> None:
+        if self._run is None and self._job is None:
+            return  # a tool that outlived a run of which nobody was told anything
         for observer, method in self._methods[event]:
             try:
                 method(self._observed(), *details)

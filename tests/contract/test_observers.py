@@ -196,6 +196,38 @@ async def test_an_observer_has_the_methods_that_it_wants(server: Loopback) -> No
     assert [response.content for response in responses] == ["Hi"]
 
 
+@pytest.mark.parametrize("event", EVENTS)
+async def test_one_method_alone_is_called(
+    server: Loopback, event: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever it is, with a run that tells what it should, also of the error that ends it."""
+    told: list[ObservedRun] = []
+    errors: list[BaseException | None] = []
+
+    def method(_: object, run: ObservedRun, *details: object) -> None:
+        told.append(run)
+        errors.append(run.error)
+
+    observer = type("One", (), {event: method})()
+    server.reply(
+        refusal(CHAT, 503, {"retry-after": "0"}),
+        refusal(CHAT, 401),
+        Reply(CHAT.send.tool_calls(ADD)),
+        refusal(CHAT, 401),
+    )
+    first, second = (
+        Model(f"openai-chat:{name}", base_url=server.url, api_key="key", max_retries=1)
+        for name in ("first", "second")
+    )
+    agent = Agent("tester", [first, second], tools=[add], observers=[observer])
+    with pytest.raises(AuthenticationError) as caught:
+        await read_all(agent)
+    assert {run.agent for run in told} == {"tester"}
+    assert not any(record.exc_info for record in caplog.records)
+    is_end = event in ("turn_ended", "run_ended")
+    assert errors[-1] is (caught.value if is_end else None)
+
+
 def begin(server: Loopback, end: Literal["stall", "close"] = "stall") -> None:
     """The server sends "One" of an answer, and then nothing."""
     events = CHAT.send.text("One", "Two")
