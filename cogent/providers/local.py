@@ -36,6 +36,7 @@ from cogent.providers.openai_chat import (
     make_decoder,
 )
 from cogent.timeout import Timeout
+from cogent.transport.tape import present_tape
 
 __all__ = [
     "ERROR_CODES",
@@ -70,7 +71,7 @@ class LocalClient:
         in a thread.
         """
         if self._client is None:
-            address = await asyncio.to_thread(_start, self._weights)
+            address = await self._server()
             if self._client is None:
                 model = Model(
                     "openai-chat:local", api_key="none", base_url=f"{address}/v1"
@@ -78,6 +79,13 @@ class LocalClient:
                 self._client = openai_chat.make_client(model, self._timeout)
         sdk: AsyncOpenAI = self._client.sdk
         return sdk
+
+    async def _server(self) -> str:
+        """The address of the engine, which is not started where a recording answers."""
+        tape = present_tape()
+        if tape is not None and tape.clients is not None:
+            return "http://127.0.0.1"
+        return await asyncio.to_thread(_start, self._weights)
 
     async def aclose(self) -> None:
         """Close the connections; the engine stays for other agents until the process

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cogent.errors import ConfigurationError
@@ -21,6 +22,13 @@ from cogent.providers import Client, Provider
 from cogent.run.event_loop import running_loop
 from cogent.timeout import Timeout
 from cogent.transport.keys import check_key
+from cogent.transport.tape import present_tape
+
+NO_KEY = "replayed"  # where no key is needed
+OWN_CLIENT = (
+    "record and replay are for clients that cogent makes, and this model has one of "
+    "its own: leave out client="
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +56,47 @@ class Clients:
 
         Raises ConfigurationError, for example when the key is missing.
         """
+        tape = present_tape()
         if self._model.client is not None:
+            if tape is not None:
+                raise ConfigurationError(OWN_CLIENT)
             return _wrap(self._model)
         loop = asyncio.get_running_loop()
+        if tape is not None and tape.clients is not None:
+            # Nothing of it has to be closed: it has no connections.
+            if (self, loop) not in tape.clients:
+                tape.clients[self, loop] = self._make_replayed()
+            client: Client = tape.clients[self, loop]
+            return client
         if loop not in self._held:
             # Other threads may do the same just now: entries come and go one by one.
             for ended in [known for known in list(self._held) if known.is_closed()]:
                 self._release(ended)
-            check_key(self._model.api_key)
-            client = self._provider.make_client(self._model, self._timeout)
-            if not isinstance(client, Client):
-                raise ConfigurationError(
-                    f"make_client of {self._model.provider!r} gives a Client; "
-                    f"got {client!r}"
-                )
-            for key in client.keys:  # which may come from the environment
-                check_key(key)
-            holder = _hold(client)
+            holder = _hold(self._make(self._model))
             reference = weakref.finalize(self, _let_go, holder)
             reference.atexit = False
             self._held[loop] = _Held(await anext(holder), holder, reference)
         return self._held[loop].client
+
+    def _make(self, model: Model) -> Client:
+        check_key(model.api_key)
+        client = self._provider.make_client(model, self._timeout)
+        if not isinstance(client, Client):
+            raise ConfigurationError(
+                f"make_client of {model.provider!r} gives a Client; got {client!r}"
+            )
+        for key in client.keys:  # which may come from the environment
+            check_key(key)
+        return client
+
+    def _make_replayed(self) -> Client:
+        """A client whose requests a recording answers, which needs no key."""
+        model = self._model
+        if not callable(model.api_key):
+            with suppress(ConfigurationError):
+                return self._make(model)
+        provider = model.own_provider or model.provider
+        return self._make(replace(model, api_key=NO_KEY, provider=provider))
 
     async def aclose(self) -> None:
         """Close the clients: this loop's now; other loops close theirs when they

@@ -10,13 +10,18 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from itertools import chain
 from typing import Any, cast
 
-from cogent.errors import ConfigurationError, ModelError, StreamInterrupted
+from cogent.errors import (
+    ConfigurationError,
+    ModelError,
+    PlaybackError,
+    StreamInterrupted,
+)
 from cogent.providers import Client, Decoder, Events, Provider, Request
 from cogent.run.outputs import Output, RequestId
 from cogent.transport.answers import check_whole_body, watch_stream
 from cogent.transport.body import AnswerBytes, drain
 from cogent.transport.error_kinds import request_id
-from cogent.transport.errors import ErrorRules, report_of, translate
+from cogent.transport.errors import ErrorRules, causes_of, report_of, translate
 from cogent.transport.exchange import Exchange
 from cogent.transport.keys import secrets_in
 from cogent.transport.reported import ReportedError
@@ -145,6 +150,9 @@ class _Call:
         """The error to raise; what the SDK left open of the answer is closed."""
         if isinstance(raised, ConfigurationError):
             return raised
+        for cause in causes_of(raised):
+            if isinstance(cause, PlaybackError):  # raised inside the HTTP client
+                return cause
         rules = self._rules()
         response = self._exchange.response
         if response is None:  # the user's own client, which has no hook of ours

@@ -12,7 +12,18 @@ real servers that are recorded once and replayed.
 """
 
 from cogent.errors import PlaybackError
+from cogent.testing.record import record
+from cogent.testing.replay import replay
 from cogent.testing.script import Cut, Delay, Finish, Reasoning
 from cogent.testing.scripted import ScriptedModel
 
-__all__ = ["Cut", "Delay", "Finish", "PlaybackError", "Reasoning", "ScriptedModel"]
+__all__ = [
+    "Cut",
+    "Delay",
+    "Finish",
+    "PlaybackError",
+    "Reasoning",
+    "ScriptedModel",
+    "record",
+    "replay",
+]

@@ -84,6 +84,7 @@ def read_answer(given: object, number: int) -> list[Part]:
     A value of a type, which is a dict, a dataclass or a pydantic model, is its JSON.
     Raises ConfigurationError.
     """
+    parts: list[Any]
     if isinstance(given, list | tuple):
         parts = list(given)
     elif not isinstance(given, PARTS) and _is_value(given):

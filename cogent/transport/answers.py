@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -22,6 +22,7 @@ from cogent.transport.event_stream import SdkReader
 from cogent.transport.exchange import present_exchange
 from cogent.transport.reported import raise_reported
 from cogent.transport.requests import require_json_object
+from cogent.transport.tape import note_request, present_tape
 from cogent.transport.tls import shared_context
 
 # Names of this machine in the form of the HTTP clients' patterns; nothing is bound.
@@ -54,24 +55,37 @@ def client_settings(
     with a limit the clients look through all that wait and all that are open whenever
     one of them changes.
     """
-    from cogent.transport.http_clients import transports  # it imports aiohttp
-
     context = shared_context(httpx)
     hosts = (*THIS_MACHINE, *_own_host(address or ""))
-    chosen = transports(httpx, context, http, hosts)
-    # Over a transport of our own, which sees to it by itself, the hook sees nothing.
-    may_be_premature = "transport" not in chosen
+    chosen = _over(httpx, context, http, hosts)
+    hooks = [note_request]
+    # Over a transport of our own, which sees to it by itself, this hook sees nothing.
+    if "transport" not in chosen:
+        hooks.append(_reject_premature_response)
     return {
         "verify": context,
         "timeout": httpx.Timeout(timeout.read, connect=timeout.connect),
         "headers": {"accept-encoding": "identity"},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=100),
         "event_hooks": {
-            "request": [_reject_premature_response] if may_be_premature else [],
+            "request": hooks,
             "response": [_response_hook(reader, address)],
         },
         **chosen,
     }
+
+
+def _over(
+    httpx: Any, context: Any, http: str | None, hosts: Iterable[str]
+) -> dict[str, Any]:
+    """The settings that say over what the client sends."""
+    from cogent.transport.http_clients import transports  # it imports aiohttp
+
+    tape = present_tape()
+    instead = None if tape is None else tape.transport(httpx)
+    if instead is not None:
+        return {"transport": instead}
+    return transports(httpx, context, http, hosts)
 
 
 def _own_host(address: str) -> list[str]:
@@ -120,6 +134,9 @@ def _response_hook(
     """
 
     async def on_response(response: Any) -> None:
+        tape = present_tape()
+        if tape is not None:
+            tape.on_response(response)
         if response.has_redirect_location:
             raise _redirect_error(response, address)
         is_streamed = content_type(response) == EVENT_STREAM  # also if not asked for

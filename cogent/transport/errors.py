@@ -90,7 +90,7 @@ def _raised_inside(error: Exception) -> Exception:
     """What a hook, or a decoder of bytes, raised inside the SDK or its HTTP client,
     which may wrap it; else the error itself.
     """
-    for cause in _causes(error):
+    for cause in causes_of(error):
         if isinstance(cause, ModelError | ReportedError):
             return cause
     return error
@@ -139,7 +139,7 @@ def _status_of(error: Exception, response: Any) -> int | None:
 
 def _without_answer(error: Exception, began: bool) -> ModelError:
     """The error of a request that no answer, or none that can be read, came to."""
-    causes = _causes(error)
+    causes = causes_of(error)
     if any(map(broken_off, causes)):
         return StreamInterrupted("the answer broke off in the middle of an event")
     kind = _by_class(error)
@@ -154,7 +154,7 @@ def _without_answer(error: Exception, began: bool) -> ModelError:
 
 
 def _reason_of_kind(error: Exception, kind: type[ModelError]) -> str:
-    if kind is ServerError and isinstance(_causes(error)[-1], FORMAT_ERRORS):
+    if kind is ServerError and isinstance(causes_of(error)[-1], FORMAT_ERRORS):
         return "it is not in the provider's format"
     return _reason(error)
 
@@ -197,7 +197,7 @@ def _connection_sentence(error: Exception, names: set[str]) -> str:
 
 def _asked(error: Exception) -> str:
     """The address that was asked, in brackets, if the error tells it."""
-    for cause in _causes(error):
+    for cause in causes_of(error):
         with suppress(RuntimeError):  # the HTTP clients' own, where there is no request
             request = getattr(cause, "request", None)
             if request is not None:
@@ -226,7 +226,7 @@ def _reason(error: Exception) -> str:
     """The words of the innermost cause, which knows most, and of an error without words
     its name.
     """
-    causes = _causes(error)
+    causes = causes_of(error)
     last = causes[-1]
     if isinstance(last, JSONDecodeError):
         return repr(last.doc[:100]) if last.doc else "it is empty"
@@ -237,7 +237,7 @@ def _reason(error: Exception) -> str:
     )
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
     """The error, its cause, the cause of that, and so on."""
     causes = [error]
     while True:

@@ -45,7 +45,7 @@ def keep_secret(
     for sent in headers:
         _blank(sent)
     is_kept = not secrets.isdisjoint(chain.from_iterable(map(secrets_in, headers)))
-    forms = _forms_of(secrets)
+    forms = key_forms(secrets)
     if not forms:
         return
     if is_kept or any(_shows(one, forms) for one in errors):
@@ -57,8 +57,10 @@ def keep_secret(
         raised.request_id = _without(raised.request_id, forms)
 
 
-def _forms_of(secrets: Iterable[str]) -> set[str]:
-    """All forms of all of them that are long enough to be looked for."""
+def key_forms(secrets: Iterable[str]) -> set[str]:
+    """All forms in which these keys may stand in a text, of those that are long enough
+    to be looked for.
+    """
     keys = [secret for secret in secrets if len(secret) >= MIN_KEY_CHARS]
     return {form for key in keys for form in _forms(key)}
 
