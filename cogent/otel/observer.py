@@ -1,21 +1,4 @@
-"""Spans and metrics of runs, by OpenTelemetry's conventions for generative AI.
-
-    from cogent.otel import OTel
-
-    agent = Agent("researcher", "gpt-5.4", observers=[OTel()])
-
-A run is a span `invoke_agent`, a child of the span that is current where the run begins;
-in it stand a span `chat` for each turn of the model, with its retries and fall-backs as
-events, and a span `execute_tool` for each call of a tool. That one is current in the
-tool, and no other is made current: between two chunks the code that reads a stream sees
-its own span. The metrics are `gen_ai.client.operation.duration`,
-`gen_ai.client.operation.time_to_first_chunk` and `gen_ai.client.token.usage`.
-
-A run that is left, or whose task is cancelled, is no error: its spans end without a
-status and without a finish reason.
-
-It needs the extra `otel`; the SDK that exports is the application's to set up.
-"""
+"""The observer that makes spans and metrics."""
 
 from __future__ import annotations
 
@@ -34,8 +17,8 @@ except ImportError as missing:
         'cogent.otel needs opentelemetry-api: pip install "cogent-ai[otel]"'
     ) from missing
 
-from cogent import otel_attributes as attributes
-from cogent import otel_content as contents
+from cogent.otel import attributes
+from cogent.otel import content as contents
 
 if TYPE_CHECKING:
     from opentelemetry.context.context import Context
@@ -44,8 +27,6 @@ if TYPE_CHECKING:
 
     from cogent.errors import CogentError
     from cogent.messages import Response, ToolCall, TurnSummary
-
-__all__ = ["OTel"]
 
 SECONDS = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64,
