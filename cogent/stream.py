@@ -31,10 +31,6 @@ SECOND_READER = (
     "another task waits for the next chunk of this stream: "
     "a stream has one reader at a time"
 )
-READ_BEFORE = (
-    "this stream was read already, and show() shows a run from its beginning: "
-    "`stream.response` has what came"
-)
 
 
 class _Reader:
@@ -147,8 +143,6 @@ class AgentStream(_Reader, Generic[Out]):
         the `response` of a stream that has a name. Raises what reading raises, and
         ConfigurationError for a stream that was read already.
         """
-        if self._closer.closing is not None:
-            raise ConfigurationError(READ_BEFORE)
         from cogent.display import show
 
         return await show(self)
@@ -195,6 +189,11 @@ class AgentStream(_Reader, Generic[Out]):
 
     def __del__(self) -> None:
         self._closer.consumer_dropped()
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether a chunk was asked for, or the run was closed before."""
+        return self._closer.closing is not None or self._closer.reason is not None
 
     def _handle(self) -> AgentStream[Any]:
         return self

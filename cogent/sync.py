@@ -58,6 +58,20 @@ class SyncStream(Generic[Out]):
         """
         return iterate(self._stream.text(accumulated=accumulated), self.cancel)
 
+    def show(self) -> Response[Out]:
+        """Show the run while it goes, and return its response.
+
+        It looks and raises as `AgentStream.show` does. After an interrupt `response`
+        has what came.
+        """
+        from cogent.display import find_screen, show
+
+        screen = find_screen()
+        try:
+            return wait_for(lambda: show(self._stream, screen))
+        finally:
+            screen.settle()
+
     def __iter__(self) -> Generator[StreamChunk, None, None]:
         return iterate(self._stream, self.cancel)
 

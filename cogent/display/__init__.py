@@ -11,11 +11,17 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cogent.chunks import StreamChunk
+from cogent.errors import ConfigurationError
 from cogent.messages import Response
 from cogent.type_variables import Out
 
 if TYPE_CHECKING:
     from cogent.stream import AgentStream
+
+READ_BEFORE = (
+    "this stream was read already, and show() shows a run from its beginning: "
+    "`stream.response` has what came"
+)
 
 
 class Screen(Protocol):
@@ -27,12 +33,18 @@ class Screen(Protocol):
     def end(self, response: Response[Any], error: BaseException | None) -> None:
         """Show that the run has ended; `error` is why, if not by itself."""
 
+    def settle(self) -> None:
+        """Called at last in the thread of a caller without asyncio."""
+
 
 async def show(stream: AgentStream[Out], screen: Screen | None = None) -> Response[Out]:
     """Read the stream to its end, show it, and return its response.
 
-    Raises what reading raises, after what came is shown as stopped or failed.
+    Raises what reading raises, after what came is shown as stopped or failed, and
+    ConfigurationError for a stream that was read already.
     """
+    if stream.was_begun:
+        raise ConfigurationError(READ_BEFORE)
     shown_on = screen or find_screen()
     try:
         async for chunk in stream:

@@ -30,6 +30,9 @@ class Output(Protocol):
     def show(self, markdown: str, text: str) -> None:
         """Show this document; `text` is for front ends without Markdown."""
 
+    def settle(self) -> None:
+        """Show the last one again, if it could not be shown from another thread."""
+
 
 class LiveScreen:
     """Shows a run as one output, at most twenty times a second."""
@@ -64,6 +67,10 @@ class LiveScreen:
         markdown = self._document.markdown(has_ended=True)
         self._output.show(markdown, self._document.text())
 
+    def settle(self) -> None:
+        """Called at last in the thread of a caller without asyncio."""
+        self._output.settle()
+
     def _update(self) -> None:
         self._stop_timer()
         markdown = self._document.markdown(has_ended=False)
@@ -96,14 +103,25 @@ class IPythonOutput:
         else:
             self._handle.update(bundle, raw=True)
 
+    def settle(self) -> None:
+        """IPython shows what any thread gives it."""
+
 
 class MarimoOutput:
-    """The output of the cell that runs in marimo."""
+    """The output of the cell that runs in marimo, which only the cell's thread has."""
 
     code_as_html = True
 
+    def __init__(self) -> None:
+        self._markdown = ""
+
     def show(self, markdown: str, text: str) -> None:
         """Show this document."""
+        self._markdown = markdown
+        self.settle()
+
+    def settle(self) -> None:
+        """Show the last document; from another thread nothing comes of it."""
         import marimo
 
-        marimo.output.replace(marimo.md(markdown))
+        marimo.output.replace(marimo.md(self._markdown))

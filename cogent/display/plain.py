@@ -23,3 +23,6 @@ class PlainScreen:
 
     def end(self, response: Response[Any], error: BaseException | None) -> None:
         """There is nothing more to say."""
+
+    def settle(self) -> None:
+        """All is written."""

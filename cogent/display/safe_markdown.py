@@ -104,8 +104,9 @@ def _as_it_is(code: str) -> str:
 
 def _as_html(code: str) -> str:
     """Fenced code as HTML in one line."""
-    _, *lines = code.split("\n")
-    inside = "\n".join(lines[:-1])
+    opening, *lines = code.split("\n")
+    indent = " " * (len(opening) - len(opening.lstrip()))
+    inside = "\n".join(line.removeprefix(indent) for line in lines[:-1])
     return f"\n<pre><code>{entities(inside)}</code></pre>\n"
 
 

@@ -83,6 +83,9 @@ class TerminalScreen:
             self._line(self._view.footer)
         self._out.flush()
 
+    def settle(self) -> None:
+        """All is written."""
+
     # What the writers of text use
 
     @property

@@ -211,7 +211,8 @@ def _footer(response: Response[Any], error: BaseException | None) -> list[str]:
     metadata = response.metadata
     words = [one_line(metadata.get("model") or "")]
     tokens = metadata.get("tokens") or {}
-    if tokens.get("total_tokens"):
+    was_answered = error is None or tokens.get("output_tokens")
+    if tokens.get("total_tokens") and was_answered:
         about = "about " if tokens.get("estimated") else ""
         words.append(
             f"{about}{tokens['total_tokens']:,} tokens "

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import nbformat
 import pytest
@@ -383,32 +383,82 @@ def test_the_notebook_is_kept_without_outputs() -> None:
     ] * len(cells)
 
 
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The notebook streams token by token, shows the response as Markdown and its figures, and can stop early."""
+def run_notebook(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The outputs of each cell after all have run, none of them with an error."""
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(variable, str(tmp_path))
+        env[variable] = str(folder)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=LIMIT, kernel_name="python3").execute()
-    outputs = {
-        cell["id"]: cell["outputs"]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-    }
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = {cell["id"]: cell["outputs"] for cell in cells}
+    names = {output.get("name") for cell in outputs.values() for output in cell}
+    assert "stderr" not in names
+    return outputs
+
+
+def printed(outputs: list[dict[str, Any]]) -> str:
+    """What a cell has printed."""
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def markdown(outputs: list[dict[str, Any]]) -> str:
+    """That of the one display of a run; a picture beside it does not count."""
+    shown = [output["data"] for output in outputs if "data" in output]
+    (page,) = [data["text/markdown"] for data in shown if "text/markdown" in data]
+    return page
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook streams token by token, shows the response as Markdown and its figures, and can stop early."""
+    for name in ("MODEL", "OTHER_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    outputs = run_notebook(tmp_path, monkeypatch, {})
     written = [output["text"] for output in outputs["stream"]]
     assert len(written) > 1
     assert outputs["response"][0]["data"]["text/markdown"] == "".join(written)
-    assert "output_tokens" in "".join(output["text"] for output in outputs["metadata"])
-    shown, _, stopped = "".join(output["text"] for output in outputs["stop"]).partition(
-        "\n\nstopped: "
-    )
+    assert "output_tokens" in printed(outputs["usage"])
+    shown, _, stopped = printed(outputs["stop"]).partition("\n\nstopped: ")
     assert stopped.strip() == repr(shown)
-    assert {output["output_type"] for cell in outputs.values() for output in cell} == {
-        "stream",
-        "execute_result",
-    }
-    assert "stderr" not in {
-        output.get("name") for cell in outputs.values() for output in cell
-    }
+    assert "SmolLM2" in markdown(outputs["show"])
+    assert "SmolLM2" in markdown(outputs["switch"])
+
+
+def test_the_notebook_shows_tools_types_and_images(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a model that can, tools run at once, the typed value grows, and the picture goes out."""
+    text, calls = openai_responses.text, openai_responses.tool_calls
+    cities = [
+        ("call_1", "local_time", '{"city": "Tokyo", "utc_offset": 9}'),
+        ("call_2", "local_time", '{"city": "Lima", "utc_offset": -5}'),
+    ]
+    server.reply(
+        Reply(text("Light ", "scatters.")),
+        Reply(text("Waves ", "roll.")),
+        Reply([*text(*["one "] * 40)[:-1]], end="stall"),
+        Reply(calls(*cities, text="Two clocks.")),
+        Reply(text("Tokyo is ahead.")),
+        Reply(text('{"name": "Oslo", ', '"country": "Norway"}')),
+        Reply(text("Red.")),
+        Reply(text("Tokyo is fourteen hours ahead.")),
+    )
+    variables = {"MODEL": "openai:gpt-test", "OTHER_MODEL": "openai:gpt-test"}
+    env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"{server.url}/v1"}
+    outputs = run_notebook(tmp_path, monkeypatch, {**variables, **env})
+    page = markdown(outputs["tools"])
+    assert page.count("<details><summary>Tool: ") == 2
+    assert "Tokyo is ahead." in page and "in Lima" in printed(outputs["calls"])
+    assert printed(outputs["partial"]).splitlines()[-1] == (
+        "City(name='Oslo', country='Norway')"
+    )
+    assert "{'name': 'Oslo'" in printed(outputs["partial"])
+    assert markdown(outputs["image"]).startswith("Red.")
+    assert b"data:image/png;base64,iVBOR" in server.requests[-2].body
+    assert b"Two clocks." in server.requests[-1].body
 
 
 def test_mcp_tools_calls_a_tool_of_a_program(server: Loopback, tmp_path: Path) -> None:
