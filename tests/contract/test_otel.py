@@ -32,8 +32,9 @@ from support.tool_runs import CHAT, ask
 from support.waiting import until
 from support.wire import anthropic_messages
 
-from cogent import Agent, AuthenticationError, ConfigurationError, Model, tool
+from cogent import Agent, AuthenticationError, ConfigurationError, Model, Usage, tool
 from cogent.otel import OTel
+from cogent.otel.attributes import of_usage
 
 ADD = ("c1", "add", '{"a": 1, "b": 2}')
 PROVIDERS = {
@@ -211,6 +212,13 @@ async def test_usage_of_the_cache_and_of_reasoning(
             GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS=80,
             GEN_AI_USAGE_REASONING_OUTPUT_TOKENS=12,
         )
+
+
+def test_tokens_written_to_a_cache_stand_under_both_names() -> None:
+    """That of the published constants, and the one that the conventions have had since."""
+    told = of_usage(Usage(input_tokens=10, output_tokens=1, cache_write_tokens=4))
+    assert told[names.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS] == 4
+    assert told["gen_ai.usage.cache_write.input_tokens"] == 4
 
 
 async def test_content_stands_in_spans_when_asked_for(
