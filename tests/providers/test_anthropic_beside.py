@@ -1,6 +1,8 @@
 """What Anthropic says beside the text: citations, tools that it runs itself, and its own details."""
 
+import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from support.scene import JSON
 from support.wire import anthropic_messages as messages
 from support.wire.common import Json
 
-from cogent import Agent, Response, StreamInterrupted, tool
+from cogent import Agent, Response, StreamChunk, StreamInterrupted, tool
+from cogent.providers.formats.messages_decoder import decode_response
+from cogent.run.conversation import Run
 
 [WIRE] = [wire for wire in WIRES if wire.name == "anthropic"]
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
@@ -410,6 +414,49 @@ async def test_a_cut_in_a_server_tool_keeps_what_came(server: Loopback) -> None:
     [search] = partial.tool_calls
     assert search.provider_executed and search.result is None
     assert isinstance(search.arguments, str)
+
+
+def places(value: Any, *before: str | int) -> Iterator[tuple[str | int, ...]]:
+    """The way to every value in a JSON document, but to those that hold all others."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, one in inner:
+        yield *before, step
+        if isinstance(one, dict | list):
+            yield from places(one, *before, step)
+
+
+ODD: list[Any] = [None, 7, "x", ["x"], {"x": 1}, [{}]]
+EACH_KIND: list[Json] = [
+    SEARCH,
+    FOUND,
+    SEARCH | {"type": "mcp_tool_use", "server_name": "s"},
+    text("So", OF_WEB),
+    {"type": "container_upload", "file_id": "file_1"},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_what_stands_beside_the_text_never_breaks_it(odd: Any) -> None:
+    """Whatever a server writes into the fields of a source, a call or a result, the text comes."""
+    for place in places(EACH_KIND):
+        if len(place) == 1 or place[1] in ("type", "text"):
+            continue
+        content = copy.deepcopy(EACH_KIND)
+        holder: Any = content
+        for step in place[:-1]:
+            holder = holder[step]
+        holder[place[-1]] = odd
+        run = Run("anthropic", "m", [])
+        turn = run.begin_turn()
+        for output in decode_response({"content": content, "stop_reason": "end_turn"}):
+            if isinstance(output, StreamChunk):
+                turn.add(output)
+            else:
+                turn.update(output)
+        run.end_turn("stop")
+        response = run.response()
+        assert response.content == "So", place
+        assert Response.from_dict(json.loads(json.dumps(response.to_dict())))
 
 
 # What else it tells

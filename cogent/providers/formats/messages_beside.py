@@ -52,14 +52,13 @@ def is_server_result(item: Json) -> bool:
     Its type names the tool (`web_search_tool_result`); compatible servers leave that out.
     """
     type = type_of(item)
-    is_result = type == "tool_result" or type.endswith("_tool_result")
-    return is_result and bool(item.get("tool_use_id"))
+    return type == "tool_result" or type.endswith("_tool_result")
 
 
 def server_call(item: Json, index: int) -> ToolCallDelta:
     """The beginning of a call that the server runs."""
-    name = item.get("name") or type_of(item)
-    return ToolCallDelta(index, item.get("id"), name, provider_executed=True)
+    name = _text(item.get("name")) or type_of(item)
+    return ToolCallDelta(index, _text(item.get("id")), name, provider_executed=True)
 
 
 def server_result(item: Json) -> Outputs:
@@ -69,7 +68,7 @@ def server_result(item: Json) -> Outputs:
     """
     content = item.get("content")
     result = ToolResult(
-        item["tool_use_id"],
+        _text(item.get("tool_use_id")) or "",
         "",
         _result_text(content),
         is_error=bool(item.get("is_error")) or _is_failure(content),
@@ -91,8 +90,8 @@ def made_files(blocks: Iterable[object]) -> Iterator[Update]:
 
 def _result_text(content: object) -> str:
     """The result as text, or else as JSON, without what only the server can read."""
-    if isinstance(content, str):
-        return content
+    if content is None or isinstance(content, str):
+        return content or ""
     if isinstance(content, list):
         texts = [str(block["text"]) for block in content if _is_text(block)]
         if texts and len(texts) == len(content):
@@ -134,8 +133,9 @@ def sources_of(
     """
     if not isinstance(citations, list):
         return
-    for citation in filter(None, map(mapping, citations)):
-        yield StreamChunk(source=_source(citation, start, end))
+    for place, citation in enumerate(citations):
+        if mapping(citation) and citation not in citations[:place]:
+            yield StreamChunk(source=_source(citation, start, end))
 
 
 def _source(

@@ -131,8 +131,9 @@ class Block:
 
     def _add_citation(self, citation: object) -> None:
         if isinstance(citation, dict):
-            citations = self.item.get("citations") or ()
-            self.item["citations"] = [*citations, citation]
+            known = self.item.get("citations")
+            known = known if isinstance(known, list) else []
+            self.item["citations"] = [*known, citation]
 
     def _add_fields(self, delta: Json) -> None:
         """Add a signature, or the summary of a compaction: each comes whole."""
