@@ -67,8 +67,8 @@ class Audio:
     def add(self, audio: Fields) -> None:
         """Take in a piece."""
         self._id = audio.get("id") or self._id
-        self._transcript += audio.get("transcript") or ""
-        self._data += decode_base64(audio.get("data") or "")
+        self._transcript += _text(audio.get("transcript"))
+        self._data += decode_base64(_text(audio.get("data")))
 
     def close(self) -> Outputs:
         """The whole file; the server knows it by its id, and takes that back."""
@@ -89,7 +89,7 @@ class Beside:
     def __init__(self) -> None:
         self._citations = Citations()
         self._urls: set[str] = set()  # of pages that were given
-        self._tools: dict[object, ExecutedTool] = {}
+        self._tools: dict[str, ExecutedTool] = {}
         self._repeated: Json = {}
         self._audio = Audio()
 
@@ -148,7 +148,7 @@ class Beside:
     def _executed(self, tool: Json) -> Outputs:
         """What is new of a call that the server runs."""
         index = tool.get("index", len(self._tools))
-        known = self._tools.setdefault(index, ExecutedTool())
+        known = self._tools.setdefault(_text(index), ExecutedTool())
         id = f"executed_tool_{index}"
         arguments = _text(tool.get("arguments"))
         rest = _rest(arguments, known.arguments)
@@ -202,9 +202,9 @@ def _pages_of(event: Json) -> list[Json]:
     cited = event.get("citations")
     if not isinstance(cited, list) or not cited:
         return found
-    by_url = {page.get("url"): page for page in found}
+    by_url = {_text(page.get("url")): page for page in found}
     return [
-        page if isinstance(page, dict) else by_url.get(page, {"url": page})
+        page if isinstance(page, dict) else by_url.get(_text(page), {"url": page})
         for page in cited
     ]
 

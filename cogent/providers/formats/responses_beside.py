@@ -48,7 +48,8 @@ class Beside:
 
     def give_part(self, item: OutputItem, index: int, part: Json) -> Outputs:
         """What a whole part of a message holds."""
-        for annotation in part.get("annotations") or ():
+        annotations = part.get("annotations")
+        for annotation in annotations if isinstance(annotations, list) else ():
             yield from self.give_annotation(item, index, annotation)
         yield from self.give_logprobs(item, index, part.get("logprobs"))
 
@@ -95,4 +96,5 @@ class Beside:
 
     def _give_parts(self, item: OutputItem, parts: object) -> Outputs:
         for index, part in enumerate(parts if isinstance(parts, list) else ()):
-            yield from self.give_part(item, index, part)
+            if isinstance(part, dict):
+                yield from self.give_part(item, index, part)

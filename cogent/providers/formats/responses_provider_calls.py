@@ -13,6 +13,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import Media
 from cogent.json_values import Json
 from cogent.messages import ToolResult
+from cogent.providers.formats.counts import mapping
 from cogent.providers.formats.made_files import file_of_data, file_of_url
 from cogent.providers.formats.responses_items import (
     CODE,
@@ -196,7 +197,7 @@ def _content_of(body: Json) -> str:
 
 def _logs(outputs: list[Json]) -> str:
     """What the code printed, or, where it is more than text, all as JSON."""
-    logs = [output.get("logs") for output in outputs]
+    logs = [mapping(output).get("logs") for output in outputs]
     if all(isinstance(log, str) for log in logs):
         return "\n".join(map(str, logs))
     return _text(outputs)
@@ -218,7 +219,7 @@ def files_of(body: Json) -> list[Media]:
     else:
         outputs = body.get("outputs")
         images = outputs if isinstance(outputs, list) else []
-        files = [file_of_url(one.get("url"), "image/png") for one in images]
+        files = [file_of_url(mapping(one).get("url"), "image/png") for one in images]
     return [file for file in files if file is not None]
 
 
