@@ -92,12 +92,11 @@ def _result_text(content: object) -> str:
     """The result as text, or else as JSON, without what only the server can read."""
     if content is None or isinstance(content, str):
         return content or ""
-    if isinstance(content, list):
-        texts = [str(block["text"]) for block in content if _is_text(block)]
-        if texts and len(texts) == len(content):
-            return "\n".join(texts)
-        content = [_readable(block) for block in content]
-    return json.dumps(_readable(content), ensure_ascii=False)
+    blocks = content if isinstance(content, list) else []
+    if blocks and all(map(_is_text, blocks)):
+        return "\n".join(str(block["text"]) for block in blocks)
+    readable = list(map(_readable, blocks)) if blocks else _readable(content)
+    return json.dumps(readable, ensure_ascii=False)
 
 
 def _is_text(block: object) -> bool:
