@@ -94,8 +94,9 @@ class AnyModel(Loopback):
             "call_id" in entry or entry.get("role") == "tool" for entry in said
         )
         prefix = "" if asked.get("stream") else "plain_"
-        if "tools" in asked and not answered:
-            body = getattr(wire, f"{prefix}tool_calls")(*map(_call, asked["tools"]))
+        tools = [tool for tool in asked.get("tools", ()) if tool["type"] == "function"]
+        if tools and not answered:
+            body = getattr(wire, f"{prefix}tool_calls")(*map(_call, tools))
         else:
             body = getattr(wire, f"{prefix}text")("A short ", "answer.")
         return Reply(
