@@ -40,7 +40,6 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field
 from functools import wraps
-from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
@@ -333,6 +332,8 @@ def _packages(extra: str) -> list[str]:
     """The packages of an extra, from the metadata of this library where it is
     installed.
     """
+    from importlib import metadata  # slow, and seldom needed
+
     try:
         lines = metadata.requires("cogent-ai") or []
     except metadata.PackageNotFoundError:

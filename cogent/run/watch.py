@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from os import urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from cogent.errors import CogentError
 from cogent.logs import FullLog, WarningLog, logger
@@ -168,7 +168,7 @@ def _observed_run(
 ) -> ObservedRun:
     plan, run = job.plan, job.run
     return ObservedRun(
-        id=uuid4().hex,
+        id=urandom(16).hex(),
         agent=plan.agent,
         model=plan.candidates[run.candidate].model,
         instructions=plan.instructions,
