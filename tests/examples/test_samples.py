@@ -19,6 +19,7 @@ from support.loopback import Loopback, Recorded, Reply
 from support.wire import chat_completions, openai_responses
 
 from cogent import Agent, Response
+from cogent.testing import record
 
 README = Path(__file__).parents[2] / "README.md"
 FENCED = re.compile(
@@ -360,7 +361,18 @@ def test_one_response(wire: Wire, server: Loopback, agent: Agent) -> None:
     assert response.metadata["tokens"]["output_tokens"] == 7
 
 
-def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+def play_recorded(source: str, names: dict[str, Any], file: Path) -> None:
+    """Record an answer, and run the functions of a block that replay one."""
+    with record(file):
+        asyncio.run(names["agent"].run("What is 1 + 2?"))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AsyncFunctionDef) and node.args.args:
+            asyncio.run(names[node.name](file))
+
+
+def test_the_blocks_of_the_readme(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Every Python block of the README runs, one after the other, and no tool in them fails."""
     text = README.read_text("utf-8")
     found = list(blocks(text))
@@ -371,6 +383,8 @@ def test_the_blocks_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
         use(server, monkeypatch)
         for line, source in found:
             execute_block(source, vars(main), line)
+            if "replay(" in source:
+                play_recorded(source, vars(main), tmp_path / "sum.jsonl")
         assert not [
             request.body
             for request in server.requests
