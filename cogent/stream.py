@@ -191,7 +191,7 @@ class AgentStream(_Reader, Generic[Out]):
         self._closer.consumer_dropped()
 
     @property
-    def was_begun(self) -> bool:
+    def _was_begun(self) -> bool:
         """Whether a chunk was asked for, or the run was closed before."""
         return self._closer.closing is not None or self._closer.reason is not None
 

@@ -43,7 +43,7 @@ async def show(stream: AgentStream[Out], screen: Screen | None = None) -> Respon
     Raises what reading raises, after what came is shown as stopped or failed, and
     ConfigurationError for a stream that was read already.
     """
-    if stream.was_begun:
+    if stream._was_begun:
         raise ConfigurationError(READ_BEFORE)
     shown_on = screen or find_screen()
     try:

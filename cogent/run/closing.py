@@ -40,7 +40,7 @@ Loop = asyncio.AbstractEventLoop
 Task = asyncio.Task[object]
 
 CANCEL_RETRY_SECONDS = 0.01
-WAKE_SECONDS = 0.1  # between two looks for an interrupt
+WAKE_SECONDS = 0.05  # between two looks for an interrupt
 HELD = (
     "a stream that nobody read on was closed: "
     "leave its loop and drop it, or use `async with`; "

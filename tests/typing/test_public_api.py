@@ -343,6 +343,8 @@ async def an_output_type_is_the_type_of_the_output(agent: Agent) -> None:
     assert_type(stream, AgentStream[Invoice])
     assert_type(stream.response, Response[Invoice])
     assert_type(stream.partial, Any)
+    assert_type(await stream.show(), Response[Invoice])
+    assert_type(typed.stream_sync("Go").show(), Response[Invoice])
     assert_type(Agent("a", "local", output_type=list[int]), Agent[list[int]])
     assert_type(await agent.run("Go"), Response[Any])
     assert_type(await agent.run("Go", output_type=Invoice), Response[Any])
