@@ -30,9 +30,11 @@ class Drawer(Protocol):
 
     def draw(self, text: str, columns: int) -> str:
         """The lines of a block of Markdown."""
+        ...
 
     def last_cells(self, text: str, columns: int) -> str:
         """As much of the end of a text as stands in so many columns."""
+        ...
 
 
 class TerminalScreen:

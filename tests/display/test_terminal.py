@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,18 @@ def replies(answer: str = ANSWER) -> list[Reply]:
     ]
 
 
-def shown(
-    server: Loopback, how: str = "with rich", columns: int = 80, **variables: str
+@cache
+def shown(how: str = "with rich", columns: int = 80, **variables: str) -> Terminal:
+    """What a terminal shows after the program has run in it; each kind is run once."""
+    with Loopback() as server:
+        server.reply(*replies())
+        return finished(server, how, columns, variables)
+
+
+def finished(
+    server: Loopback, how: str, columns: int, variables: dict[str, str]
 ) -> Terminal:
-    """What a terminal shows after the program has run in it."""
-    server.reply(*replies())
+    """A terminal in which the program has ended well."""
     names = ("NO_COLOR", "TERM", "COLUMNS", "LINES", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if name not in names}
     env = kept | {"OPENAI_API_KEY": "key"} | variables
@@ -82,9 +90,9 @@ def shown(
         return terminal
 
 
-def test_markdown_is_drawn_by_rich(server: Loopback) -> None:
+def test_markdown_is_drawn_by_rich() -> None:
     """Blocks look as Markdown is meant, in order, once each, also where they are longer than the screen."""
-    terminal = shown(server)
+    terminal = shown()
     text = terminal.text
     assert " • red\n • green\n" in text
     assert "A List<int> and a <b>tag</b>." in text
@@ -96,9 +104,9 @@ def test_markdown_is_drawn_by_rich(server: Loopback) -> None:
     assert sorted(order, key=text.index) == order
 
 
-def test_what_is_no_answer_is_dimmed(server: Loopback) -> None:
+def test_what_is_no_answer_is_dimmed() -> None:
     """Reasoning, tools and figures are dimmed; the answer is not."""
-    raw = shown(server, "without rich").raw
+    raw = shown("without rich").raw
     dimmed = [part.split("\x1b[0m")[0] for part in raw.split("\x1b[2m")[1:]]
     assert "Which word?" in "".join(dimmed)
     assert any(part.startswith("[look_up(") for part in dimmed)
@@ -107,9 +115,9 @@ def test_what_is_no_answer_is_dimmed(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("how", ["with rich", "without rich"])
-def test_nothing_of_a_model_controls_the_terminal(how: str, server: Loopback) -> None:
+def test_nothing_of_a_model_controls_the_terminal(how: str) -> None:
     """Escapes in the text, in entities of Markdown and in results of tools are shown, not obeyed."""
-    raw = shown(server, how).raw
+    raw = shown(how).raw
     assert "\x1b]0;owned" not in raw and "\x1b[31mred" not in raw
     assert "\x1b[2J" not in raw and "\x9b" not in raw
     assert "␛]0;owned␇" in raw and "␛[31mred" in raw
@@ -117,18 +125,18 @@ def test_nothing_of_a_model_controls_the_terminal(how: str, server: Loopback) ->
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_codes_where_none_are_wanted(
-    variables: dict[str, str], server: Loopback
+    variables: dict[str, str],
 ) -> None:
     """With NO_COLOR or in a dumb terminal there is no escape at all, and the text comes as it is."""
-    terminal = shown(server, **variables)
+    terminal = shown(**variables)
     assert "\x1b" not in terminal.raw
     assert "Paragraph **39** of many." in terminal.text
     assert "[reasoning] Which word?" in terminal.text
 
 
-def test_twenty_columns_are_enough(server: Loopback) -> None:
+def test_twenty_columns_are_enough() -> None:
     """A narrow terminal gets all of it, nothing wider than it is, and no leftovers of what came first."""
-    terminal = shown(server, columns=20)
+    terminal = shown(columns=20)
     words = " ".join(terminal.text.split())
     assert all(words.count(f"Paragraph {n} of") == 1 for n in range(40))
     assert "• red • green" in words and "日本語のテキス" in words
