@@ -31,6 +31,8 @@ from cogent.sync import SyncStream
 from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Agent",
     "AgentStream",

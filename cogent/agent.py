@@ -10,32 +10,26 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
-from cogent.messages import Message, Response
-from cogent.model import Model
+from cogent.many import ManyRuns, Messages, SyncManyRuns, check_many
+from cogent.messages import Response
+from cogent.model import Model, make_models
 from cogent.observe import Observer, check_observers
 from cogent.output import make_output_type
 from cogent.run.approval import Approve, Tools
 from cogent.run.background import wait_for
-from cogent.run.closing import StreamCloser
-from cogent.run.conversation import Run
-from cogent.run.inputs import (
-    History,
-    UserMessage,
-    check_sendable,
-    read_history,
-    read_message,
-)
+from cogent.run.begin import begin_run, check_tool_choice
+from cogent.run.inputs import History, UserMessage, check_sendable
 from cogent.run.override import Override, plan_here
-from cogent.run.pending import Approvals, Results, answer_calls
+from cogent.run.pending import Approvals, Results
 from cogent.run.plan import Job, Plan, make_candidates
 from cogent.run.typed import Wanted
-from cogent.run.watch import Observers, Watch
+from cogent.run.watch import Observers
 from cogent.stream import AgentStream
 from cogent.sync import SyncStream
-from cogent.timeout import Timeout
+from cogent.timeout import Timeout, make_timeout
 from cogent.tools.given import AnyTool, tools_by_name
 from cogent.type_variables import OtherType, Out
-from cogent.validation import check_whole, is_number, shown
+from cogent.validation import check_whole, shown
 
 R = TypeVar("R")
 
@@ -112,14 +106,14 @@ class Agent(Generic[Out]):
             raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
         check_whole(max_steps, "max_steps", at_least=1)
         self.name: Final = name
-        self.models: Final = _make_models(model)
+        self.models: Final = make_models(model)
         self.model: Final = self.models[0]
         self.instructions: Final = instructions
         self.tools: Final = MappingProxyType(tools_by_name(tools))
         self.stream: Final = stream
         self.max_steps: Final = max_steps
-        self.timeout: Final = _make_timeout(timeout)
-        self._check_tool_choice(tool_choice, self.models)
+        self.timeout: Final = make_timeout(timeout)
+        check_tool_choice(tool_choice, self.tools, self.models)
         if approve is not None and not callable(approve):
             raise ConfigurationError(
                 f"approve is a function of a call and the context; got {shown(approve)}"
@@ -231,6 +225,65 @@ class Agent(Generic[Out]):
         )
         return wait_for(partial(self._complete, job))
 
+    def run_many(
+        self: Agent[R],
+        messages: Messages,
+        *,
+        concurrency: int = 32,
+        progress: bool = False,
+        context: object = None,
+        history: History | None = None,
+        tool_choice: str | None = None,
+        output_type: type[R] | OtherType | None = None,
+    ) -> ManyRuns[R]:
+        """Run each of many messages: `async for index, result in agent.run_many(...)`.
+
+        The results come in the order in which the runs end; `result` is the Response,
+        or the CogentError, of the message at `index`. At most `concurrency` runs are
+        under way at once, and `messages` may be endless: a list, a generator, or an
+        async iterable; a sync one is read in the event loop, which waits for it. The
+        other arguments go to every run. `progress=True` shows a bar on stderr, by tqdm
+        or rich where one is installed. Leaving the loop stops all runs. Raises
+        ConfigurationError, and, when what has begun has ended, what the iterable
+        raised.
+        """
+        check_many(messages, concurrency, progress)
+        run = partial(self._run_one, context, history, tool_choice, output_type)
+        return ManyRuns(run, messages, concurrency, self.name if progress else None)
+
+    def run_many_sync(
+        self: Agent[R],
+        messages: Iterable[UserMessage],
+        *,
+        concurrency: int = 32,
+        progress: bool = False,
+        context: object = None,
+        history: History | None = None,
+        tool_choice: str | None = None,
+        output_type: type[R] | OtherType | None = None,
+    ) -> SyncManyRuns[R]:
+        """`run_many` for callers without asyncio: `for index, result in ...`.
+
+        The messages are read in the caller's thread. An interrupt (Ctrl-C) stops all
+        runs and is raised on.
+        """
+        check_many(messages, concurrency, progress, is_sync=True)
+        run = partial(self._run_one, context, history, tool_choice, output_type)
+        return SyncManyRuns(run, messages, concurrency, self.name if progress else None)
+
+    async def _run_one(
+        self,
+        context: object,
+        history: History | None,
+        tool_choice: str | None,
+        output_type: object,
+        message: UserMessage,
+    ) -> Response[Any]:
+        """The response to one of many messages."""
+        return await self._complete(
+            self._begin(message, context, history, None, None, tool_choice, output_type)
+        )
+
     async def _complete(self, job: Job) -> Response[Any]:
         """The response of a run of which nobody sees the chunks."""
         job = replace(job, streaming=self.stream, shown=False)
@@ -269,7 +322,7 @@ class Agent(Generic[Out]):
         `with agent.override(model=ScriptedModel("Hello.")): ...`
         Raises ConfigurationError.
         """
-        candidates = make_candidates(_make_models(model), self.timeout)
+        candidates = make_candidates(make_models(model), self.timeout)
         return Override(self, replace(self._plan, candidates=candidates))
 
     def _plan_here(self) -> Plan:
@@ -349,87 +402,14 @@ class Agent(Generic[Out]):
         output_type: object,
     ) -> Job:
         plan = self._plan_here()
-        wanted = self._want(output_type) or plan.wanted
-        models = [candidate.model for candidate in plan.candidates]
-        self._check_tool_choice(tool_choice, models)
-        messages = read_history(history)
-        answers = answer_calls(messages, approvals, results, plan.tools)
-        messages += answers.messages
-        place = len(messages)
-        if message is not None:
-            messages.append(read_message(message))
-        elif not answers.to_run and not _asks_something(messages):
-            raise ConfigurationError(
-                "the message must be a string; "
-                "it may be left out only when the history has something to answer"
-            )
-        run = Run(models[0].provider, models[0].name, messages)
-        if answers.to_run:
-            run.begin_with(answers.to_run, place)
-        if tool_choice is None and not answers.goes_on:
-            tool_choice = self.tool_choice
-        return Job(
+        return begin_run(
             plan,
-            run,
-            StreamCloser(plan.timeout),
-            Watch(plan.observers),
-            {} if context is None else context,
-            frozenset(answers.approved),
-            tool_choice if tool_choice != "auto" and self._has_tools(models) else None,
-            wanted,
+            message,
+            context,
+            history,
+            approvals,
+            results,
+            tool_choice,
+            self.tool_choice,
+            self._want(output_type) or plan.wanted,
         )
-
-    def _has_tools(self, models: Iterable[Model]) -> bool:
-        """Whether a request has tools: the agent's, or the provider's own."""
-        return bool(self.tools) or any(model.extra.get("tools") for model in models)
-
-    def _check_tool_choice(self, choice: object, models: Iterable[Model]) -> None:
-        """Raise ConfigurationError for a choice that no request can make."""
-        if choice in (None, "auto", "none"):
-            return
-        if choice == "required" and not self._has_tools(models):
-            raise ConfigurationError(
-                'tool_choice="required" needs a tool; there is none'
-            )
-        if choice not in ("required", *self.tools):
-            names = ", ".join(map(repr, self.tools)) or "none"
-            raise ConfigurationError(
-                'tool_choice is "auto", "required", "none" or the name of a tool '
-                f"(there are: {names}); got {shown(choice)}"
-            )
-
-
-def _asks_something(messages: Sequence[Message]) -> bool:
-    """Whether a history can be sent without a new message."""
-    return bool(messages) and messages[-1].role in ("user", "tool")
-
-
-# Other arguments
-
-
-def _make_models(given: str | Model | Sequence[str | Model]) -> tuple[Model, ...]:
-    """The models in the order in which they are asked."""
-    if not isinstance(given, list | tuple):
-        return (_make_model(given),)
-    if not given:
-        raise ConfigurationError("the list of models is empty")
-    return tuple(map(_make_model, given))
-
-
-def _make_model(given: object) -> Model:
-    if isinstance(given, Model):
-        return given
-    return Model(given)  # type: ignore[arg-type]  # it says what is wrong with another type
-
-
-def _make_timeout(given: object) -> Timeout:
-    if isinstance(given, Timeout):
-        return given
-    if given is None:
-        return Timeout()
-    if isinstance(given, int | float) and is_number(given):
-        return Timeout(total=given)
-    raise ConfigurationError(
-        "timeout is a number of seconds for the whole run (the total time-out), "
-        f"or a Timeout; got {shown(given)}"
-    )

@@ -10,6 +10,7 @@ from cogent.content import File, Image
 from cogent.content_json import part_from_dict, part_to_dict
 from cogent.json_values import Json, dump_json
 from cogent.messages import FinishReason, ToolResult
+from cogent.reprs import line, total_tokens
 from cogent.sources import Source
 
 
@@ -93,6 +94,23 @@ class StreamChunk:
         self.tool_result = tool_result
         self.source = source
         self.file = file
+
+    def __repr__(self) -> str:
+        metadata = self.metadata or {}
+        return line(
+            "StreamChunk",
+            self.content,
+            is_final=self.is_final,
+            finish_reason=self.finish_reason,
+            reasoning=self.reasoning,
+            tool_call=self.tool_call,
+            tool_result=self.tool_result,
+            source=self.source,
+            file=self.file,
+            model=metadata.get("model"),
+            tokens=total_tokens(metadata),
+            output_retry=metadata.get("output_retry"),
+        )
 
     def to_dict(self) -> Json:
         """A JSON-safe dict: the five first fields, and those of the others that are

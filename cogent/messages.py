@@ -17,9 +17,11 @@ from cogent.json_values import (
     copy_json,
 )
 from cogent.output import plain_json
+from cogent.reprs import line, names, total_tokens
 from cogent.sources import Source, read_beside, write_beside
 from cogent.tool_calls import ToolCall, ToolResult, call_with_result, read_call
 from cogent.type_variables import Out
+from cogent.usage import FinishReason, TurnSummary, Usage
 from cogent.validation import check_fields, shown
 
 __all__ = [
@@ -33,62 +35,8 @@ __all__ = [
     "Usage",
 ]
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens of a turn or a run.
-
-    `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning,
-    as in the OpenTelemetry GenAI conventions. They are `estimated` when the provider
-    gave no figures and they were counted here.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    estimated: bool = False
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-            self.estimated or other.estimated,
-        )
-
-    def to_dict(self) -> Json:
-        """The six counts, and `"estimated": True` where it holds."""
-        counts: Json = {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "total_tokens": self.total_tokens,
-            "cache_read_tokens": self.cache_read_tokens,
-            "cache_write_tokens": self.cache_write_tokens,
-            "reasoning_tokens": self.reasoning_tokens,
-        }
-        if self.estimated:
-            counts["estimated"] = True
-        return counts
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Usage:
-        """Read what `to_dict` wrote."""
-        counts = dict(data)
-        counts.pop("total_tokens", None)  # the sum of two others
-        return cls(**counts)
 
 
 @dataclass(slots=True)
@@ -136,6 +84,18 @@ class Message:
             self.content = text
         elif not text:
             self.parts = [self.content, *self.parts]
+
+    def __repr__(self) -> str:
+        return line(
+            "Message",
+            self.role,
+            self.content,
+            reasoning=self.reasoning,
+            tool_calls=names(self.tool_calls),
+            tool_call_id=self.tool_call_id,
+            is_error=self.is_error,
+            parts=[type(part).__name__ for part in self.parts],
+        )
 
     def to_dict(self) -> Json:
         """A JSON-safe dict without the empty fields; `from_dict` reads it back.
@@ -251,44 +211,6 @@ def _check_role(role: object) -> None:
 
 
 @dataclass(slots=True)
-class TurnSummary:
-    """One answer of the model: its text, why it ended, what it cost, who gave it, and
-    what else the provider tells of it.
-    """
-
-    content: str
-    finish_reason: FinishReason | None
-    raw_finish_reason: str | None
-    model: str
-    usage: Usage
-    request_id: str | None = None
-    provider_details: Json = field(default_factory=dict)
-    provider: str = ""
-
-    def to_dict(self) -> Json:
-        """The fields as JSON, `provider_details` only where there are any."""
-        data: Json = {
-            "content": self.content,
-            "finish_reason": self.finish_reason,
-            "raw_finish_reason": self.raw_finish_reason,
-            "model": self.model,
-            "usage": self.usage.to_dict(),
-            "request_id": self.request_id,
-            "provider": self.provider,
-        }
-        if self.provider_details:
-            data["provider_details"] = copy_json(self.provider_details)
-        return data
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TurnSummary:
-        """Read what `to_dict` wrote."""
-        values = dict(data)
-        values["usage"] = Usage.from_dict(values["usage"])
-        return cls(**values)
-
-
-@dataclass(slots=True)
 class Response(Generic[Out]):
     """A whole run, or as much of one as there was.
 
@@ -316,6 +238,19 @@ class Response(Generic[Out]):
     _shown_in_cell: int | None = field(
         default=None, init=False, repr=False, compare=False
     )
+
+    def __repr__(self) -> str:
+        return line(
+            "Response",
+            self.content,
+            finish_reason=self.finish_reason,
+            output=self.output,
+            model=self.metadata.get("model"),
+            tokens=total_tokens(self.metadata),
+            turns=len(self.turns),
+            tool_calls=names(self.tool_calls),
+            pending=names(self.pending),
+        )
 
     def __str__(self) -> str:
         return self.content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from importlib import import_module
 from types import ModuleType
@@ -253,3 +253,18 @@ def _check_settings(settings: object, path: str, provider: str) -> None:
             )
         if name in FILLED_IN and (provider, name) != CACHED_INSTRUCTIONS:
             raise ConfigurationError(f"{path} cannot set {name!r}: {FILLED_IN[name]}")
+
+
+def make_models(given: str | Model | Sequence[str | Model]) -> tuple[Model, ...]:
+    """The models in the order in which they are asked. Raises ConfigurationError."""
+    if not isinstance(given, list | tuple):
+        return (_make_model(given),)
+    if not given:
+        raise ConfigurationError("the list of models is empty")
+    return tuple(map(_make_model, given))
+
+
+def _make_model(given: object) -> Model:
+    if isinstance(given, Model):
+        return given
+    return Model(given)  # type: ignore[arg-type]  # it says what is wrong with another type

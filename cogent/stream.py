@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from cogent.errors import CogentError, ConfigurationError, StreamInterrupted
 from cogent.messages import Response, ToolCall
+from cogent.reprs import cut
 from cogent.run.approval import Tools
 from cogent.run.closing import Stop, StreamCloser
 from cogent.run.conversation import Run
@@ -194,6 +195,20 @@ class AgentStream(_Reader, Generic[Out]):
     def _was_begun(self) -> bool:
         """Whether a chunk was asked for, or the run was closed before."""
         return self._closer.closing is not None or self._closer.reason is not None
+
+    def __repr__(self) -> str:
+        run = self._run
+        said = cut(run.response().content)
+        return f"<AgentStream of {run.provider}:{run.model}, {self._state()}: {said}>"
+
+    def _state(self) -> str:
+        if self._run.finished is not None:
+            return f"ended by {self._run.finished.finish_reason!r}"
+        if self._failure is not None:
+            return f"failed by {type(self._failure).__name__}"
+        if self._closer.reason is not None:
+            return "stopped"
+        return "open" if self._closer.open else "not begun"
 
     def _handle(self) -> AgentStream[Any]:
         return self

@@ -72,6 +72,9 @@ class SyncStream(Generic[Out]):
         finally:
             screen.settle()
 
+    def __repr__(self) -> str:
+        return repr(self._stream).replace("AgentStream", "SyncStream", 1)
+
     def __iter__(self) -> Generator[StreamChunk, None, None]:
         return iterate(self._stream, self.cancel)
 

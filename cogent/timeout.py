@@ -44,3 +44,17 @@ class Timeout:
         """Seconds that a connection may be without a byte, of content or not."""
         limits = (self.first, self.stall, self.total)
         return max(READ_TIMEOUT_SECONDS, *(limit or 0 for limit in limits))
+
+
+def make_timeout(given: object) -> Timeout:
+    """The limits that an agent is given. Raises ConfigurationError."""
+    if isinstance(given, Timeout):
+        return given
+    if given is None:
+        return Timeout()
+    if isinstance(given, int | float) and is_number(given):
+        return Timeout(total=given)
+    raise ConfigurationError(
+        "timeout is a number of seconds for the whole run (the total time-out), "
+        f"or a Timeout; got {shown(given)}"
+    )

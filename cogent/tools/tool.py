@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import (
     Any,
     Generic,
@@ -15,12 +15,12 @@ from typing import (
     ParamSpec,
     TypedDict,
     TypeVar,
-    Unpack,
     overload,
 )
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
+from cogent.reprs import cut
 from cogent.tools.docstring import Documentation, read_docstring
 from cogent.tools.schema import (
     AnyFunction,
@@ -105,7 +105,12 @@ class Tool(Generic[P, R]):
         description: str,
         parameters: Mapping[str, Any],
         function: Callable[..., Any] | None,
-        **options: Unpack[SchemaToolOptions],
+        *,
+        timeout: float | None = None,
+        on_error: OnError = "return",
+        sequential: bool = False,
+        run_in_thread: bool = True,
+        approval: bool = False,
     ) -> Tool[..., Any]:
         """A tool that has a JSON schema and no signature to read one from.
 
@@ -113,9 +118,16 @@ class Tool(Generic[P, R]):
         names, as the model wrote them: that they are an object with all required names
         is checked, no types. It may have a parameter for the context besides. With
         `function=None` the tool runs elsewhere, in a browser say: its calls end the run
-        and wait in `response.pending` for the `results=` of a later run. `options` are
+        and wait in `response.pending` for the `results=` of a later run. The options are
         those of `tool`. Raises ConfigurationError.
         """
+        options: SchemaToolOptions = {
+            "timeout": timeout,
+            "on_error": on_error,
+            "sequential": sequential,
+            "run_in_thread": run_in_thread,
+            "approval": approval,
+        }
         return SchemaTool(name, description, parameters, function, options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -127,7 +139,12 @@ class Tool(Generic[P, R]):
         return Tool(types.MethodType(self.function, instance), **self._options)
 
     def __repr__(self) -> str:
-        return f"Tool({self.name!r})"
+        summary = self.description.partition("\n")[0]
+        names = ", ".join(self._parameter_names())
+        return f"<Tool {self.name}({names}): {cut(summary)}>"
+
+    def _parameter_names(self) -> Iterable[str]:
+        return inspect.signature(self.function).parameters
 
     def __reduce__(self) -> str | tuple[object, ...]:
         found: object = sys.modules.get(self.function.__module__)
@@ -217,6 +234,9 @@ class SchemaTool(Tool[..., Any]):
     def __get__(self, instance: object, owner: type | None = None) -> Tool[..., Any]:
         return self
 
+    def _parameter_names(self) -> Iterable[str]:
+        return self._own_schema.names
+
     def __reduce__(self) -> str | tuple[object, ...]:
         return SchemaTool, self._given
 
@@ -256,11 +276,27 @@ def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 
 
 @overload
-def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    on_error: OnError = "return",
+    sequential: bool = False,
+    run_in_thread: bool = True,
+    approval: bool = False,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
 def tool(
-    function: Callable[P, R] | None = None, /, **options: Unpack[ToolOptions]
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    on_error: OnError = "return",
+    sequential: bool = False,
+    run_in_thread: bool = True,
+    approval: bool = False,
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a function (sync, async, or a method) one that a model may call.
 
@@ -275,7 +311,15 @@ def tool(
     """
 
     def decorate(decorated: Callable[P, R]) -> Tool[P, R]:
-        return Tool(decorated, **options)
+        return Tool(
+            decorated,
+            name=name,
+            timeout=timeout,
+            on_error=on_error,
+            sequential=sequential,
+            run_in_thread=run_in_thread,
+            approval=approval,
+        )
 
     return decorate if function is None else decorate(function)
 

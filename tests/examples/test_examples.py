@@ -99,6 +99,7 @@ def test_no_example_is_left_out() -> None:
         "typed_answer.py",
         "fallback.py",
         "approval.py",
+        "batch.py",
         "mcp_tools.py",
         "fastapi_app.py",
         "notebook.ipynb",
@@ -112,6 +113,15 @@ def test_quickstart_answers_without_a_key() -> None:
     answer, _, figures = done.stdout.rpartition("\n\n")
     assert answer.strip()
     assert re.search(r"SmolLM2.*'output_tokens': [1-9]", figures)
+
+
+def test_batch_answers_every_prompt() -> None:
+    """`batch.py` prints a line for each prompt as its answer comes, and shows how far it is on stderr."""
+    done = run("batch.py", "6")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and "6/6" in done.stderr
+    assert sorted(answer["index"] for answer in answers) == list(range(6))
+    assert all(answer["text"] for answer in answers)
 
 
 def test_quickstart_asks_the_model_that_is_named(wire: Wire, server: Loopback) -> None:
