@@ -124,6 +124,13 @@ CALLS: list[tuple[Json, str, Json, str | None, bool]] = [
         False,
     ),
     (
+        beside.web_search() | {"status": "searching"},
+        "web_search",
+        {"type": "search", "query": "news"},
+        "",
+        False,
+    ),
+    (
         beside.web_search(sources=["https://a.example/"]),
         "web_search",
         {"type": "search", "query": "news"},

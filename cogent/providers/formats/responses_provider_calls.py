@@ -38,8 +38,9 @@ FOUND = "sources"  # of the action that is a search: what came of it
 # Of a picture the result tells how it was made.
 PICTURE = "image_generation_call"
 FIELDS_OF_PICTURE = ("revised_prompt",)
-# With these the call is over even where the item holds nothing that came of it.
-OVER = ("completed", "failed")
+# With these a call that has ended is over even where the item holds nothing that came of
+# it; Azure leaves a search that has ended at "searching".
+OVER = ("completed", "failed", "searching")
 
 
 def is_provider_call(body: Json) -> bool:
