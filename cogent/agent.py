@@ -56,7 +56,7 @@ class Agent(Generic[Out]):
 
     `model` may be a list: the next one is asked when one fails, after its retries, as
     long as nobody saw a part of the answer. `metadata["attempts"]` tells of those that
-    failed.
+    failed: `provider`, `model`, `error`, `message` and more of each, as plain JSON.
 
     It is configuration only: share it between tasks, threads, loops and processes. Its
     attributes are read-only: what is to differ is another agent.

@@ -9,6 +9,10 @@ an image, a setting of its own) another may take, a refusal costs nothing, and w
 of them refuse is raised in the end. So does the ConfigurationError of a provider that
 cannot take this very request. What is wrong with the configuration itself, a missing
 key say, is raised at once.
+
+`metadata["attempts"]` has a dict for each model that failed, in order: `provider`,
+`model`, `step` (the turn, from 1), `requests` (how many were sent to it), `error` (the
+name of the class), `message`, `status`, `code` and `request_id`, which may be None.
 """
 
 from __future__ import annotations

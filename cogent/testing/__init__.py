@@ -12,8 +12,8 @@ real servers that are recorded once and replayed.
 """
 
 from cogent.errors import PlaybackError
-from cogent.testing.record import record
-from cogent.testing.replay import replay
+from cogent.testing.recorder import record
+from cogent.testing.replayer import replay
 from cogent.testing.script import Cut, Delay, Finish, Reasoning
 from cogent.testing.scripted import ScriptedModel
 

@@ -345,6 +345,22 @@ async def test_a_changed_request_is_shown_as_a_difference(
     assert any("Be brief." in line for line in changed)
 
 
+async def test_a_replay_asks_for_no_key(path: Path, server: Loopback) -> None:
+    """A function that gives the key is called for a server alone; its key is in no file."""
+    asked: list[str] = []
+
+    async def key() -> str:
+        asked.append(KEY)
+        return KEY
+
+    model = {"api_key": key}
+    await recorded(path, server, CHAT, whole(CHAT, f"It is {KEY}."), model=model)
+    assert KEY not in text_of(path) and len(asked) == 1
+    with replay(path):
+        outcome = await outcome_of(CHAT.agent(server, model=model))
+    assert outcome.text == "It is [key]." and len(asked) == 1
+
+
 async def test_a_changed_request_asks_no_other_model(
     path: Path, server: Loopback
 ) -> None:

@@ -5,6 +5,7 @@ Each `type: ignore` with a code is an expectation too: mypy reports it as unused
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict, assert_type
 
@@ -31,6 +32,7 @@ from cogent import (
 )
 from cogent.providers import Answer, Client, Events, Provider, Request
 from cogent.run.finish import FinishWords
+from cogent.testing import Cut, Delay, Reasoning, ScriptedModel, record, replay
 from cogent.transport.event_stream import SdkReader
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -206,6 +208,23 @@ def an_agent_takes_a_list_of_models() -> None:
         pass
     Agent("a", [5])  # type: ignore[list-item]
     agent.override("local")  # type: ignore[call-arg]
+
+
+async def a_scripted_model_is_a_model(agent: Agent) -> None:
+    model = ScriptedModel(
+        ["Hel", Reasoning("Hm."), ToolCall("c1", "add", {}), Delay(0.1), Cut()],
+        ModelError("It broke."),
+        Till(3),
+        max_retries=1,
+    )
+    any_model: Model = model
+    assert_type(model.requests, list[Request])
+    assert_type(model.unplayed, int)
+    with agent.override(model=any_model), record("a.jsonl"):
+        await agent.run("Hi")
+    with replay(Path("a.jsonl"), speed=1.5, cut_at=3, stall_at=None):
+        await agent.run("Hi")
+    replay("a.jsonl", cut="3")  # type: ignore[call-arg]
 
 
 async def a_run_gives_a_response(agent: Agent, history: list[Message]) -> None:

@@ -18,7 +18,7 @@ from cogent.testing.recording import (
     read_body,
     write,
 )
-from cogent.testing.secrets import (
+from cogent.testing.redaction import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Secrets,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError, PlaybackError
 from cogent.testing.recording import COMPLETE, LEFT, Exchange, read, read_body
-from cogent.testing.secrets import Secrets, clean_url
+from cogent.testing.redaction import Secrets, clean_url
 from cogent.transport.tape import Tape, present_tape, set_tape
 from cogent.validation import check_whole, is_number, shown
 
