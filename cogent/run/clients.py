@@ -63,11 +63,7 @@ class Clients:
             return _wrap(self._model)
         loop = asyncio.get_running_loop()
         if tape is not None and tape.clients is not None:
-            # Nothing of it has to be closed: it has no connections.
-            if (self, loop) not in tape.clients:
-                tape.clients[self, loop] = self._make_replayed()
-            client: Client = tape.clients[self, loop]
-            return client
+            return self._replayed(tape.clients, loop)
         if loop not in self._held:
             # Other threads may do the same just now: entries come and go one by one.
             for ended in [known for known in list(self._held) if known.is_closed()]:
@@ -87,6 +83,18 @@ class Clients:
             )
         for key in client.keys:  # which may come from the environment
             check_key(key)
+        return client
+
+    def _replayed(
+        self, clients: dict[object, Any], loop: asyncio.AbstractEventLoop
+    ) -> Client:
+        """The client of a recording, one for each loop.
+
+        Nothing of it has to be closed, as it has no connections.
+        """
+        if (self, loop) not in clients:
+            clients[self, loop] = self._make_replayed()
+        client: Client = clients[self, loop]
         return client
 
     def _make_replayed(self) -> Client:
