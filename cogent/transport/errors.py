@@ -82,7 +82,9 @@ def translate(
         translated.__cause__ = None if isinstance(error, ReportedError) else error
         translated.__suppress_context__ = True
     keep_secret(translated, error, keys, request)
-    translated.args = (str(translated.args[0])[:MAX_MESSAGE_CHARS],)
+    message = str(translated.args[0])[:MAX_MESSAGE_CHARS]
+    # Half a character can be neither printed nor logged.
+    translated.args = (LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", message),)
     return translated
 
 

@@ -426,8 +426,10 @@ async def test_no_key_is_in_what_is_told(server: Loopback) -> None:
     assert key not in repr(outcome.error.__notes__)
 
 
-async def test_half_a_character_in_an_error_is_told_as_json(server: Loopback) -> None:
-    """What is told can be stored as UTF-8 whatever a server says."""
+async def test_half_a_character_in_an_error_is_told_as_json(
+    server: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is told and logged can be stored as UTF-8 whatever a server says."""
     body = rb'{"error": {"message": "broken \ud83d", "code": null}}'
     outcome = await ask(
         server,
@@ -436,6 +438,8 @@ async def test_half_a_character_in_an_error_is_told_as_json(server: Loopback) ->
     )
     assert "broken" in attempts(outcome.response)[0]["message"]
     json.dumps(attempts(outcome.response), ensure_ascii=False).encode()
+    assert "broken" in caplog.text
+    assert caplog.text.encode()
 
 
 # The agent
