@@ -256,7 +256,10 @@ class Response(Generic[Out]):
         return self.content
 
     def _repr_markdown_(self) -> str:
-        return self.content
+        """The content for a notebook, where the tags of a model stay text."""
+        from cogent.display.safe_markdown import safe_markdown
+
+        return safe_markdown(self.content)
 
     def _ipython_display_(self) -> None:
         """Show nothing as the value of the cell in which `show()` has shown the run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from asyncio import CancelledError
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -209,19 +210,29 @@ class View:
 def _footer(response: Response[Any], error: BaseException | None) -> list[str]:
     """The model, tokens and seconds, and how the run ended where that is not plain."""
     metadata = response.metadata
-    words = [one_line(metadata.get("model") or "")]
     tokens = metadata.get("tokens") or {}
     was_answered = error is None or tokens.get("output_tokens")
-    if tokens.get("total_tokens") and was_answered:
-        about = "about " if tokens.get("estimated") else ""
-        words.append(
-            f"{about}{tokens['total_tokens']:,} tokens "
-            f"({tokens['input_tokens']:,} in, {tokens['output_tokens']:,} out)"
-        )
-    if metadata.get("duration") is not None:
-        words.append(f"{metadata['duration']:.1f} s")
-    words.append(_ending(response, error))
+    words = [
+        one_line(metadata.get("model") or ""),
+        _token_counts(tokens) if was_answered else "",
+        _seconds(metadata.get("duration")),
+        _ending(response, error),
+    ]
     return [word for word in words if word]
+
+
+def _token_counts(tokens: Mapping[str, int]) -> str:
+    total = tokens.get("total_tokens")
+    if not total:
+        return ""
+    about = "about " if tokens.get("estimated") else ""
+    came_in = tokens["input_tokens"]
+    went_out = tokens["output_tokens"]
+    return f"{about}{total:,} tokens ({came_in:,} in, {went_out:,} out)"
+
+
+def _seconds(duration: float | None) -> str:
+    return "" if duration is None else f"{duration:.1f} s"
 
 
 def _ending(response: Response[Any], error: BaseException | None) -> str:

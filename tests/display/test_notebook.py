@@ -79,12 +79,12 @@ def test_a_run_is_one_output(notebook: tuple[Kernel, Loopback]) -> None:
 def test_the_response_is_shown_in_other_cells(
     notebook: tuple[Kernel, Loopback],
 ) -> None:
-    """`show()` returns the response, which a later cell shows as ever."""
+    """`show()` returns the response, which a later cell shows as Markdown without tags."""
     kernel, server = notebook
-    server.reply(text("Blue."))
+    server.reply(text("**Blue** <script>."))
     kernel.run('response = await agent.run_stream("Go").show()')
     cell = kernel.run("response")
-    assert cell.outputs[0]["data"]["text/markdown"] == "Blue."
+    assert cell.outputs[0]["data"]["text/markdown"] == "**Blue** &lt;script>."
 
 
 def test_an_error_is_shown_and_raised(notebook: tuple[Kernel, Loopback]) -> None:
