@@ -21,6 +21,7 @@ from cogent.errors import (
     ServerError,
     StreamInterrupted,
 )
+from cogent.json_values import LONE_SURROGATE
 from cogent.transport.error_kinds import Codes, origin, reported_error
 from cogent.transport.error_tables import (
     BY_CLASS,
