@@ -85,12 +85,12 @@ class AgUiEncoder:
             self._add_call(chunk.tool_call)
         elif chunk.tool_result is not None:
             self._add_tool_result(chunk.tool_result)
+        elif chunk.finish_reason is None:
+            self._add_custom(chunk)
         elif chunk.is_final:
             self._add_end(chunk)
-        elif chunk.finish_reason is not None:
-            self._end_turn(chunk.metadata or {})
         else:
-            self._add_custom(chunk)
+            self._end_turn(chunk.metadata or {})
         return self._take()
 
     def _add_custom(self, chunk: StreamChunk) -> None:
@@ -170,6 +170,8 @@ class AgUiEncoder:
             del self._calls[result.id]
             self._add("TOOL_CALL_END", toolCallId=result.id)
         self._add_result(result.id, result.content)
+        if self._question is not None and self._question.has_approved(result.id):
+            self._add_signed()
 
     def _add_result(self, call_id: str, content: str) -> None:
         self._add(

@@ -22,7 +22,7 @@ from cogent.content import ContentPart
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, Response, ToolCall
-from cogent.run.history import pair_results
+from cogent.run.history import CallKey, pair_results
 from cogent.run.pending import APPROVAL_REQUEST
 from cogent.stream import AgentStream
 from cogent.tools import Tool
@@ -100,6 +100,14 @@ class Question:
             return seal(messages, self.secret)
         return [write_neutral(message) for message in messages]
 
+    def has_approved(self, call_id: str) -> bool:
+        """Whether a call runs because the page said so.
+
+        Once it ran, the page has to know that, however the run ends: it must not be
+        approved again.
+        """
+        return self.approvals.get(call_id) is True
+
     def seal_news(self, response: Response[Any], covers: Sequence[str] = ()) -> str:
         """The messages since `new_from`, signed, for a front end that has the rest.
 
@@ -126,12 +134,7 @@ class Question:
     def _check_calls(self, agent: Agent[Any]) -> None:
         """Raise BadInput where the page goes beyond what is a page's."""
         results, waiting = pair_results(self.history)
-        signed = {id(self.history[place]) for place in self.signed}
-        for (place, _), result in results.items():
-            if place in self.signed and id(result) not in signed:
-                raise BadInput(
-                    f"the result of the call {result.tool_call_id!r} is not signed"
-                )
+        self._check_results(results)
         for (place, _), call in waiting.items():
             if call.id in self.results:
                 _check_result(call, agent.tools)
@@ -139,6 +142,15 @@ class Question:
                 raise BadInput(
                     f"the call {call.id!r} of {call.name!r} cannot be approved: "
                     "the history that holds it is not signed"
+                )
+
+    def _check_results(self, results: Mapping[CallKey, Message]) -> None:
+        """A signed call has no result but a signed one, or one that is given now."""
+        signed = {id(self.history[place]) for place in self.signed}
+        for (place, _), result in results.items():
+            if place in self.signed and id(result) not in signed:
+                raise BadInput(
+                    f"the result of the call {result.tool_call_id!r} is not signed"
                 )
 
     def _may_run(self, call: ToolCall, tools: Mapping[str, AnyTool]) -> bool:

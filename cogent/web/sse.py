@@ -1,8 +1,9 @@
 """A run as server-sent events of cogent's own, for a page without a library.
 
 The events of a run: `start` first, then one for each chunk as `StreamChunk.to_sse`
-names them, `partial` with the value of a typed answer so far, and one that says the
-end: `done` with the metadata, or `failed` with `kind`, `message` and `retryable`. What
+names them, `partial` with the value of a typed answer so far, `history` as soon as a
+call has run that the page approved, so that it is not approved again whatever happens
+next, and one that says the end: `done` with the metadata, or `failed` with `kind`, `message` and `retryable`. What
 ends without either of them was cut. The id of each event is RUN-N.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 from cogent.chunks import StreamChunk, write_event
 from cogent.json_values import Json
+from cogent.messages import ToolResult
 from cogent.output import plain_json
 from cogent.stream import AgentStream
 from cogent.web.encoding import Texts, encode_run, new_run_id
@@ -59,6 +61,8 @@ class SseEncoder:
         if chunk.is_final:
             return self._write("done", self._ending(chunk))
         text = chunk.to_sse(self._next_id())
+        if chunk.tool_result is not None:
+            text += self._write_history(chunk.tool_result)
         if self._with_partial and chunk.content:
             text += self._write_partial()
         return text
@@ -75,6 +79,14 @@ class SseEncoder:
             return ""
         self._partial = value
         return self._write("partial", {"value": value})
+
+    def _write_history(self, result: ToolResult) -> str:
+        """The event `history` after the result of a call that the page approved."""
+        if self._question is None or not self._question.has_approved(result.id):
+            return ""
+        data: Json = {}
+        self._add_history(data)
+        return self._write("history", data)
 
     def _ending(self, chunk: StreamChunk) -> Json:
         """What `done` says: the final chunk, the typed answer, the conversation."""

@@ -93,21 +93,21 @@ class VercelEncoder:
             self._add_partial()
         elif chunk.reasoning:
             self._add_delta("reasoning", chunk.reasoning)
-        elif chunk.tool_call is not None:
-            self._add_call(chunk.tool_call)
-        elif chunk.tool_result is not None:
-            self._add_result(chunk.tool_result)
+        elif chunk.finish_reason is None:
+            self._add_other(chunk)
         elif chunk.is_final:
             self._add_end(chunk)
-        elif chunk.finish_reason is not None:
-            self._add_calls(chunk.metadata or {})
+            return self._take() + END
         else:
-            self._add_other(chunk)
-        text = self._take()
-        return text + END if chunk.is_final else text
+            self._add_calls(chunk.metadata or {})
+        return self._take()
 
     def _add_other(self, chunk: StreamChunk) -> None:
-        if chunk.source is not None:
+        if chunk.tool_call is not None:
+            self._add_call(chunk.tool_call)
+        elif chunk.tool_result is not None:
+            self._add_result_and_signed(chunk.tool_result)
+        elif chunk.source is not None:
             self._add_source(chunk.source)
         elif chunk.file is not None:
             self._begin_step()
@@ -132,9 +132,7 @@ class VercelEncoder:
 
     def fail(self, failure: Failure) -> str:
         """The part `error`: without it the page would take what came for the whole."""
-        signed = self._sign()
-        if signed:
-            self._add("message-metadata", messageMetadata={SIGNED: signed})
+        self._add_signed()
         self._add("data-failed", data=failure.to_dict(), transient=True)
         self._add("error", errorText=failure.message)
         return self._take() + END
@@ -208,6 +206,11 @@ class VercelEncoder:
         output = _as_json(result.content)
         self._add("tool-output-available", toolCallId=result.id, output=output, **more)
 
+    def _add_result_and_signed(self, result: ToolResult) -> None:
+        self._add_result(result)
+        if self._question is not None and self._question.has_approved(result.id):
+            self._add_signed()
+
     def _add_end(self, chunk: StreamChunk) -> None:
         metadata = dict(chunk.metadata or {})
         self._close()
@@ -236,6 +239,11 @@ class VercelEncoder:
             metadata[SIGNED] = signed
         reason = str(chunk.finish_reason).replace("_", "-")
         self._add("finish", finishReason=reason, messageMetadata=metadata)
+
+    def _add_signed(self) -> None:
+        signed = self._sign()
+        if signed:
+            self._add("message-metadata", messageMetadata={SIGNED: signed})
 
     def _sign(self) -> str:
         if self._question is None:

@@ -103,7 +103,22 @@ def test_an_approval_runs_the_tool_once(server: Loopback) -> None:
         body = {"history": end["history"], "approvals": {"c1": True}}
         names = [event.name for event in post(connection, body)]
     assert paid == [7]
-    assert names == ["start", "tool_result", "token", "done"]
+    assert names == ["start", "tool_result", "history", "token", "done"]
+
+
+def test_a_page_knows_at_once_that_an_approved_call_has_run(server: Loopback) -> None:
+    """Where the answer breaks off right after it, the conversation that the page has holds the result."""
+    silent = OPENAI.send.error_event("", None, "", after=[])[:-1]
+    server.reply(PAY, Reply(silent, end="stall"), text("Done."))
+    with page(server) as connection:
+        end = post(connection, {"message": "Pay 7"})[-1].data
+        body = {"history": end["history"], "approvals": {"c1": True}}
+        coming = events(ask(connection, "/sse", body))
+        seen = next(event for event in coming if event.name == "history")
+        connection.close()
+        assert post(connection, {"history": seen.data["history"]})[-1].name == "done"
+    assert paid == [7]
+    assert roles(server) == ["user", "function_call", "function_call_output"]
 
 
 @pytest.mark.parametrize("no", [False, "too much"])

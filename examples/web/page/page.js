@@ -110,6 +110,11 @@ const TAKE = {
   },
   source: (turn, data) => turn.blocks.push({ kind: "source", source: data.source }),
   file: (turn, data) => turn.blocks.push({ kind: "file", file: data.file }),
+  history(turn, data) {
+    // A call has run that was approved: whatever happens next, it must not be approved again.
+    history = data.history;
+    turn.body = { history };
+  },
   partial: (turn, data) => place(turn, data.value),
   output_retry(turn) {
     turn.blocks = turn.blocks.filter((block) => block.kind !== "text" && block.kind !== "place");
