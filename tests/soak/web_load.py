@@ -22,6 +22,7 @@ from statistics import median, quantiles
 TOKENS = 20
 PAUSE = 0.5  # seconds between two tokens of an answer, as of a slow model
 ROUNDS = 3
+ARRIVAL = TOKENS * PAUSE  # seconds in which the clients of a round come
 START_SECONDS = 60
 ME = Path(__file__)
 
@@ -161,11 +162,13 @@ async def read_answer(port: int, name: str, outcome: Outcome, leaves: bool) -> N
     outcome.whole += whole
 
 
-async def run_round(port: int, clients: int, number: int, outcome: Outcome) -> None:
-    """All clients at once, come within two seconds; every tenth leaves in the middle."""
+async def run_round(
+    port: int, clients: int, number: int, outcome: Outcome, arrival: float
+) -> None:
+    """All clients, at the height all at once; every tenth leaves in the middle."""
 
     async def one(place: int) -> None:
-        await asyncio.sleep(Random(place).uniform(0, 2))
+        await asyncio.sleep(Random(place).uniform(0, arrival))
         await read_answer(port, f"r{number}c{place}", outcome, place % 10 == 9)
 
     async with asyncio.TaskGroup() as group:
@@ -173,7 +176,12 @@ async def run_round(port: int, clients: int, number: int, outcome: Outcome) -> N
             group.create_task(one(place))
 
 
-async def measure(clients: int, rounds: int = ROUNDS, pause: float = PAUSE) -> Outcome:
+async def measure(
+    clients: int,
+    rounds: int = ROUNDS,
+    pause: float = PAUSE,
+    arrival: float = ARRIVAL,
+) -> Outcome:
     """All rounds against processes of their own."""
     outcome = Outcome()
     provider, port = free_port(), free_port()
@@ -184,7 +192,7 @@ async def measure(clients: int, rounds: int = ROUNDS, pause: float = PAUSE) -> O
         await wait_for(provider)
         await wait_for(port)
         for number in range(rounds):
-            await run_round(port, clients, number, outcome)
+            await run_round(port, clients, number, outcome, arrival)
             await asyncio.sleep(0.5)
             outcome.memory.append(memory_of(worker.pid))
     return outcome
@@ -237,8 +245,11 @@ def main() -> None:
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("--clients", type=int, default=500)
         parser.add_argument("--rounds", type=int, default=ROUNDS)
+        parser.add_argument("--arrival", type=float, default=ARRIVAL)
         given = parser.parse_args()
-        outcome = asyncio.run(measure(given.clients, given.rounds))
+        outcome = asyncio.run(
+            measure(given.clients, given.rounds, arrival=given.arrival)
+        )
         print(json.dumps(outcome.figures(), indent=1))
         print(*outcome.wrong[:10], sep="\n")
 

@@ -9,7 +9,7 @@ from soak.web_load import measure
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 async def test_many_clients_get_answers_of_their_own() -> None:
     """No answer is cut or mixed with another, also while others leave; memory does not grow with those that went."""
-    outcome = await measure(clients=40, rounds=3, pause=0.02)
+    outcome = await measure(clients=40, rounds=3, pause=0.02, arrival=0.5)
     assert outcome.wrong == []
     assert outcome.whole == 36 * 3
     *_, before, after = outcome.memory
