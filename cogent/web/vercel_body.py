@@ -40,8 +40,8 @@ def read_vercel(data: Json, secret: bytes | None) -> Question:
         # The run goes on in the same message of the page.
         question.message_id = str(last.get("id") or "")
         return question
-    message = question.history.pop()
-    question.message = message.parts or message.content
+    asked = question.history.pop()
+    question.message = asked.parts or asked.content
     return question
 
 
