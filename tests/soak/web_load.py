@@ -35,6 +35,7 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    processor: float = 0.0  # seconds of the worker's
 
     def figures(self) -> dict[str, object]:
         """For a person or a test."""
@@ -44,6 +45,7 @@ class Outcome:
             "wrong": len(self.wrong),
             "median_ms": round(median(self.latencies) * 1000, 2),
             "p99_ms": round(steps[98] * 1000, 2),
+            "worker_us_per_token": round(self.processor / len(self.latencies) * 1e6),
             "memory_after_each_round": [round(size, 1) for size in self.memory],
         }
 
@@ -195,6 +197,7 @@ async def measure(
             await run_round(port, clients, number, outcome, arrival)
             await asyncio.sleep(0.5)
             outcome.memory.append(memory_of(worker.pid))
+        outcome.processor = processor_time_of(worker.pid)
     return outcome
 
 
@@ -235,6 +238,12 @@ def memory_of(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def processor_time_of(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Run a part, or measure."""
     if sys.argv[1:2] == ["provider"]:
@@ -245,10 +254,11 @@ def main() -> None:
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("--clients", type=int, default=500)
         parser.add_argument("--rounds", type=int, default=ROUNDS)
-        parser.add_argument("--arrival", type=float, default=ARRIVAL)
+        parser.add_argument("--pause", type=float, default=PAUSE)
         given = parser.parse_args()
+        arrival = TOKENS * given.pause
         outcome = asyncio.run(
-            measure(given.clients, given.rounds, arrival=given.arrival)
+            measure(given.clients, given.rounds, given.pause, arrival)
         )
         print(json.dumps(outcome.figures(), indent=1))
         print(*outcome.wrong[:10], sep="\n")
