@@ -515,3 +515,21 @@ async def test_reading_chunks_is_the_same(path: Path, server: Loopback) -> None:
     with replay(path):
         second, _ = await read(CHAT.agent(server))
     assert [chunk.content for chunk in first] == [chunk.content for chunk in second]
+
+
+def test_runs_without_asyncio_are_recorded_and_replayed(
+    path: Path, server: Loopback
+) -> None:
+    """The loop in the background sees the tape of whoever asks; several runs at once do too."""
+    server.reply(*[whole(CHAT, word) for word in ("one", "two")])
+    agent = CHAT.agent(server, stream=True)
+    with record(path):
+        assert str(agent.run_sync("a")) == "one"
+        assert "".join(chunk.content for chunk in agent.stream_sync("b")) == "two"
+    with replay(path):
+        assert str(agent.run_sync("a")) == "one"
+        assert str(agent.run_sync("b")) == "two"
+    with replay(path):
+        told = dict(agent.run_many_sync(["b", "a"]))
+    assert [str(told[place]) for place in (0, 1)] == ["two", "one"]
+    assert len(server.requests) == 2
