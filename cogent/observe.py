@@ -12,6 +12,7 @@ The order of calls, for each run:
             first_chunk       once, if the answer is streamed and something came
         turn_ended            once for each turn_started
         tool_started          for each call that is run here; calls of a turn overlap
+            tool_progress     for each report of an MCP server on its tool
         tool_ended            once for each tool_started
     run_ended                 once for each run_started
 
@@ -43,6 +44,7 @@ EVENTS = (
     "retried",
     "fell_back",
     "tool_started",
+    "tool_progress",
     "tool_ended",
     "run_ended",
 )
@@ -152,6 +154,18 @@ class Observer(Protocol):
 
     def tool_started(self, run: ObservedRun, call: ToolCall, /) -> None:
         """A tool is about to run: after its approval, if it needs one."""
+        return
+
+    def tool_progress(
+        self,
+        run: ObservedRun,
+        call: ToolCall,
+        progress: float,
+        total: float | None,
+        message: str | None,
+        /,
+    ) -> None:
+        """A tool of an MCP server is so far, of `total` where that is known."""
         return
 
     def tool_ended(self, run: ObservedRun, call: ToolCall, /) -> None:

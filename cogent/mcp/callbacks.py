@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cogent.run.watch import Reporter
+
 Answer = Awaitable[Any] | Any
 Sample = Callable[[Any], Answer]
 """`(params) -> text`; `params` is a `CreateMessageRequestParams` of `mcp`."""
@@ -81,15 +83,19 @@ def logging_callback(on_log: OnLog | None) -> Any:
     return on_message
 
 
-def progress_callback(on_progress: OnProgress | None, tool: str) -> Any:
-    """The callback of `mcp` for the progress of one call; None without one."""
-    if on_progress is None:
+def progress_callback(
+    on_progress: OnProgress | None, report: Reporter | None, tool: str
+) -> Any:
+    """The callback of `mcp` for the progress of one call; None where it is for nobody."""
+    if on_progress is None and report is None:
         return None
-    tell = on_progress
 
     async def on_step(
         progress: float, total: float | None, message: str | None
     ) -> None:
-        await settle(tell(tool, progress, total, message))
+        if report is not None:
+            report(progress, total, message)
+        if on_progress is not None:
+            await settle(on_progress(tool, progress, total, message))
 
     return on_step

@@ -19,6 +19,7 @@ from cogent.mcp.callbacks import (
     sampling_callback,
 )
 from cogent.mcp.servers import Messages, Server, without_secrets
+from cogent.run.watch import progress_reporter
 
 MAX_PAGES = 1_000  # of a list of tools
 LOG = logging.getLogger("cogent.mcp")
@@ -96,7 +97,8 @@ class Connection:
 
         Raises ServerFailedError. A call that is cancelled is cancelled at the server.
         """
-        on_step = progress_callback(self._options.get("on_progress"), name)
+        on_progress = self._options.get("on_progress")
+        on_step = progress_callback(on_progress, progress_reporter(), name)
         try:
             async with asyncio.timeout(seconds):
                 return await self._client.call_tool(

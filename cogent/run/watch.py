@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
 from os import urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,17 @@ if TYPE_CHECKING:
 
 # By the event: the observers that have such a method, each with it.
 Methods = Mapping[str, Sequence[tuple[Observer, Callable[..., object]]]]
+
+
+# How the present tool tells of its progress: the number, the total, and words. It may
+# be called from any thread, while the event loop of the run is open.
+Reporter = Callable[[float, float | None, str | None], object]
+_reporter: ContextVar[Reporter | None] = ContextVar("cogent_progress", default=None)
+
+
+def progress_reporter() -> Reporter | None:
+    """How the present tool tells of its progress; None where nobody is interested."""
+    return _reporter.get()
 
 
 class Observers:
@@ -108,6 +122,10 @@ class Watch:
     def tool_started(self, call: ToolCall) -> None:
         """A tool is about to run; to be called in its task."""
         self._tell("tool_started", call)
+        if self._methods["tool_progress"]:
+            loop = asyncio.get_running_loop()
+            tell = partial(self._tell, "tool_progress", call)
+            _reporter.set(partial(loop.call_soon_threadsafe, tell))
 
     def tool_failed(self, call: ToolCall, error: BaseException) -> None:
         """Keep the error that ends a tool, until `tool_ended`."""

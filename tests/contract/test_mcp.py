@@ -278,6 +278,29 @@ async def test_progress_is_reported(tmp_path: Path) -> None:
     assert seen == [("steps", 1, 2, "half")]
 
 
+async def test_progress_is_told_to_observers(server: Loopback, tmp_path: Path) -> None:
+    """An observer of the run gets each step of a call, also from another event loop."""
+    seen: list[Any] = []
+
+    class Steps:
+        def tool_progress(self, run: Any, call: Any, *step: Any) -> None:
+            seen.append((run.agent, call.name, *step))
+
+    for _ in range(2):
+        called = OPENAI.send.tool_calls(("c1", "steps", "{}"))
+        server.reply(Reply(called, content_type=OPENAI.mime))
+        server.reply(Reply(OPENAI.send.text("Done"), content_type=OPENAI.mime))
+    async with real(tmp_path) as tools:
+        agent = OPENAI.agent(
+            server, tools=tools.tools, observers=[Steps()], stream=True
+        )
+        await agent.run("Go")
+        assert len(seen) == 1
+        await asyncio.to_thread(agent.run_sync, "Go")
+        await agent.aclose()
+    assert seen == [(agent.name, "steps", 1, 2, "half")] * 2
+
+
 async def test_questions_to_the_user(tmp_path: Path) -> None:
     """A callback answers or declines; without one the question is refused."""
 
