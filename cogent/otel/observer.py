@@ -17,8 +17,8 @@ except ImportError as missing:
         'cogent.otel needs opentelemetry-api: pip install "cogent-ai[otel]"'
     ) from missing
 
-from cogent.otel import attributes
-from cogent.otel import content as contents
+import cogent.otel.attributes as attributes
+import cogent.otel.content as contents
 
 if TYPE_CHECKING:
     from opentelemetry.context.context import Context
