@@ -78,6 +78,10 @@ class Agent(Generic[Out]):
     `observers` are called at each step of a run: see `cogent.observe.Observer`.
 
     Building an agent imports the provider's SDK. Raises ConfigurationError.
+
+    >>> agent = Agent("writer", ScriptedModel("The Nile."), instructions="Be brief.")
+    >>> print(agent.run_sync("Name a river."))
+    The Nile.
     """
 
     def __init__(

@@ -22,6 +22,11 @@ class ToolCallDelta:
     id, both always set; `name` comes with the first piece. What the server left out, a
     provider leaves out. `provider_executed` says that the provider runs the tool itself,
     web search say: no tool of the agent is called, and the result comes by itself.
+
+    >>> model = ScriptedModel([ToolCall("c1", "divide", {"a": 6, "b": 3})], "It is 2.")
+    >>> stream = Agent("adder", model, tools=[divide]).stream_sync("6 / 3?")
+    >>> print("".join(chunk.tool_call.arguments for chunk in stream if chunk.tool_call))
+    {"a": 6, "b": 3}
     """
 
     index: int | None = None
@@ -53,6 +58,10 @@ class StreamChunk:
     last and once, the end of the run (`is_final`).
     Both ends have `metadata`. So has the chunk between an answer that is not of the
     `output_type` and the next one: `{"output_retry": problems}`.
+
+    >>> agent = Agent("writer", ScriptedModel("The Nile."))
+    >>> [(each.content, each.finish_reason) for each in agent.stream_sync("A river?")]
+    [('The Nile.', None), ('', 'stop')]
     """
 
     content: str

@@ -79,6 +79,10 @@ class Image(_Media):
 
     `media_type`, like "image/png", is read from the first bytes where it is not given;
     of a URL it is not known. Raises ConfigurationError for what is no picture.
+
+    >>> agent = Agent("guide", ScriptedModel("A bridge."))
+    >>> print(agent.run_sync(["What is this?", Image("https://example.org/photo.png")]))
+    A bridge.
     """
 
     def __post_init__(self) -> None:
@@ -101,6 +105,9 @@ class File(_Media):
 
     `media_type` is read from the content where it is not given; of a URL it is not
     known. `name` is what the model reads, by default the last part of the path or URL.
+
+    >>> File(b"Buy milk.", name="notes.txt").media_type
+    'text/plain'
     """
 
     name: str | None = None

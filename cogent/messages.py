@@ -54,6 +54,11 @@ class Message:
     `parts` are the texts, Images and Files of a `user` or `tool` message, in the order
     in which the model sees them; empty where there is nothing but text. `content` is
     then their text.
+
+    >>> history = [Message("user", "I am Ada."), Message("assistant", "Hello, Ada.")]
+    >>> agent = Agent("writer", ScriptedModel("You are Ada."))
+    >>> print(agent.run_sync("Who am I?", history=history))
+    You are Ada.
     """
 
     role: Role
@@ -223,6 +228,10 @@ class Response(Generic[Out]):
     then the text since the model was last asked to answer again. `tool_calls` has those
     that the provider ran itself too (`provider_executed`), unlike messages and
     `metadata`. `sources` are what the answer cites, `files` what the model made.
+
+    >>> response = Agent("writer", ScriptedModel("The Nile.")).run_sync("Name a river.")
+    >>> print(response, response.finish_reason, len(response.messages))
+    The Nile. stop 2
     """
 
     content: str

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from cogent.model import Model
     from cogent.tools import Tool
 
+__all__ = ["ObservedRun", "Observer"]
+
 EVENTS = (
     "run_started",
     "turn_started",
@@ -72,6 +74,13 @@ class ObservedRun:
       called for it.
     - `state`: the observers' own: whatever one wants to find again at a later event
       of this run, under a key of its own, like the observer itself.
+
+    >>> class Counter:
+    ...     def turn_started(self, run: ObservedRun):
+    ...         print(run.agent, "asks for answer", run.turn)
+    >>> agent = Agent("writer", ScriptedModel("The Nile."), observers=[Counter()])
+    >>> response = agent.run_sync("Name a river.")
+    writer asks for answer 1
     """
 
     id: str
@@ -102,24 +111,24 @@ class ObservedRun:
 class Observer(Protocol):
     """What an observer may have; every method is optional.
 
-    Derive from this class, and type checkers know the signatures:
-
-        class Timer(Observer):
-            def run_ended(self, run, response, error):
-                print(run.agent, response.metadata["duration"])
-
-        agent = Agent("researcher", "gpt-5.4", observers=[Timer()])
-
-    Any other object with one of these methods will do too. They are plain functions,
-    called in the middle of a run, on the thread of its event loop: what takes long
-    holds up all that runs there. One that raises does not break the run: cogent logs
-    the first exception of each observer in a run, and goes on. An observer serves many
-    runs at a time; what belongs to one run is kept in `run.state`.
+    Derive from this class, and type checkers know the signatures. Any other object with
+    one of these methods will do too. They are plain functions, called in the middle of
+    a run, on the thread of its event loop: what takes long holds up all that runs
+    there. One that raises does not break the run: cogent logs the first exception of
+    each observer in a run, and goes on. An observer serves many runs at a time; what
+    belongs to one run is kept in `run.state`.
 
     Nothing that an observer makes current (a ContextVar) in the methods for runs and
     turns may be left so, as they are called in the task that reads the stream. A tool
     has a task of its own, and `tool_started` and `tool_ended` are called in it: what
     the former sets, the tool sees.
+
+    >>> class Ends(Observer):
+    ...     def run_ended(self, run, response, error):
+    ...         print(run.agent, response.finish_reason)
+    >>> agent = Agent("writer", ScriptedModel("The Nile."), observers=[Ends()])
+    >>> response = agent.run_sync("Name a river.")
+    writer stop
     """
 
     def run_started(self, run: ObservedRun, /) -> None:

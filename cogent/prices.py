@@ -43,6 +43,11 @@ class TurnCost:
 
     `reported` says that the figure is the server's own. `estimated` says that the tokens
     are an estimate, as the provider gave no figures.
+
+    >>> model = ScriptedModel(["The Nile.", Usage(400_000)], id="openai:gpt-4o")
+    >>> response = Agent("writer", model).run_sync("Name a river.")
+    >>> turn_costs(response)[0].dollars
+    Decimal('1.00')
     """
 
     provider: str
@@ -61,6 +66,11 @@ def cost(response: Response[Any]) -> Decimal | None:
     as they are known. One model without a known price makes the whole None, never less:
     a warning in the log `cogent` names it, and `turn_costs` does too. Raises
     ConfigurationError.
+
+    >>> model = ScriptedModel(["The Nile.", Usage(400_000)], id="openai:gpt-4o")
+    >>> response = Agent("writer", model).run_sync("Name a river.")
+    >>> cost(response)
+    Decimal('1.00')
     """
     total = Decimal(0)
     unknown = {}
@@ -78,6 +88,11 @@ def cost(response: Response[Any]) -> Decimal | None:
 def turn_costs(response: Response[Any]) -> list[TurnCost]:
     """What each turn of a run has cost, in order; attempts that were cut and repeated
     stand at the end. Raises ConfigurationError.
+
+    >>> model = ScriptedModel(["The Nile.", Usage(400_000)], id="openai:gpt-4o")
+    >>> response = Agent("writer", model).run_sync("Name a river.")
+    >>> [(turn.model, turn.dollars) for turn in turn_costs(response)]
+    [('gpt-4o', Decimal('1.00'))]
     """
     if not isinstance(response, Response):
         raise ConfigurationError(

@@ -20,6 +20,10 @@ class Source:
     it. `start` and `end` are positions in the text of the answer: what is cited is
     `response.content[source.start:source.end]`; None where the provider does not say.
     `raw` is the citation as the provider wrote it.
+
+    >>> model = ScriptedModel(["The Nile.", Source("https://example.org/rivers")])
+    >>> Agent("guide", model).run_sync("Name a river.").sources[0].url
+    'https://example.org/rivers'
     """
 
     url: str | None = None

@@ -79,6 +79,12 @@ class AgentStream(_Reader, Generic[Out]):
     a stream that is then held and forgotten is closed with a RuntimeWarning after
     `Timeout.idle` seconds. A stream has one reader at a time and stays in the event
     loop that it was begun in: anything else is a ConfigurationError.
+
+    >>> async def main():
+    ...     stream = Agent("writer", ScriptedModel(["The ", "Nile."])).run_stream("Hi")
+    ...     print([chunk.content async for chunk in stream], stream.response)
+    >>> asyncio.run(main())
+    ['The ', 'Nile.', ''] The Nile.
     """
 
     def __init__(self, job: Job) -> None:

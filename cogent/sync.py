@@ -33,6 +33,11 @@ class SyncStream(Generic[Out]):
     The run itself goes on in a background thread, which all streams of the process
     share; one thread at a time may read a stream. A sync tool that still runs when the
     run is stopped runs on in its own thread, and nobody waits for it.
+
+    >>> agent = Agent("writer", ScriptedModel(["The ", "Nile."]))
+    >>> for chunk in agent.stream_sync("Name a river."):
+    ...     print(chunk.content, end="", flush=True)
+    The Nile.
     """
 
     def __init__(self, stream: AgentStream[Out]) -> None:

@@ -21,6 +21,10 @@ class Timeout:
     `total`: the whole run, tools and consumer included. `tool`: one tool call; reaching
     it is an error result for the model, not the end of the run. `idle`: how long a
     stream is kept open while nobody asks for its next chunk.
+
+    >>> limits = Timeout(first=20, total=120)
+    >>> Agent("writer", ScriptedModel("Hello."), timeout=limits).timeout.first
+    20
     """
 
     connect: float | None = 10

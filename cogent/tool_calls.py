@@ -21,6 +21,11 @@ class ToolResult:
     Images and Files, where it gave more than text. `provider_executed` says that the
     provider ran the tool itself: `content` is then the result as the provider tells it,
     as JSON where it is no plain text, and `duration` is 0.
+
+    >>> model = ScriptedModel([ToolCall("c1", "divide", {"a": 6, "b": 3})], "It is 2.")
+    >>> response = Agent("adder", model, tools=[divide]).run_sync("6 / 3?")
+    >>> response.tool_calls[0].result.content
+    '2.0'
     """
 
     id: str
@@ -63,6 +68,11 @@ class ToolCall:
     run. `type` is "function", or the provider's type of a call that it leaves to its
     client, like "local_shell_call". `provider_executed` says that the provider runs the
     tool itself: nobody here answers the call, and no message has it in its `tool_calls`.
+
+    >>> model = ScriptedModel([ToolCall("c1", "divide", {"a": 6, "b": 3})], "It is 2.")
+    >>> for call in Agent("adder", model, tools=[divide]).run_sync("6 / 3?").tool_calls:
+    ...     print(call.name, call.arguments)
+    divide {'a': 6, 'b': 3}
     """
 
     id: str

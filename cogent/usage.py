@@ -18,6 +18,10 @@ class Usage:
     `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning,
     as in the OpenTelemetry GenAI conventions. They are `estimated` when the provider
     gave no figures and they were counted here.
+
+    >>> model = ScriptedModel(["The Nile.", Usage(input_tokens=12, output_tokens=3)])
+    >>> Agent("writer", model).run_sync("Name a river.").turns[0].usage.total_tokens
+    15
     """
 
     input_tokens: int = 0
@@ -68,6 +72,11 @@ class Usage:
 class TurnSummary:
     """One answer of the model: its text, why it ended, what it cost, who gave it, and
     what else the provider tells of it.
+
+    >>> model = ScriptedModel([ToolCall("c1", "divide", {"a": 6, "b": 3})], "It is 2.")
+    >>> response = Agent("adder", model, tools=[divide]).run_sync("6 / 3?")
+    >>> [(turn.content, turn.finish_reason) for turn in response.turns]
+    [('', 'tool_calls'), ('It is 2.', 'stop')]
     """
 
     content: str

@@ -31,7 +31,15 @@ __all__ = ["MCP", "Elicit", "MCPServerError", "OnLog", "OnProgress", "Sample"]
 
 
 class MCPServerError(ToolError):
-    """An MCP server could not be started or asked for its tools."""
+    """An MCP server could not be started or asked for its tools.
+
+    >>> try:
+    ...     with MCP.stdio("python", "no_such_file.py") as server:
+    ...         print(server.tools)
+    ... except MCPServerError as error:
+    ...     print(str(error).partition(":")[0])
+    the MCP server 'python' did not start
+    """
 
 
 class MCPOptions(TypedDict, total=False):
@@ -73,6 +81,11 @@ class MCP:
     The tools can be called from other event loops too, as long as the one that opened
     the server runs. `async with` raises ConfigurationError for a command that is not
     there and for missing packages, MCPServerError where the server does not come up.
+
+    >>> with MCP.stdio("python", "server.py") as server:
+    ...     agent = Agent("adder", ScriptedModel("It is 3."), tools=server.tools)
+    ...     print([tool.name for tool in server.tools], agent.run_sync("1 + 2?"))
+    ['add'] It is 3.
     """
 
     check_seconds: float = 5.0

@@ -12,13 +12,31 @@ from cogent.run.watch import Reporter
 
 Answer = Awaitable[Any] | Any
 Sample = Callable[[Any], Answer]
-"""`(params) -> text`; `params` is a `CreateMessageRequestParams` of `mcp`."""
+"""`(params) -> text`; `params` is a `CreateMessageRequestParams` of `mcp`.
+
+>>> MCP.stdio("python", "server.py", sampling=lambda params: "A short text.")
+MCP('python')
+"""
 Elicit = Callable[[str, dict[str, Any]], Answer]
-"""`(message, schema) -> dict | None`; None declines."""
+"""`(message, schema) -> dict | None`; None declines.
+
+>>> MCP.stdio("python", "server.py", elicitation=lambda message, schema: None)
+MCP('python')
+"""
 OnProgress = Callable[[str, float, float | None, str | None], Answer]
-"""`(tool, progress, total, message)`; `total` and `message` may be None."""
+"""`(tool, progress, total, message)`; `total` and `message` may be None.
+
+>>> def show(tool: str, progress: float, total: float | None, message: str | None):
+...     print(tool, progress, total, message)
+>>> server = MCP.stdio("python", "server.py", on_progress=show)
+"""
 OnLog = Callable[[str, str], Answer]
-"""`(level, message)`; `level` is one of the protocol: "info", "warning", ..."""
+"""`(level, message)`; `level` is one of the protocol: "info", "warning", ...
+
+>>> def show(level: str, message: str):
+...     print(level, message)
+>>> server = MCP.stdio("python", "server.py", on_log=show)
+"""
 
 LOG = logging.getLogger("cogent.mcp")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "notice": logging.INFO}

@@ -53,6 +53,10 @@ class OTel(Observer):
     `content=True` adds what was said: messages, instructions, tools, arguments, results
     and the texts of errors. The providers are OpenTelemetry's global ones, unless others
     are given. In a pickle they are left out, and the global ones hold.
+
+    >>> agent = Agent("writer", ScriptedModel("The Nile."), observers=[OTel()])
+    >>> print(agent.run_sync("Name a river."))
+    The Nile.
     """
 
     def __init__(

@@ -368,6 +368,9 @@ def preload(*providers: str) -> None:
 
     Building an agent does the same for its model. Raises ConfigurationError for a
     prefix that does not exist, and if an SDK is missing or too old.
+
+    >>> preload("openai", "anthropic")
+    >>> agent = Agent("writer", "claude-sonnet-4-5")  # fast now
     """
     for name in providers:
         load(name)

@@ -34,13 +34,13 @@ TAKEN = "cogent.recorded"  # where a request keeps what is recorded of it
 def record(path: str | os.PathLike[str]) -> Recorder:
     """Records what servers answer to the runs inside the `with`, into this file.
 
-        with record("tests/answer.jsonl"):
-            await agent.run("Hello")
-
     It holds for the current task and those that it starts, and for clients that cogent
     makes. The file holds every request and the raw bytes of its answer with their
     timing; keys are left out, and all headers that nobody needs. It is written at
     the end of the block, over one that is there. Raises ConfigurationError.
+
+    >>> with record("answer.jsonl"):
+    ...     response = Agent("writer", "gpt-5.4").run_sync("Name a river.")
     """
     return Recorder(Path(path))
 

@@ -39,10 +39,6 @@ def replay(
 ) -> Replay:
     """Answers the runs inside the `with` from a recording, through the real SDKs.
 
-        with replay("tests/answer.jsonl", cut_at=1000):
-            with pytest.raises(StreamInterrupted):
-                await agent.run("Hello")
-
     No server is asked, and no key is needed. `speed=1` keeps the timing that was
     recorded, 2 is twice as fast, and 0 waits for nothing. The connection breaks
     after `cut_at` bytes of the last response's body, or goes silent after `stall_at`.
@@ -51,6 +47,11 @@ def replay(
     yet: method, path and body count, host and headers do not. Any other is a
     PlaybackError, which shows the difference. Raises ConfigurationError for a file that
     cannot be used.
+
+    >>> agent = Agent("writer", "gpt-5.4")
+    >>> with replay("answer.jsonl"):
+    ...     print(agent.run_sync("Name a river."))
+    The Nile.
     """
     if not is_number(speed) or speed < 0:
         raise ConfigurationError(f"speed is a number from 0; got {shown(speed)}")

@@ -19,26 +19,48 @@ from cogent.validation import is_number, shown
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """A piece of the model's reasoning."""
+    """A piece of the model's reasoning.
+
+    >>> agent = Agent("writer", ScriptedModel([Reasoning("It is long."), "The Nile."]))
+    >>> [chunk.reasoning for chunk in agent.stream_sync("A river?") if chunk.reasoning]
+    ['It is long.']
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """So many seconds in which nothing comes."""
+    """So many seconds in which nothing comes.
+
+    >>> agent = Agent("writer", ScriptedModel(["The ", Delay(0.01), "Nile."]))
+    >>> list(agent.stream_sync("Name a river.").text())
+    ['The ', 'Nile.']
+    """
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection breaks here, before the answer is complete."""
+    """The connection breaks here, before the answer is complete.
+
+    >>> stream = Agent("writer", ScriptedModel(["The ", Cut()])).stream_sync("A river?")
+    >>> with pytest.raises(StreamInterrupted):
+    ...     print(*stream.text())
+    >>> stream.response.content
+    'The '
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The answer ends with this finish reason, "length" say, and not with "stop"."""
+    """The answer ends with this finish reason, "length" say, and not with "stop".
+
+    >>> agent = Agent("writer", ScriptedModel(["The Ni", Finish("length")]))
+    >>> agent.run_sync("Name a river.").finish_reason
+    'length'
+    """
 
     reason: FinishReason
 

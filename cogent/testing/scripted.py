@@ -33,12 +33,16 @@ class ScriptedModel(Model):
     error, which may also be the last of a list. A call's arguments may be a string
     that is no JSON. `requests` holds what the model was asked.
 
-        model = ScriptedModel([ToolCall("c1", "add", {"a": 1, "b": 2})], "It is 3.")
-
     What has no answer in the script is a PlaybackError. An error that may be tried
     again is raised at once, unless `max_retries` says otherwise; the next answer is then
     that of the next try. `id` is the name that metadata shows. Raises
     ConfigurationError.
+
+    >>> model = ScriptedModel([ToolCall("c1", "divide", {"a": 6, "b": 3})], "It is 2.")
+    >>> print(Agent("adder", model, tools=[divide]).run_sync("6 / 3?"))
+    It is 2.
+    >>> model.requests[1].messages[-1].content
+    '2.0'
     """
 
     def __init__(

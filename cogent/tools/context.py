@@ -23,6 +23,12 @@ else:
 
         `RunContext[Shop]` is a `Shop` for type checkers, `RunContext` alone a dict; the
         parameter gets the very object, and the model never sees it.
+
+        >>> def stock(item: str, shop: RunContext[dict]) -> int:
+        ...     return shop[item]
+        >>> model = ScriptedModel([ToolCall("c1", "stock", {"item": "tea"})], "3 left.")
+        >>> print(Agent("a", model, tools=[stock]).run_sync("Tea?", context={"tea": 3}))
+        3 left.
         """
 
         def __new__(cls, context: object) -> object:

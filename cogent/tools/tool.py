@@ -67,6 +67,9 @@ class Tool(Generic[P, R]):
     """A function with its description and schema for a model; made by `tool`.
 
     Calling it calls the function.
+
+    >>> Tool(divide, timeout=5).parameters["required"]
+    ['a', 'b']
     """
 
     def __init__(
@@ -308,6 +311,12 @@ def tool(
     worker thread unless `run_in_thread=False`. With `approval=True` a call runs only
     when somebody says yes to it: `Agent(approve=...)`, or, where the agent has none,
     the `approvals=` of a later run. Raises ConfigurationError.
+
+    >>> @tool(timeout=5)
+    ... def add(a: int, b: int) -> int:
+    ...     "Add two numbers."
+    ...     return a + b
+    >>> agent = Agent("adder", ScriptedModel("It is 3."), tools=[add])
     """
 
     def decorate(decorated: Callable[P, R]) -> Tool[P, R]:

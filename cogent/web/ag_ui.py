@@ -39,6 +39,12 @@ def ag_ui_events(
     """The events of a run, for servers that `ag_ui_response` is not for.
 
     Send them with `Content-Type: text/event-stream` and the headers of `NO_BUFFERING`.
+
+    >>> async def main():
+    ...     texts = [text async for text in ag_ui_events(agent.run_stream("Hi"))]
+    ...     return "RUN_FINISHED" in texts[-1]
+    >>> asyncio.run(main())
+    True
     """
     return encode_run(stream, AgUiEncoder(stream, question, partial))
 

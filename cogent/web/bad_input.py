@@ -11,6 +11,12 @@ class BadInput(ConfigurationError):  # noqa: N818  # as all of cogent's errors
 
     `status` is the HTTP status that says so: 400, 413 (too large) or 415 (no JSON). The
     message is one sentence, for whoever sent it.
+
+    >>> try:
+    ...     parse_question('{"message": 42}')
+    ... except BadInput as error:
+    ...     print(error.status, error.to_dict()["kind"])
+    400 BadInput
     """
 
     def __init__(self, message: str, status: int = 400) -> None:

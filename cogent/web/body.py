@@ -27,7 +27,10 @@ from cogent.web.question import NEUTRAL_FIELDS, Question
 from cogent.web.seal import Secret, check_secret, unseal
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of a request, unless `max_bytes` says otherwise."""
+"""Of a request, unless `max_bytes` says otherwise.
+
+>>> question = parse_question('{"message": "Hi"}', max_bytes=2 * MAX_BODY_BYTES)
+"""
 
 ROLES = ("user", "assistant", "tool")
 NO_JSON = "the body is a JSON object, sent with Content-Type: application/json"
@@ -50,8 +53,10 @@ def parse_question(
     take one for each user (your secret and the user's id), so that nobody uses what was
     signed for another. Raises BadInput for a body that is wrong.
 
-        question = parse_question(body, secret=SECRET)
-        stream = question.run_stream(agent)
+    >>> question = parse_question('{"message": "Hi"}', secret=SECRET)
+    >>> question.message
+    'Hi'
+    >>> stream = question.run_stream(agent)
     """
     key = None if secret is None else check_secret(secret)
     check_size(len(body), max_bytes)
@@ -78,6 +83,10 @@ def check_content_type(content_type: str) -> None:
 
     A browser asks before it sends JSON to another site, and does not for plain text:
     taking that would let any site ask in the name of its visitors.
+
+    >>> check_content_type("application/json; charset=utf-8")
+    >>> with pytest.raises(BadInput):
+    ...     check_content_type("text/plain")
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):

@@ -17,6 +17,10 @@ class Failure:
 
     `kind` is the name of the error's class, `retryable` says whether asking again may
     help.
+
+    >>> failure = describe_error(RateLimited("slow down"))
+    >>> failure.kind, failure.message, failure.retryable
+    ('RateLimited', 'slow down', True)
     """
 
     kind: str
@@ -36,6 +40,9 @@ def describe_error(error: Exception) -> Failure:
 
     Cogent's own errors have messages without keys. Of any other exception the message
     may hold anything, so that a page gets none of it.
+
+    >>> describe_error(ZeroDivisionError("the password is 1234")).message
+    'Something went wrong on the server.'
     """
     if not isinstance(error, CogentError):
         return Failure("ServerError", UNKNOWN, retryable=False)

@@ -44,6 +44,12 @@ class Question:
     what your page sends besides. `signed` are the places in `history` of the messages
     that this server signed. From the place `new_from` on, messages are not yet with the
     page in signed form.
+
+    >>> question = parse_question('{"message": "Hi"}')
+    >>> async def main():
+    ...     return [chunk.content async for chunk in question.run_stream(agent)]
+    >>> asyncio.run(main())
+    ['Hello.', '']
     """
 
     message: str | list[ContentPart] | None = None

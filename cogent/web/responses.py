@@ -37,7 +37,11 @@ NO_BUFFERING: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
-"""The headers of a body that is to arrive piece by piece."""
+"""The headers of a body that is to arrive piece by piece.
+
+>>> NO_BUFFERING["Cache-Control"]
+'no-store'
+"""
 
 # Browsers hold back the first bytes of a plain text to guess what it is.
 NO_GUESSING = {"X-Content-Type-Options": "nosniff"}
@@ -60,9 +64,11 @@ def text_response(
     whole one. With `last_line` the body ends with a line of JSON instead, which has the
     `event` "done" or "failed"; a text without it was cut.
 
-        @app.get("/chat")
-        async def chat(q: str, request: Request) -> Response:
-            return text_response(agent.run_stream(q), request)
+    >>> @app.get("/chat")
+    ... async def chat(q: str, request: Request):
+    ...     return text_response(agent.run_stream(q), request)
+    >>> TestClient(app).get("/chat?q=Hi").text
+    'Hello.'
     """
     pieces = text_pieces(stream, last_line=last_line)
     head = {**NO_GUESSING, **(headers or {})}
@@ -87,9 +93,11 @@ def sse_response(
     typed answer so far comes as `partial` whenever it has changed. `ping` is in
     seconds; 0 sends none.
 
-        @app.get("/events")
-        async def events(q: str, request: Request) -> Response:
-            return sse_response(agent.run_stream(q), request)
+    >>> @app.get("/events")
+    ... async def events(q: str, request: Request):
+    ...     return sse_response(agent.run_stream(q), request)
+    >>> TestClient(app).get("/events?q=Hi").text.count("event: ")
+    3
     """
     events = sse_events(stream, question=question, partial=partial)
     return _respond(events, request, EVENTS, headers, ping)
@@ -108,6 +116,13 @@ def vercel_response(
 
     Give the `question` where calls may wait for the page. With `partial` the value of a
     typed answer so far comes as the part `data-output`.
+
+    >>> @app.post("/chat")
+    ... async def chat(request: Request):
+    ...     asked = await read_question(request, form="vercel")
+    ...     return vercel_response(asked.run_stream(agent), request, question=asked)
+    >>> TestClient(app).post("/chat", json=VERCEL_BODY)
+    <Response [200 OK]>
     """
     events = vercel_events(stream, question=question, partial=partial)
     return _respond(events, request, EVENTS, {**VERCEL, **(headers or {})}, ping)
@@ -126,6 +141,13 @@ def ag_ui_response(
 
     Give the `question`: it has the ids of the thread and the run. With `partial` the
     value of a typed answer so far comes as the custom event `output`.
+
+    >>> @app.post("/chat")
+    ... async def chat(request: Request):
+    ...     asked = await read_question(request, form="ag_ui")
+    ...     return ag_ui_response(asked.run_stream(agent), request, question=asked)
+    >>> TestClient(app).post("/chat", json=AG_UI_BODY)
+    <Response [200 OK]>
     """
     events = ag_ui_events(stream, question=question, partial=partial)
     return _respond(events, request, EVENTS, headers, ping)
@@ -142,11 +164,12 @@ async def read_question(
 
     Raises BadInput.
 
-        @app.post("/chat")
-        async def chat(request: Request) -> Response:
-            question = await read_question(request, secret=SECRET)
-            stream = question.run_stream(agent)
-            return sse_response(stream, request, question=question)
+    >>> @app.post("/chat")
+    ... async def chat(request: Request):
+    ...     asked = await read_question(request, secret=SECRET)
+    ...     return sse_response(asked.run_stream(agent), request, question=asked)
+    >>> TestClient(app).post("/chat", json={"message": "Hi"})
+    <Response [200 OK]>
     """
     check_content_type(request.headers.get("content-type", ""))
     promised = request.headers.get("content-length", "")
@@ -163,6 +186,13 @@ async def bad_input_response(request: Request, error: Exception) -> Response:
     """The answer to a request that asks nothing: 4xx and a sentence in JSON.
 
     Give it to the app once: `app.add_exception_handler(BadInput, bad_input_response)`.
+
+    >>> app.add_exception_handler(BadInput, bad_input_response)
+    >>> @app.post("/chat")
+    ... async def chat(request: Request):
+    ...     return sse_response((await read_question(request)).run_stream(agent))
+    >>> TestClient(app).post("/chat", json={"history": 1}).status_code
+    400
     """
     from starlette.responses import JSONResponse
 

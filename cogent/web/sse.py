@@ -32,6 +32,14 @@ def sse_events(
     Each text is one or more whole events. Send them with
     `Content-Type: text/event-stream` and the headers of `NO_BUFFERING`, and answer a
     request that has the header `Last-Event-ID` by status 204 instead.
+
+    >>> async def main():
+    ...     async for text in sse_events(agent.run_stream("Hi")):
+    ...         print(text.splitlines()[1])
+    >>> asyncio.run(main())
+    event: start
+    event: token
+    event: done
     """
     return encode_run(stream, SseEncoder(stream, question, partial))
 

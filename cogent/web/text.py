@@ -26,6 +26,12 @@ def text_pieces(stream: AgentStream[Any], *, last_line: bool = False) -> Texts:
     """The text of a run, for servers that `text_response` is not for.
 
     Without a `last_line` the error of a run that fails is raised: break the connection.
+
+    >>> async def main():
+    ...     async for text in text_pieces(agent.run_stream("Hi")):
+    ...         print(text)
+    >>> asyncio.run(main())
+    Hello.
     """
     if last_line:
         return encode_run(stream, TextEncoder())

@@ -38,6 +38,12 @@ def vercel_events(
 
     Send them with `Content-Type: text/event-stream`, the headers of `NO_BUFFERING`, and
     `x-vercel-ai-ui-message-stream: v1`.
+
+    >>> async def main():
+    ...     texts = [text async for text in vercel_events(agent.run_stream("Hi"))]
+    ...     return "data: [DONE]" in texts[-1]
+    >>> asyncio.run(main())
+    True
     """
     return encode_run(stream, VercelEncoder(stream, question, partial))
 
