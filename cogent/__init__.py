@@ -31,7 +31,7 @@ from cogent.sync import SyncStream
 from cogent.timeout import Timeout
 from cogent.tools import RunContext, Tool, tool
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Agent",

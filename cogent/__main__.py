@@ -10,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
-from cogent import Agent, CogentError, File, Message, Model
+from cogent import Agent, CogentError, File, Message, Model, __version__
 from cogent.display import find_screen, is_terminal, show
 from cogent.display.printable import one_line
 
@@ -64,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="an image or a document for the question, a path or a URL; may be repeated",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"cogent {version('cogent-ai')}"
-    )
+    parser.add_argument("--version", action="version", version=f"cogent {__version__}")
     return parser
 
 
