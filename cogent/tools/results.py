@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from cogent.content import ContentPart, File, Image, text_of
 from cogent.json_values import LONE_SURROGATE
 
-# Pydantic does not know these.
-WRITTEN_AS_LISTS = (KeysView, ValuesView, ItemsView, UserList)
-OTHER_SEQUENCES = (tuple, set, frozenset, deque, *WRITTEN_AS_LISTS)
+# Pydantic does not know these; a deque it knows in its newer versions.
+WRITTEN_AS_LISTS = (KeysView, ValuesView, ItemsView, UserList, deque)
+OTHER_SEQUENCES = (tuple, set, frozenset, *WRITTEN_AS_LISTS)
 MAPPINGS = (dict, UserDict, ChainMap, types.MappingProxyType)
 # What is read step by step has one of these methods.
 STEPS = ("__next__", "__anext__", "__aiter__")
