@@ -8,7 +8,7 @@ import sys
 import tarfile
 import zipfile
 
-PACKAGE = ["cogent", "pytest_cogent.py"]
+PACKAGE = ["cogent"]
 METADATA = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"]
 # The build backend adds .gitignore and PKG-INFO by itself.
 BESIDE = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"]

@@ -15,8 +15,10 @@ import json
 import logging
 import os
 from time import perf_counter
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
+from cogent.json_values import LONE_SURROGATE
 from cogent.observe import ObservedRun, Observer
 from cogent.tools import ArgumentsError
 
@@ -64,13 +66,7 @@ class WarningLog(Observer):
                 call.name,
             )
         elif isinstance(error, Exception | SystemExit):
-            logger.warning(
-                "%s: the tool %r failed (call %s)",
-                _name(run),
-                call.name,
-                call.id,
-                exc_info=error,
-            )
+            _log_failed_tool(run, call, error)
         elif call.name not in run.tools:
             logger.warning("%s: there is no tool %r", _name(run), call.name)
         elif call.result is not None and call.result.is_error:
@@ -80,6 +76,20 @@ class WarningLog(Observer):
                 call.name,
                 call.id,
             )
+
+
+def _log_failed_tool(
+    run: ObservedRun, call: ToolCall, error: Exception | SystemExit
+) -> None:
+    """Log the failure with its traceback."""
+    words = "%s: the tool %r failed (call %s)"
+    told = "".join(format_exception(error))
+    if LONE_SURROGATE.search(told) is None:
+        logger.warning(words, _name(run), call.name, call.id, exc_info=error)
+        return
+    # No file takes half a character.
+    told = LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", told)
+    logger.warning(words + "\n%s", _name(run), call.name, call.id, told)
 
 
 class FullLog(WarningLog):

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from cogent import Image
-from cogent.mcp import MCP
+from cogent.mcp import MCP, MCPServerError
 
 pytestmark = pytest.mark.skipif(
     "TEST_PUBLISHED" not in os.environ, reason="TEST_PUBLISHED is not set"
@@ -17,12 +20,20 @@ TIME = ("uvx", "mcp-server-time")
 NETWORK = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "NPM_CONFIG_REGISTRY", "HTTPS_PROXY")
 
 
-def published(command: tuple[str, ...]) -> MCP:
-    """A server, which is fetched when it is first used."""
+@asynccontextmanager
+async def published(command: tuple[str, ...], **options: Any) -> AsyncIterator[MCP]:
+    """A server, which is fetched when it is first used; the test is skipped where it cannot be."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is missing")
     env = {name: os.environ[name] for name in NETWORK if name in os.environ}
-    return MCP.stdio(*command, env=env, startup_timeout=300)
+    server = MCP.stdio(*command, env=env, startup_timeout=300, **options)
+    try:
+        await server.__aenter__()
+    except MCPServerError as error:
+        pytest.skip(f"it cannot be fetched: {error}")
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(server)
+        yield server
 
 
 async def test_a_server_in_python_tells_the_time() -> None:
@@ -47,9 +58,8 @@ async def test_a_server_in_javascript_has_everything() -> None:
         value = await tools["get-structured-content"](location="New York")
         assert '"temperature"' in value.text
         assert "trigger-sampling-request" not in tools
-    asked = MCP.stdio(
-        *EVERYTHING,
-        startup_timeout=300,
+    asked = published(
+        EVERYTHING,
         sampling=lambda params: "said the model",
         elicitation=lambda message, schema: {"name": "Ada"},
         on_progress=lambda tool, progress, total, message: steps.append(progress),

@@ -306,11 +306,13 @@ def made(function: Callable[[], object], how: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("kind", FAILURES)
 async def test_an_exception_is_told_by_class_and_message(
-    server: Loopback, kind: str
+    server: Loopback, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The model reads the class and the message of the outermost exception, and the run goes on."""
+    """The model reads the class and the message of the outermost exception, the log its traceback; the run goes on."""
     function, told = FAILURES[kind]
     result = await one(server, made(function, "thread"))
+    assert "Traceback" in caplog.text
+    assert caplog.text.encode()  # what no file takes is replaced
     assert result.is_error and result.content == f"The tool 'fail' failed: {told}."
 
 

@@ -63,9 +63,9 @@ def test_without_it_nothing_is_refused():
 UNUSED = """
 import sys
 
-def test_nothing_was_imported():
-    assert "pytest_cogent" in sys.modules
-    assert not [name for name in sys.modules if name.split(".")[0] == "cogent"]
+def test_nothing_else_was_imported():
+    assert "cogent.pytest_plugin" in sys.modules
+    assert not {"cogent.testing", "openai", "httpx", "httpx2"} & sys.modules.keys()
 """
 
 
@@ -121,7 +121,7 @@ def test_no_network_fails_a_test_that_connects_to_another_machine(
     assert "no_network: the test connects to 192.0.2.1:80" in said
 
 
-def test_a_project_that_does_not_use_it_pays_nothing(tmp_path: Path) -> None:
-    """The plugin is there, and cogent is not imported: coverage begins later, and imports take time."""
+def test_a_project_that_does_not_use_it_pays_little(tmp_path: Path) -> None:
+    """The plugin is there, and imports neither an SDK nor what tests with cogent need."""
     outcomes, text = results(tmp_path, UNUSED)
-    assert outcomes == {"test_nothing_was_imported": "PASSED"}, text
+    assert outcomes == {"test_nothing_else_was_imported": "PASSED"}, text

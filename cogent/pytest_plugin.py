@@ -1,7 +1,7 @@
 """The pytest plugin of cogent: the fixtures `scripted_model` and `no_network`.
 
-It stands beside the package, as pytest imports it before it measures coverage: cogent
-itself is imported by the tests that use it.
+pytest imports it in every project where cogent is installed, so that it imports nothing
+but the package itself.
 """
 
 from __future__ import annotations
