@@ -21,7 +21,7 @@ def told(url, **settings):
 
 
 answer = json.dumps({"candidates": [CANDIDATE]}).encode()
-with answering([answer], "application/json") as server:
+with answering(answer, content_type="application/json") as server:
     credentials = Credentials(token="none")
     seen = {
         "Gemini API": told(server.url, api_key="none"),
