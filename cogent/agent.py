@@ -8,7 +8,6 @@ from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.many import ManyRuns, Messages, SyncManyRuns, check_many
 from cogent.messages import Response
@@ -17,8 +16,8 @@ from cogent.observe import Observer, check_observers
 from cogent.output import make_output_type
 from cogent.run.approval import Approve, Tools
 from cogent.run.background import wait_for
-from cogent.run.begin import begin_run, check_tool_choice
-from cogent.run.inputs import History, UserMessage, check_sendable
+from cogent.run.begin import begin_run, check_agent, check_tool_choice
+from cogent.run.inputs import History, UserMessage
 from cogent.run.override import Override, plan_here
 from cogent.run.pending import Approvals, Results
 from cogent.run.plan import Job, Plan, make_candidates
@@ -29,7 +28,7 @@ from cogent.sync import SyncStream
 from cogent.timeout import Timeout, make_timeout
 from cogent.tools.given import AnyTool, tools_by_name
 from cogent.type_variables import OtherType, Out
-from cogent.validation import check_whole, shown
+from cogent.validation import check_whole
 
 R = TypeVar("R")
 
@@ -100,14 +99,7 @@ class Agent(Generic[Out]):
         output_retries: int = 1,
         observers: Iterable[Observer] = (),
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise ConfigurationError(
-                f"an agent's name is a string that is not empty; got {shown(name)}"
-            )
-        if instructions is not None:
-            check_sendable(instructions, "instructions")
-        if not isinstance(stream, bool):
-            raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
+        check_agent(name, instructions, stream, approve)
         check_whole(max_steps, "max_steps", at_least=1)
         self.name: Final = name
         self.models: Final = make_models(model)
@@ -118,10 +110,6 @@ class Agent(Generic[Out]):
         self.max_steps: Final = max_steps
         self.timeout: Final = make_timeout(timeout)
         check_tool_choice(tool_choice, self.tools, self.models)
-        if approve is not None and not callable(approve):
-            raise ConfigurationError(
-                f"approve is a function of a call and the context; got {shown(approve)}"
-            )
         self.tool_choice: Final = tool_choice
         self.approve: Final = approve
         check_whole(output_retries, "output_retries", at_least=0)

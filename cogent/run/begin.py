@@ -9,12 +9,39 @@ from cogent.messages import Message
 from cogent.model import Model
 from cogent.run.closing import StreamCloser
 from cogent.run.conversation import Run
-from cogent.run.inputs import History, UserMessage, read_history, read_message
+from cogent.run.inputs import (
+    History,
+    UserMessage,
+    check_sendable,
+    read_history,
+    read_message,
+)
 from cogent.run.pending import Approvals, Results, answer_calls
 from cogent.run.plan import Job, Plan
 from cogent.run.typed import Wanted
 from cogent.run.watch import Watch
 from cogent.validation import shown
+
+
+def check_agent(
+    name: object, instructions: object, stream: object, approve: object
+) -> None:
+    """Check what an agent is made of, as far as it is simple.
+
+    Raises ConfigurationError.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(
+            f"an agent's name is a string that is not empty; got {shown(name)}"
+        )
+    if instructions is not None:
+        check_sendable(instructions, "instructions")
+    if not isinstance(stream, bool):
+        raise ConfigurationError(f"stream is True or False; got {shown(stream)}")
+    if approve is not None and not callable(approve):
+        raise ConfigurationError(
+            f"approve is a function of a call and the context; got {shown(approve)}"
+        )
 
 
 def begin_run(
