@@ -5,6 +5,7 @@ but the core is installed. For `local` it prints the command that the error name
 """
 
 import asyncio
+import importlib
 import importlib.util
 import socket
 import sys
@@ -123,6 +124,11 @@ def check_prices() -> None:
     assert importlib.util.find_spec("genai_prices")
 
 
+def check_ray() -> None:
+    importlib.import_module("ray.data")
+    importlib.import_module("ray.serve")
+
+
 def check_mcp() -> None:
     asyncio.run(_call_mcp())
 
@@ -153,6 +159,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "otel": check_otel,
     "prices": check_prices,
     "mcp": check_mcp,
+    "ray": check_ray,
     "all": check_all,
     "local": check_local,
 }

@@ -90,7 +90,7 @@ def announced(log: IO[str]) -> str:
 
 
 def test_no_example_is_left_out() -> None:
-    """Each file among the examples is run by a test below."""
+    """Each file among the examples is run by a test below, those for Ray by tests/on_ray."""
     files = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
     assert files == {
         "quickstart.py",
@@ -103,6 +103,7 @@ def test_no_example_is_left_out() -> None:
         "mcp_tools.py",
         "fastapi_app.py",
         "notebook.ipynb",
+        "ray_batch.py",
     }
 
 
