@@ -57,6 +57,8 @@ def start(
         "OPENAI_API_KEY": "test-key",
         "OPENAI_BASE_URL": f"{provider.url}/v1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Under `uv run` Ray would start each worker by it again.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TMPDIR": folder,
     }
     command = [sys.executable, str(EXAMPLE), "--prompts", str(prompts)]
