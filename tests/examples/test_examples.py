@@ -104,6 +104,7 @@ def test_no_example_is_left_out() -> None:
         "fastapi_app.py",
         "notebook.ipynb",
         "ray_batch.py",
+        "ray_serve.py",
     }
 
 

@@ -1,0 +1,187 @@
+"""The example that serves, on a real Ray: two replicas behind one address."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Semaphore
+
+import httpx
+import pytest
+from support.loopback import Loopback, Recorded, Reply
+from support.wire import chat_completions
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_serve.py"
+LIMIT = 200  # seconds, after which something hangs
+STREAMS_PER_REPLICA = 2
+WAITING = 1
+STARTS = 3
+
+
+class Provider(Loopback):
+    """Begins each answer, and goes on when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Semaphore(0)
+
+    def next_reply(self, request: Recorded) -> Reply:
+        role, text, *rest = chat_completions.text("One ", "two ", "three.")
+        return Reply([role + text, *rest], gate=self.gate)
+
+    def go_on(self) -> None:
+        self.gate.release(1000)
+
+    def hold(self) -> None:
+        while self.gate.acquire(blocking=False):
+            pass
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """A provider that every replica reaches."""
+    with Provider() as running:
+        yield running
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
+    """Whether it was reached before the process ended."""
+    deadline = time.monotonic() + LIMIT
+    while not reached():
+        assert time.monotonic() < deadline
+        if process.poll() is not None:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def deploy(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start the example, which serves until it is stopped."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, str(EXAMPLE)], env=environment, stderr=file, stdout=file
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def environment(provider: Provider, folder: str) -> dict[str, str]:
+    """That of who serves, and of who deploys on the same Ray with RAY_ADDRESS=auto."""
+    known = {
+        "MODEL": "openai-chat:gpt-test",
+        "OPENAI_API_KEY": "test-key",
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Under `uv run` Ray would start each worker by it again.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_TMPDIR": folder,
+        "PORT": str(free_port()),
+        "STREAMS_PER_REPLICA": str(STREAMS_PER_REPLICA),
+        "WAITING": str(WAITING),
+    }
+    return {**os.environ, **known}
+
+
+@pytest.fixture(scope="module")
+def url(environment: dict[str, str], folder: str) -> Iterator[str]:
+    """The address of the chat, as `python examples/ray_serve.py` serves it."""
+    log = Path(folder) / "log"
+    address = f"http://127.0.0.1:{environment['PORT']}/chat"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(address, timeout=10).status_code == 422  # no question
+        except httpx.TransportError:
+            return False
+
+    # Ray gives its parts 30 seconds to start, which a busy machine may need more than once.
+    for _ in range(STARTS):
+        process = deploy(environment, log)
+        try:
+            if wait_until(answers, process):
+                yield address
+                return
+        finally:
+            stop(process)
+    pytest.fail(log.read_text("utf-8")[-4000:])
+
+
+def begin(stack: ExitStack, url: str) -> Iterator[str]:
+    """The lines of an answer that has begun."""
+    stream = httpx.stream("GET", url, params={"q": "Count."}, timeout=LIMIT)
+    response = stack.enter_context(stream)
+    assert response.status_code == 200, response.read()
+    lines = response.iter_lines()
+    assert any("One" in line for line in lines)
+    return lines
+
+
+def test_a_client_that_leaves_stops_its_run(url: str, provider: Provider) -> None:
+    """The provider sees the connection closed, in the middle of its answer."""
+    provider.hold()
+    with ExitStack() as stack:
+        begin(stack, url)
+        asked = provider.requests[-1]
+        assert asked.disconnected is None
+    assert asked.wait_disconnected(60)
+
+
+def test_full_replicas_refuse_with_503(url: str, provider: Provider) -> None:
+    """One request too many is told so at once, and those under way end whole."""
+    provider.hold()
+    most = 2 * STREAMS_PER_REPLICA
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        streams = [begin(stack, url) for _ in range(most)]
+        asked = [
+            pool.submit(httpx.get, url, params={"q": "Count."}, timeout=LIMIT)
+            for _ in range(WAITING + 3)
+        ]
+        deadline = time.monotonic() + 60
+        while sum(one.done() for one in asked) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        provider.go_on()
+        assert all("event: done" in list(lines) for lines in streams)
+        codes = sorted(one.result().status_code for one in asked)
+    assert codes == [200] * WAITING + [503] * 3
+
+
+def test_a_rolling_restart_cuts_no_answer(
+    url: str, provider: Provider, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Answers that had begun end whole after a new version has taken over, which answers from then on."""
+    provider.hold()
+    log = tmp_path / "log"
+    with ExitStack() as stack:
+        streams = [begin(stack, url) for _ in range(3)]
+        again = deploy(environment | {"RAY_ADDRESS": "auto"}, log)
+        try:
+            # Said by a replica that is to stop, of the answers that it has begun.
+            assert wait_until(lambda: "ongoing requests" in log.read_text(), again)
+            provider.go_on()
+            assert all("event: done" in list(lines) for lines in streams)
+            assert wait_until(lambda: "is ready at" in log.read_text(), again)
+            begin(stack, url)
+        finally:
+            stop(again)
