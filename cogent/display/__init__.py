@@ -109,7 +109,7 @@ def cell_number() -> int | None:
 def _in_marimo() -> bool:
     if "marimo" not in sys.modules:
         return False
-    import marimo
+    import marimo  # pyright: ignore[reportMissingImports]
 
     return bool(marimo.running_in_notebook())
 

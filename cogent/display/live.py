@@ -122,6 +122,6 @@ class MarimoOutput:
 
     def settle(self) -> None:
         """Show the last document; from another thread nothing comes of it."""
-        import marimo
+        import marimo  # pyright: ignore[reportMissingImports]
 
         marimo.output.replace(marimo.md(self._markdown))
