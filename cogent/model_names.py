@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogent.errors import ConfigurationError
@@ -105,6 +103,8 @@ def prefixes() -> list[str]:
 
 def included_providers() -> set[str]:
     """The prefixes of this library's own providers."""
+    from pathlib import Path  # slow to import
+
     files = (Path(__file__).parent / "providers").glob("[!_]*.py")
     return {file.stem.replace("_", "-") for file in files}
 
@@ -251,6 +251,8 @@ def _correct_family(word: str) -> str | None:
 
 def _nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of the words that is spelt most like this one, if any is."""
+    from difflib import get_close_matches  # slow to import, and only for errors
+
     return next(iter(get_close_matches(word, words, n=1)), None)
 
 

@@ -15,7 +15,6 @@ from cogent.run.approval import Tools
 from cogent.run.closing import Stop, StreamCloser
 from cogent.run.conversation import Run
 from cogent.run.event_loop import NEEDS_ASYNCIO, running_loop
-from cogent.run.loop import Chunks, run_steps, time_overrun
 from cogent.run.pending import wants_approval
 from cogent.run.plan import Job
 from cogent.run.typed import PartialOutput
@@ -23,6 +22,7 @@ from cogent.type_variables import Out
 
 if TYPE_CHECKING:
     from cogent.chunks import StreamChunk
+    from cogent.run.loop import Chunks
 
 OTHER_LOOP = (
     "this stream was begun in another event loop, which alone can read or close it; "
@@ -88,6 +88,8 @@ class AgentStream(_Reader, Generic[Out]):
     """
 
     def __init__(self, job: Job) -> None:
+        from cogent.run.loop import run_steps  # what carries requests out
+
         self._run: Run = job.run
         self._tools: Tools = job.plan.tools
         self._partial = PartialOutput(job.run, job.wanted)
@@ -268,6 +270,8 @@ class AgentStream(_Reader, Generic[Out]):
                 provider=self._run.provider,
                 model=self._run.model,
             )
+        from cogent.run.loop import time_overrun
+
         return time_overrun(self._run, self._closer)
 
 

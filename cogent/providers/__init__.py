@@ -50,16 +50,16 @@ from cogent.messages import Message
 from cogent.model_names import added_providers, check_prefix, included_providers
 from cogent.run.finish import FinishWords
 from cogent.run.history import fit_history
-from cogent.run.outputs import Output
-from cogent.transport.event_stream import SdkReader
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from cogent.model import Model
     from cogent.output import OutputSchema
+    from cogent.run.outputs import Output
     from cogent.timeout import Timeout
     from cogent.tools import Tool
+    from cogent.transport.event_stream import SdkReader
 
 Answer = tuple[Any, Mapping[str, str]] | list[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogent.content import Media
 from cogent.json_values import Json, copy_json
@@ -21,8 +21,10 @@ from cogent.run.copies import copy_response
 from cogent.run.finish import NO_WORDS, FinishWords
 from cogent.run.history import NOT_RUN, result_message
 from cogent.run.provider_calls import enter_results
-from cogent.run.turn import Turn
 from cogent.sources import Source
+
+if TYPE_CHECKING:
+    from cogent.run.turn import Turn
 
 ANSWER_AGAIN = "Give the whole answer again, in the form that was asked for."
 
@@ -79,6 +81,8 @@ class Run:
 
     def begin_turn(self, words: FinishWords = NO_WORDS) -> Turn:
         """Start the next answer of the model, or repeat one that failed unseen."""
+        from cogent.run.turn import Turn  # not needed before the first run
+
         failed = self.turn
         if failed is not None and failed.visible and failed.usage:
             self.abandoned += failed.tokens(self.messages)
