@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONTENT_VARIABLE = "COGENT_LOG_CONTENT"
 
-logger = logging.getLogger("cogent")
+logger: logging.Logger = logging.getLogger("cogent")
 logger.addHandler(logging.NullHandler())
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TurnCost", "cost", "turn_costs"]
 
-logger = logging.getLogger("cogent")
+logger: logging.Logger = logging.getLogger("cogent")
 
 # The names of providers in genai-prices, by the prefixes of models.
 PROVIDERS = {

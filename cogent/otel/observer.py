@@ -12,10 +12,10 @@ from cogent.observe import ObservedRun, Observer
 
 try:
     from opentelemetry import context, metrics, trace
-except ImportError as missing:
+except ImportError as _missing:
     raise ConfigurationError(
         'cogent.otel needs opentelemetry-api: pip install "cogent-ai[otel]"'
-    ) from missing
+    ) from _missing
 
 import cogent.otel.attributes as attributes
 import cogent.otel.content as contents

@@ -39,8 +39,8 @@ class BackgroundLoop:
     """An event loop that runs in a daemon thread."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.is_closing = False
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.is_closing: bool = False
         self._thread = threading.Thread(target=self._serve, name="cogent", daemon=True)
         try:
             self._thread.start()

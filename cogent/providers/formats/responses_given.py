@@ -86,7 +86,7 @@ class EndEvents:
     def __init__(self, known: KnownItems) -> None:
         self._known = known
         self.has_gaps = False
-        self.beside = Beside(known)
+        self.beside: Beside = Beside(known)
 
     def give_text(
         self,
