@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -253,6 +254,8 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_chat(server: Loopback) -> None:
         terminal.send("What")
         terminal.until("What")
         terminal.send("\x03")  # at the prompt it only drops what was typed
+        time.sleep(0.1)
+        terminal.send("\x15")  # readline may notice Ctrl-C only with the next key
         terminal.until("> ")
         terminal.send("\x04")
         assert terminal.finish() == 0
