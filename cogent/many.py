@@ -64,7 +64,7 @@ class ManyRuns(Generic[Out]):
         self._running = 0  # workers that have not ended
         self._ended: deque[Result[Out]] = deque()  # in this order, and not read yet
         self._failure: Exception | None = None  # of the iterable of messages
-        self._has_begun = False
+        self._is_closed = False  # nothing more is started
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -73,7 +73,7 @@ class ManyRuns(Generic[Out]):
 
     async def aclose(self) -> None:
         """Stop all runs that are under way, and wait until they have stopped."""
-        self._has_begun = True
+        self._is_closed = True
         for worker in self._workers:
             worker.cancel()
         if self._workers:
@@ -81,16 +81,16 @@ class ManyRuns(Generic[Out]):
 
     async def begin(self) -> None:
         """Start the workers; the first loop does it too."""
-        if not self._has_begun:
-            self._has_begun = True
-            self._running = self._concurrency
-            for _ in range(self._concurrency):
-                worker = asyncio.create_task(self._work())
-                worker.add_done_callback(self._worker_ended)
-                self._workers.append(worker)
+        if self._workers or self._is_closed:
+            return
+        self._running = self._concurrency
+        for _ in range(self._concurrency):
+            worker = asyncio.create_task(self._work())
+            worker.add_done_callback(self._worker_ended)
+            self._workers.append(worker)
 
     async def _results(self) -> AsyncGenerator[Result[Out], None]:
-        if self._has_begun and not self._running:
+        if self._is_closed and not self._running:
             while self._ended:
                 yield self._ended.popleft()
             return

@@ -39,6 +39,7 @@ ANTHROPIC = BY_NAME["anthropic"]
 OLLAMA = BY_NAME["ollama"]
 SOON = {"retry-after-ms": "10"}
 SHORT = 0.3  # seconds of a limit that is to be reached
+ENOUGH = 2.0  # seconds of one that is to be reached after something else has happened
 
 both_ways = pytest.mark.parametrize("streaming", [True, False], ids=["stream", "plain"])
 
@@ -236,7 +237,7 @@ async def test_a_model_that_is_too_slow_is_left(
     """The limit for the first content leaves the model, not the run; its connection is closed, and it is asked once."""
     slow = Reply(b"", end="stall")
     server.reply(slow, whole(ANTHROPIC, "Hi", streaming=streaming))
-    settings = {"model": {"max_retries": 2}, "timeout": Timeout(first=SHORT)}
+    settings = {"model": {"max_retries": 2}, "timeout": Timeout(first=ENOUGH)}
     async with agent_of(server, CHAT, ANTHROPIC, **settings) as agent:
         task = asyncio.current_task()
         outcome = await outcome_of(agent, streaming=streaming)
@@ -261,7 +262,7 @@ async def test_when_all_are_too_slow_the_limit_is_raised(server: Loopback) -> No
 async def test_the_limit_of_the_run_ends_it(server: Loopback) -> None:
     """The time of the whole run is over for all models."""
     slow = Reply(b"", end="stall")
-    outcome = await ask(server, (CHAT, slow), (ANTHROPIC, slow), timeout=SHORT)
+    outcome = await ask(server, (CHAT, slow), (ANTHROPIC, slow), timeout=ENOUGH)
     assert isinstance(outcome.error, ModelTimeout) and outcome.error.kind == "total"
     assert len(server.requests) == 1
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -32,16 +33,21 @@ class Echo(Loopback):
         self.most = 0
         self.refused: set[int] = set()
         self.silent: set[int] = set()
-        self.slow: set[int] = set()
+        self.gates: dict[int, threading.Semaphore] = {}  # of answers that wait
 
     def next_reply(self, request: Recorded) -> Reply:
         number = int(request.body.partition(b"number ")[2].split(b'"')[0])
         self.most = max(self.most, self.open_connections)
         if number in self.refused:
             return refusal(self.wire, 429, message="Slow down.")
-        delay = 600 if number in self.silent else 0.3 * (number in self.slow)
+        delay = 600 if number in self.silent else 0
         body = self.wire.send.plain_text(str(number))
-        return Reply(body, content_type="application/json", delay=delay)
+        return Reply(
+            [body[:1], body[1:]],
+            content_type="application/json",
+            delay=delay,
+            gate=self.gates.get(number),
+        )
 
 
 @pytest.fixture
@@ -98,9 +104,25 @@ async def test_results_come_as_the_runs_end(
     agent: Agent, echo: Echo, sync: bool
 ) -> None:
     """A slow run holds up nobody: its result is the last one."""
-    echo.slow.add(0)
-    results = await results_of(agent, questions(8), sync=sync, concurrency=2)
-    assert [index for index, _ in results][-1] == 0
+    echo.gates[0] = threading.Semaphore(0)
+    read: list[int] = []
+
+    def keep(index: int) -> None:
+        read.append(index)
+        if len(read) == 7:
+            echo.gates[0].release()
+
+    def read_sync() -> None:
+        for index, _ in agent.run_many_sync(questions(8), concurrency=2):
+            keep(index)
+
+    if sync:
+        await asyncio.to_thread(read_sync)
+    else:
+        async for index, _ in agent.run_many(questions(8), concurrency=2):
+            keep(index)
+    assert sorted(read[:-1]) == [1, 2, 3, 4, 5, 6, 7]
+    assert read[-1] == 0
 
 
 @both
@@ -252,6 +274,16 @@ async def test_messages_that_fail_end_the_runs(
     with pytest.raises(OSError, match="disk is full"):
         await (asyncio.to_thread(read_sync) if sync else read_async())
     assert sorted(read) == [0, 1, 2]
+
+
+@both
+async def test_messages_that_fail_at_once_end_the_runs(
+    agent: Agent, echo: Echo, sync: bool
+) -> None:
+    """It is raised also where all has ended before the first result is asked for."""
+    messages = (f"number {1 // number}" for number in [0])
+    with pytest.raises(ZeroDivisionError):
+        await results_of(agent, messages, sync=sync, concurrency=1)
 
 
 async def test_the_arguments_go_to_every_run(agent: Agent, echo: Echo) -> None:

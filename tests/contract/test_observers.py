@@ -315,7 +315,7 @@ async def test_a_time_out_while_nobody_reads_is_the_error_of_the_run(
     """A stream that is held too long ends by its limit, which is what reading on raises."""
     seen = Recorder()
     begin(server)
-    timeout = Timeout(total=0.3)
+    timeout = Timeout(total=2)
     async with CHAT.agent(server, observers=[seen], timeout=timeout) as agent:
         stream = agent.run_stream("Go")
         await anext(stream)
