@@ -133,16 +133,16 @@ class Agent(Generic[Out]):
 
         `message` is a string, or a list of strings, Images and Files in the order in
         which the model is to see them. Files are read when the run begins. `context` is
-        any object, a dict say; it is handed to tools and never to the model. `history` is an earlier
-        `response.messages`, of any provider. `results` and `approvals` answer its
-        pending calls (`response.pending`), each by the call's id: with what the call
-        gave, a JSON value or the provider's own output item; or, for a tool that needs
-        an approval and for what the provider wants to run itself, with True, False or
-        the reason for a no. An approved tool runs first of all. The message may be left
-        out when the history has something to answer. `tool_choice` and `output_type`
-        replace the agent's. Raises ConfigurationError for an unusable message or
-        history, and for a pending call without an answer; what goes wrong later is
-        raised out of the iteration, a file that cannot be read too.
+        any object, a dict say; it is handed to tools and never to the model. `history`
+        is an earlier `response.messages`, of any provider. `results` and `approvals`
+        answer its pending calls (`response.pending`), each by the call's id: with what
+        the call gave, a JSON value or the provider's own output item; or, for a tool
+        that needs an approval and for what the provider wants to run itself, with True,
+        False or the reason for a no. An approved tool runs first of all. The message
+        may be left out when the history has something to answer. `tool_choice` and
+        `output_type` replace the agent's. Raises ConfigurationError for an unusable
+        message or history, and for a pending call without an answer; what goes wrong
+        later is raised out of the iteration, a file that cannot be read too.
         """
         job = self._begin(
             message, context, history, approvals, results, tool_choice, output_type
@@ -289,12 +289,14 @@ class Agent(Generic[Out]):
         """An agent like this one with further tools, which shares its connections.
 
         It is for tools that come with a request. Raises ConfigurationError, also for a
-        tool with the name of another.
+        tool with the name of another, or of the output type.
         """
         every = MappingProxyType(tools_by_name([*self.tools.values(), *tools]))
-        plan = replace(self._plan_here(), tools=Tools(every, self.approve))
         agent = type(self).__new__(type(self))
-        agent.__dict__.update(self.__dict__, tools=every, _plan=plan)
+        agent.__dict__.update(self.__dict__, tools=every)
+        wanted = agent._want(self.output_type)
+        plan = replace(self._plan_here(), tools=Tools(every, self.approve))
+        agent.__dict__["_plan"] = replace(plan, wanted=wanted)
         return agent
 
     async def aclose(self) -> None:
@@ -374,6 +376,7 @@ class Agent(Generic[Out]):
             self.timeout,
             self._want(self.output_type),
             self.name,
+            self.tool_choice,
             Observers(self.observers),
         )
 
@@ -394,14 +397,7 @@ class Agent(Generic[Out]):
         output_type: object,
     ) -> Job:
         plan = self._plan_here()
+        wanted = self._want(output_type) or plan.wanted
         return begin_run(
-            plan,
-            message,
-            context,
-            history,
-            approvals,
-            results,
-            tool_choice,
-            self.tool_choice,
-            self._want(output_type) or plan.wanted,
+            plan, message, context, history, approvals, results, tool_choice, wanted
         )

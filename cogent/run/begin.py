@@ -52,13 +52,9 @@ def begin_run(
     approvals: Approvals | None,
     results: Results | None,
     tool_choice: str | None,
-    agents_choice: str | None,
     wanted: Wanted | None,
 ) -> Job:
-    """A run of this plan. `agents_choice` is the `tool_choice` where none is given.
-
-    Raises ConfigurationError.
-    """
+    """A run of this plan. Raises ConfigurationError."""
     models = [candidate.model for candidate in plan.candidates]
     check_tool_choice(tool_choice, plan.tools.by_name, models)
     messages = read_history(history)
@@ -75,9 +71,6 @@ def begin_run(
     run = Run(models[0].provider, models[0].name, messages)
     if answers.to_run:
         run.begin_with(answers.to_run, place)
-    if tool_choice is None and not answers.goes_on:
-        tool_choice = agents_choice
-    is_free = tool_choice == "auto" or not _has_tools(plan.tools.by_name, models)
     return Job(
         plan,
         run,
@@ -85,9 +78,18 @@ def begin_run(
         Watch(plan.observers),
         {} if context is None else context,
         frozenset(answers.approved),
-        None if is_free else tool_choice,
+        _first_choice(plan, tool_choice, answers.goes_on),
         wanted,
     )
+
+
+def _first_choice(plan: Plan, given: str | None, goes_on: bool) -> str | None:
+    """What the model has to call in the first turn; None if it is free."""
+    choice = plan.tool_choice if given is None and not goes_on else given
+    models = [candidate.model for candidate in plan.candidates]
+    if choice == "auto" or not _has_tools(plan.tools.by_name, models):
+        return None
+    return choice
 
 
 def check_tool_choice(

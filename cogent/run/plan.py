@@ -52,6 +52,7 @@ class Plan:
     timeout: Timeout = field(default_factory=Timeout)
     wanted: Wanted | None = None
     agent: str = ""  # its name
+    tool_choice: str | None = None  # of the first turn, where a run is given none
     observers: Observers = field(default_factory=Observers)
 
 

@@ -77,10 +77,10 @@ class Question:
 
         Raises BadInput for what the agent cannot be asked, before any request.
         """
-        asked = agent.with_tools(self._tools_for(agent)) if self.tools else agent
-        self._check_calls(asked)
         results = {id: _as_value(result) for id, result in self.results.items()}
         try:
+            asked = agent.with_tools(self._tools_for(agent)) if self.tools else agent
+            self._check_calls(asked)
             return asked.run_stream(
                 self.message,
                 context=context,

@@ -652,6 +652,9 @@ def test_a_tool_of_the_same_name_is_found_before_any_request(openai: Story) -> N
 
     with pytest.raises(ConfigurationError, match="a tool is named 'Invoice'"):
         openai.wire.agent(openai.server, output_type=Invoice, tools=[other])
+    agent = openai.wire.agent(openai.server, output_type=Invoice)
+    with pytest.raises(ConfigurationError, match="a tool is named 'Invoice'"):
+        agent.with_tools([other])
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, "1", True])

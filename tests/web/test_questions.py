@@ -531,3 +531,13 @@ async def test_a_page_brings_tools_of_its_own(server: Loopback) -> None:
     sent = {tool["name"]: tool for tool in server.requests[0].json["tools"]}
     assert list(sent) == ["pay", "where", "color"]
     assert sent["pay"]["description"] == "Pay an amount.", "the server's own"
+
+
+def test_a_page_has_no_tool_in_the_place_of_the_answer(server: Loopback) -> None:
+    """A tool that is named as the agent's typed answer is turned down before any request."""
+    spec = {"name": "answer", "description": "Of the page", "parameters": {}}
+    body = ag_ui({"id": "1", "role": "user", "content": "x"}, tools=[spec])
+    question = parse_question(json.dumps(body), form="ag_ui")
+    with pytest.raises(BadInput, match="a tool is named 'answer'"):
+        question.run_stream(OPENAI.agent(server, output_type=list[int]))
+    assert server.requests == []
