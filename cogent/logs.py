@@ -82,14 +82,14 @@ def _log_failed_tool(
     run: ObservedRun, call: ToolCall, error: Exception | SystemExit
 ) -> None:
     """Log the failure with its traceback."""
-    words = "%s: the tool %r failed (call %s)"
-    told = "".join(format_exception(error))
-    if LONE_SURROGATE.search(told) is None:
-        logger.warning(words, _name(run), call.name, call.id, exc_info=error)
+    message = "%s: the tool %r failed (call %s)"
+    traceback = "".join(format_exception(error))
+    if LONE_SURROGATE.search(traceback) is None:
+        logger.warning(message, _name(run), call.name, call.id, exc_info=error)
         return
     # No file takes half a character.
-    told = LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", told)
-    logger.warning(words + "\n%s", _name(run), call.name, call.id, told)
+    traceback = LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", traceback)
+    logger.warning(message + "\n%s", _name(run), call.name, call.id, traceback)
 
 
 class FullLog(WarningLog):

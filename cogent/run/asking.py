@@ -189,7 +189,8 @@ class Answer:
         if turn.finish is None:
             if self._candidate.model.strict_end:
                 raise StreamInterrupted(
-                    "the connection ended before the provider said that the answer was complete"
+                    "the connection ended before the provider said "
+                    "that the answer was complete"
                 )
             return
         if turn.ending == "error":
@@ -200,7 +201,8 @@ class Answer:
         if turn.ending == "unknown" and not turn.refused and turn.asks_for_tools():
             word = turn.finish[:MAX_WORD_CHARS]
             raise ModelError(
-                f"the answer asks for tools and ends with the unknown finish reason {word!r}: the tools were not run",
+                "the answer asks for tools and ends with the unknown finish reason "
+                f"{word!r}: the tools were not run",
                 status=200,
                 code=word,
             )

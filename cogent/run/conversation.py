@@ -334,9 +334,9 @@ def _details(turns: Sequence[TurnSummary]) -> Json:
         return {}
     details = copy_json(turns[-1].provider_details)
     costs = [turn.provider_details.get("cost") for turn in turns]
-    told = [cost for cost in costs if isinstance(cost, int | float)]
-    if told:
-        details["cost"] = sum(told)
+    reported = [cost for cost in costs if isinstance(cost, int | float)]
+    if reported:
+        details["cost"] = sum(reported)
     return details
 
 

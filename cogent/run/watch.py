@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # By the event: the observers that have such a method, each with it.
 Methods = Mapping[str, Sequence[tuple[Observer, Callable[..., object]]]]
 
-
 # How the present tool tells of its progress: the number, the total, and words. It may
 # be called from any thread, while the event loop of the run is open.
 Reporter = Callable[[float, float | None, str | None], object]
