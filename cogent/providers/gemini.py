@@ -44,6 +44,7 @@ from cogent.transport.error_body import decoded, read_report
 from cogent.transport.errors import error_body
 from cogent.transport.exchange import present_exchange
 from cogent.transport.reported import ErrorReport, ReportedError
+from cogent.transport.requests import request_of
 
 if TYPE_CHECKING:
     from cogent.tools import Tool
@@ -162,14 +163,8 @@ def _read_api_error(error: APIError) -> ErrorReport:
     # client, which it leaves open unless that is aiohttp.
     inner = getattr(response, "response_stream", None)
     report.response = inner if hasattr(inner, "aclose") else None
-    report.request = _request_of(inner or response)
+    report.request = request_of(inner or response)
     return report
-
-
-def _request_of(response: Any) -> Any:
-    """What was sent for an answer of httpx or of aiohttp, if it tells."""
-    request = getattr(response, "request", None)
-    return request or getattr(response, "request_info", None)
 
 
 def _report(body: object, status: int) -> ErrorReport:

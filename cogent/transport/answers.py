@@ -57,7 +57,7 @@ def client_settings(
     """
     context = shared_context(httpx)
     hosts = (*THIS_MACHINE, *_own_host(address or ""))
-    chosen = _over(httpx, context, http, hosts)
+    chosen = _transport_settings(httpx, context, http, hosts)
     hooks = [note_request]
     # Over a transport of our own, which sees to it by itself, this hook sees nothing.
     if "transport" not in chosen:
@@ -75,10 +75,10 @@ def client_settings(
     }
 
 
-def _over(
+def _transport_settings(
     httpx: Any, context: Any, http: str | None, hosts: Iterable[str]
 ) -> dict[str, Any]:
-    """The settings that say over what the client sends."""
+    """The settings that say what carries the client's requests."""
     from cogent.transport.http_clients import transports  # it imports aiohttp
 
     tape = present_tape()

@@ -11,6 +11,7 @@ from traceback import clear_frames
 from typing import Any
 
 from cogent.errors import ConfigurationError, ModelError
+from cogent.transport.requests import request_of
 
 HEADER = re.compile("key|token|auth|secret", re.IGNORECASE)  # names of headers that do
 MIN_KEY_CHARS = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
@@ -130,14 +131,10 @@ def _blank(headers: Mapping[str, str]) -> None:
 
 
 def _headers(error: BaseException) -> Mapping[str, str]:
-    response = getattr(error, "response", None)
     try:
-        request: Any = getattr(response, "request", None) or getattr(
-            error, "request", None
-        )
+        request = request_of(getattr(error, "response", None))
+        request = request or getattr(error, "request", None)
     except RuntimeError:  # the HTTP clients' own, where no request is known
         return {}
-    if request is None:
-        request = getattr(response, "request_info", None)  # aiohttp's name for it
     headers: Mapping[str, str] = getattr(request, "headers", {})
     return headers

@@ -1,5 +1,5 @@
 """How the SDKs are asked: without their own retries, without their walk through long
-requests, for a JSON object.
+requests, for a JSON object; and what was sent for an answer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ def bypass_sdk_validation(
         **rest,
         "extra_body": {**body, **(rest.get("extra_body") or {})},
     }
+
+
+def request_of(response: Any) -> Any:
+    """The request that an answer of httpx or of aiohttp is for; None if it has none.
+
+    httpx raises RuntimeError where it does not know the request.
+    """
+    request = getattr(response, "request", None)
+    return request or getattr(response, "request_info", None)  # aiohttp's name for it
 
 
 def require_json_object(answer: object) -> dict[str, Any]:
