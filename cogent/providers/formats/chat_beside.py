@@ -13,10 +13,8 @@ each under the name that some server gave it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import Media
@@ -24,7 +22,13 @@ from cogent.json_values import Json, copy_json
 from cogent.media_types import TEXT, UNKNOWN_TYPE, detect_media_type
 from cogent.messages import ToolResult
 from cogent.providers.formats.citations import Citations
-from cogent.providers.formats.counts import Fields, mapping
+from cogent.providers.formats.fields import (
+    Fields,
+    first_text,
+    mapping,
+    objects,
+    text_of,
+)
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.made_files import (
     decode_base64,
@@ -67,8 +71,8 @@ class Audio:
     def add(self, audio: Fields) -> None:
         """Take in a piece."""
         self._id = audio.get("id") or self._id
-        self._transcript += _text(audio.get("transcript"))
-        self._data += decode_base64(_text(audio.get("data")))
+        self._transcript += text_of(audio.get("transcript"))
+        self._data += decode_base64(text_of(audio.get("data")))
 
     def close(self) -> Outputs:
         """The whole file; the server knows it by its id, and takes that back."""
@@ -95,15 +99,15 @@ class Beside:
 
     def decode(self, event: Json, choice: Json, delta: Json) -> Outputs:
         """What a chunk, or a whole answer, holds."""
-        yield from self._annotations(_dicts(delta.get("annotations")))
+        yield from self._annotations(objects(delta.get("annotations")))
         yield from self._pages(event)
-        for document in _dicts(mapping(delta.get("context")).get("citations")):
+        for document in objects(mapping(delta.get("context")).get("citations")):
             if self._citations.is_new(document):
                 yield StreamChunk(source=_document(document))
         self._audio.add(mapping(delta.get("audio")))
-        for image in _dicts(delta.get("images")):
+        for image in objects(delta.get("images")):
             yield from self._image(image)
-        for tool in _dicts(delta.get("executed_tools")):
+        for tool in objects(delta.get("executed_tools")):
             yield from self._executed(tool)
         yield from _details_of_choice(choice)
         for name in REPEATED:
@@ -148,9 +152,9 @@ class Beside:
     def _executed(self, tool: Json) -> Outputs:
         """What is new of a call that the server runs."""
         index = tool.get("index", len(self._tools))
-        known = self._tools.setdefault(_text(index), ExecutedTool())
+        known = self._tools.setdefault(text_of(index), ExecutedTool())
         id = f"executed_tool_{index}"
-        arguments = _text(tool.get("arguments"))
+        arguments = text_of(tool.get("arguments"))
         rest = _rest(arguments, known.arguments)
         if rest or not known.has_begun:
             name = "" if known.has_begun else str(tool.get("name") or tool.get("type"))
@@ -179,8 +183,13 @@ def decode_part(part: Json) -> Outputs:
                 )
                 yield StreamChunk(source=source)
         case {"type": "tool_reference"}:
-            source = Source(part.get("url"), part.get("title"), start=HERE, end=HERE)
-            source.raw = copy_json(part)
+            source = Source(
+                first_text(part, "url"),
+                first_text(part, "title"),
+                start=HERE,
+                end=HERE,
+                raw=copy_json(part),
+            )
             yield StreamChunk(source=source)
         case {"image_url": dict(image)}:
             yield from _file(image.get("url"))
@@ -198,28 +207,31 @@ def _chunk_of(file: Media | None) -> Outputs:
 
 
 def _pages_of(event: Json) -> list[Json]:
-    found = _dicts(event.get("search_results"))
+    found = objects(event.get("search_results"))
     cited = event.get("citations")
     if not isinstance(cited, list) or not cited:
         return found
-    by_url = {_text(page.get("url")): page for page in found}
+    by_url = {text_of(page.get("url")): page for page in found}
     return [
-        page if isinstance(page, dict) else by_url.get(_text(page), {"url": page})
+        page if isinstance(page, dict) else by_url.get(text_of(page), {"url": page})
         for page in cited
     ]
 
 
 def _page(url: str, page: Json) -> Source:
-    quote = page.get("snippet") or page.get("content")
-    raw = copy_json({"url": url, **page})
-    return Source(url, page.get("title") or None, quote or None, raw=raw)
+    return Source(
+        url,
+        title=first_text(page, "title"),
+        quote=first_text(page, "snippet", "content"),
+        raw=copy_json({"url": url, **page}),
+    )
 
 
 def _document(document: Json) -> Source:
     return Source(
-        url=document.get("url") or None,
-        title=document.get("title") or document.get("filepath") or None,
-        quote=document.get("content") or None,
+        url=first_text(document, "url"),
+        title=first_text(document, "title", "filepath"),
+        quote=first_text(document, "content"),
         raw=copy_json(document),
     )
 
@@ -242,23 +254,17 @@ def _output(tool: Json) -> str:
     output = tool.get("output")
     if output is None:
         output = {name: tool[name] for name in RESULT_FIELDS if tool.get(name)}
-    return _text(output)
+    return text_of(output)
 
 
 def _pictures(tool: Json) -> Outputs:
     """The diagrams that the code drew."""
-    for result in _dicts(tool.get("code_results")):
+    for result in objects(tool.get("code_results")):
         yield from _chunk_of(file_of_data(result.get("png") or "", "image/png"))
 
 
 def _rest(text: str, given: str) -> str:
     return text.removeprefix(given) if text.startswith(given) else ""
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
 
 
 # Details
@@ -277,10 +283,3 @@ def _details_of_choice(choice: Json) -> Iterator[ProviderDetails]:
     filters = mapping(choice.get("content_filter_results"))
     if any(mapping(found).get("filtered") for found in filters.values()):
         yield ProviderDetails({"content_filter_results": filters})
-
-
-def _dicts(value: Any) -> list[Json]:
-    """The objects in a list; none of what is no list."""
-    if not isinstance(value, list):
-        return []
-    return [one for one in value if isinstance(one, dict)]

@@ -18,14 +18,13 @@ from cogent.json_values import Json
 from cogent.providers.formats.chat_beside import Beside, decode_part
 from cogent.providers.formats.counts import (
     Counts,
-    Fields,
     count,
     first_count,
     known,
-    mapping,
     match_total,
 )
 from cogent.providers.formats.details import details_of
+from cogent.providers.formats.fields import Fields, mapping
 from cogent.providers.formats.updates import updates_of
 from cogent.run.outputs import Item, Outputs, Refusal, Update
 from cogent.transport.reported import ReportedError, raise_reported

@@ -24,7 +24,9 @@ LISTS = ("images", "annotations")
 
 
 def is_reasoning(item: Json) -> bool:
-    """Whether a message cannot consist of such items: of a picture or sound it can."""
+    """Whether an item is no content: a message of such items alone is left out, one of
+    a picture or of sound is not.
+    """
     part = item.get("content_part")
     has_picture = isinstance(part, dict) and "image_url" in part
     return not has_picture and "images" not in item and "audio" not in item

@@ -10,6 +10,7 @@ import json
 
 from cogent.json_values import Json, copy_json
 from cogent.providers.formats.counts import count
+from cogent.providers.formats.fields import first_text
 from cogent.sources import Source
 
 
@@ -51,9 +52,9 @@ def _source_of(annotation: Json, text_before: int | None) -> Source:
     else:
         start, end = start + text_before, end + text_before
     return Source(
-        url=_text_of(fields, "url"),
-        title=_text_of(fields, "title", "filename", "document_id", "file_id"),
-        quote=_text_of(fields, "quote", "content"),
+        url=first_text(fields, "url"),
+        title=first_text(fields, "title", "filename", "document_id", "file_id"),
+        quote=first_text(fields, "quote", "content"),
         start=start,
         end=end,
         raw=copy_json(annotation),  # which goes back unchanged
@@ -77,11 +78,3 @@ def _positions(kind: str, fields: Json) -> tuple[int | None, int | None]:
 
 def _position(value: object) -> int | None:
     return count(value) if isinstance(value, int) else None
-
-
-def _text_of(fields: Json, *names: str) -> str | None:
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return None

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 Counts = dict[str, int]  # under the names of `Usage`
-Fields = Mapping[str, Any]  # a JSON object, as a server sent it
 
 
 def count(value: Any) -> int | None:
@@ -37,11 +36,6 @@ def first_count(*values: object) -> int | None:
         if first is None:
             first = number
     return first
-
-
-def mapping(value: object) -> Fields:
-    """The value if it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def known(counts: Mapping[str, object]) -> Counts:

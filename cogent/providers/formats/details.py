@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cogent.json_values import Json
-from cogent.providers.formats.counts import Fields, mapping
+from cogent.providers.formats.fields import Fields, mapping
 from cogent.run.outputs import ProviderDetails
 
 # Those that say nothing: what the request asked for, and what is always so.

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.messages import ToolResult
+from cogent.providers.formats.fields import filled_fields
 from cogent.providers.formats.made_files import file_of_data, file_of_url
-from cogent.providers.formats.told_fields import told_fields
 from cogent.run.outputs import Outputs, Working
 
 CODE = "code_execution"  # the name of the tool in a request
@@ -156,7 +156,7 @@ class Details:
             details |= {
                 name: usage[name] for name in usage if not _is_text(usage[name])
             }
-        return told_fields(details)
+        return filled_fields(details)
 
 
 def _is_text(tokens: object) -> bool:

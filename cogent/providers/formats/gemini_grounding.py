@@ -16,6 +16,7 @@ from google.genai import types
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
+from cogent.providers.formats.fields import first_text
 from cogent.sources import Source
 
 Position = tuple[int, int]
@@ -159,8 +160,8 @@ def _source_of_chunk(
     for fields in chunk.values():
         about |= fields
     passage: Json = about.get("rag_chunk") or {}
-    url = _first(about, URL_FIELDS)
-    title = _first(about, TITLE_FIELDS)
+    url = first_text(about, *URL_FIELDS)
+    title = first_text(about, *TITLE_FIELDS)
     quote = about.get("text") or passage.get("text")
     if not (url or title or quote):
         return None
@@ -168,11 +169,6 @@ def _source_of_chunk(
     if support is not None:
         raw["grounding_support"] = support.to_json_dict()
     return Source(url, title, quote, raw=raw)
-
-
-def _first(fields: Json, names: Sequence[str]) -> str | None:
-    values = (fields.get(name) for name in names)
-    return next(filter(None, values), None)
 
 
 # Positions

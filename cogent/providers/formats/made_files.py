@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64decode
 from urllib.parse import unquote_to_bytes
 
-from cogent.content import File, Image, MediaSource, is_url
+from cogent.content import File, Image, Media, MediaSource, is_url
 from cogent.errors import ConfigurationError
 from cogent.media_types import detect_media_type, kind_of
 
@@ -19,7 +19,7 @@ URL_SAFE = str.maketrans("-_", "+/")
 
 def file_of_data(
     data: bytes | str, media_type: str | None = None, name: str | None = None
-) -> Image | File | None:
+) -> Media | None:
     """The picture or file with this content: bytes, or base64 of either alphabet."""
     content = decode_base64(data) if isinstance(data, str) else data
     if not content:
@@ -29,7 +29,7 @@ def file_of_data(
 
 def file_of_url(
     url: object, media_type: str | None = None, name: str | None = None
-) -> Image | File | None:
+) -> Media | None:
     """The picture or file at an http(s) URL, which nobody fetches, or in a data: URL.
 
     One of no known type is a File.
@@ -47,14 +47,13 @@ def file_of_url(
 
 def _made(
     source: MediaSource, media_type: str | None, name: str | None
-) -> Image | File | None:
+) -> Media | None:
     try:
         if media_type is not None and kind_of(media_type) == "image":
             return Image(source, media_type)
         return File(source, media_type, name)
-    except (
-        ConfigurationError
-    ):  # too large, no URL that can be used, a type that is none
+    except ConfigurationError:
+        # Too large, no URL that can be used, a type that is none.
         return None
 
 

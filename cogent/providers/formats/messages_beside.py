@@ -4,14 +4,18 @@ functions: citations, tools that the server runs, and what else it tells.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.json_values import Json
 from cogent.messages import ToolResult
-from cogent.providers.formats.counts import Fields, mapping
-from cogent.providers.formats.told_fields import told_fields
+from cogent.providers.formats.fields import (
+    Fields,
+    filled_fields,
+    first_text,
+    mapping,
+    text_of,
+)
 from cogent.run.outputs import Outputs, ProviderDetails, Update
 from cogent.sources import Source
 
@@ -57,8 +61,8 @@ def is_server_result(item: Json) -> bool:
 
 def server_call(item: Json, index: int) -> ToolCallDelta:
     """The beginning of a call that the server runs."""
-    name = _text(item.get("name")) or type_of(item)
-    return ToolCallDelta(index, _text(item.get("id")), name, provider_executed=True)
+    name = first_text(item, "name") or type_of(item)
+    return ToolCallDelta(index, first_text(item, "id"), name, provider_executed=True)
 
 
 def server_result(item: Json) -> Outputs:
@@ -68,7 +72,7 @@ def server_result(item: Json) -> Outputs:
     """
     content = item.get("content")
     result = ToolResult(
-        _text(item.get("tool_use_id")) or "",
+        first_text(item, "tool_use_id") or "",
         "",
         _result_text(content),
         is_error=bool(item.get("is_error")) or _is_failure(content),
@@ -90,13 +94,11 @@ def made_files(blocks: Iterable[object]) -> Iterator[Update]:
 
 def _result_text(content: object) -> str:
     """The result as text, or else as JSON, without what only the server can read."""
-    if content is None or isinstance(content, str):
-        return content or ""
     blocks = content if isinstance(content, list) else []
     if blocks and all(map(_is_text, blocks)):
         return "\n".join(str(block["text"]) for block in blocks)
     readable = list(map(_readable, blocks)) if blocks else _readable(content)
-    return json.dumps(readable, ensure_ascii=False)
+    return text_of(readable)
 
 
 def _is_text(block: object) -> bool:
@@ -143,21 +145,19 @@ def _source(
     end: int,
 ) -> Source:
     place = citation.get("source")  # of a search result of the user's own: any name
-    url = citation.get("url") or (place if _is_web_address(place) else None)
-    title = citation.get("title") or citation.get("document_title") or place
-    quote = citation.get("cited_text")
+    address = place if _is_web_address(place) else None
     return Source(
-        _text(url), _text(title), _text(quote), start, end, raw=dict(citation)
+        first_text(citation, "url") or address,
+        first_text(citation, "title", "document_title", "source"),
+        first_text(citation, "cited_text"),
+        start,
+        end,
+        raw=dict(citation),
     )
 
 
 def _is_web_address(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("http://", "https://"))
-
-
-def _text(value: object) -> str | None:
-    """The value if it is a text that says something."""
-    return value if isinstance(value, str) and value else None
 
 
 # What else the server tells
@@ -168,7 +168,8 @@ def details_of(message: Fields) -> Iterator[Update]:
     container, a tier that is not the usual one, how often tools were used, and the like.
     """
     usage = mapping(message.get("usage"))
-    details = told_fields(message, MESSAGE_FIELDS) | told_fields(usage, COUNT_FIELDS)
+    details = filled_fields(message, MESSAGE_FIELDS)
+    details |= filled_fields(usage, COUNT_FIELDS)
     if details.get("service_tier") == USUAL_TIER:
         del details["service_tier"]
     if details:
@@ -177,5 +178,4 @@ def details_of(message: Fields) -> Iterator[Update]:
 
 def type_of(item: Json) -> str:
     """The type of a block; empty where a server gives none."""
-    type = item.get("type")
-    return type if isinstance(type, str) else ""
+    return first_text(item, "type") or ""

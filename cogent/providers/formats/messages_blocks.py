@@ -125,8 +125,8 @@ class Block:
         return (self._arguments(piece),) if piece and self._is_call() else ()
 
     def _arguments(self, text: str) -> StreamChunk:
-        delta = ToolCallDelta(self.index, arguments=text)
-        delta.provider_executed = is_server_call(self.item)
+        is_executed = is_server_call(self.item)
+        delta = ToolCallDelta(self.index, arguments=text, provider_executed=is_executed)
         return StreamChunk(tool_call=delta)
 
     def _add_citation(self, citation: object) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
-from cogent.providers.formats.counts import Counts, Fields, mapping
+from cogent.providers.formats.counts import Counts
+from cogent.providers.formats.fields import Fields, mapping
 from cogent.providers.formats.messages_beside import details_of
 from cogent.providers.formats.messages_blocks import (
     OTHER_BLOCK,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from cogent.providers.formats.counts import Counts, Fields, known, mapping
+from cogent.providers.formats.counts import Counts, known
+from cogent.providers.formats.fields import Fields, mapping, objects
 
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
@@ -50,8 +51,5 @@ def read_counts(usage: Fields) -> Counts:
 
 
 def _iterations(usage: Fields, type: str) -> list[Fields]:
-    iterations = usage.get("iterations")
-    if not isinstance(iterations, list):
-        return []
-    entries = map(mapping, iterations)
+    entries = objects(usage.get("iterations"))
     return [entry for entry in entries if entry.get("type") == type]

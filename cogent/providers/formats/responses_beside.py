@@ -10,6 +10,7 @@ from itertools import chain
 from cogent.chunks import StreamChunk
 from cogent.json_values import Json
 from cogent.providers.formats.citations import Citations
+from cogent.providers.formats.fields import objects
 from cogent.providers.formats.responses_items import TEXT, OutputItem, type_of
 from cogent.providers.formats.responses_known_items import KnownItems
 from cogent.providers.formats.responses_pending import WAITING
@@ -48,8 +49,7 @@ class Beside:
 
     def give_part(self, item: OutputItem, index: int, part: Json) -> Outputs:
         """What a whole part of a message holds."""
-        annotations = part.get("annotations")
-        for annotation in annotations if isinstance(annotations, list) else ():
+        for annotation in objects(part.get("annotations")):
             yield from self.give_annotation(item, index, annotation)
         yield from self.give_logprobs(item, index, part.get("logprobs"))
 
@@ -70,7 +70,7 @@ class Beside:
             item.with_logprobs.add(index)
             yield ProviderDetails({"logprobs": logprobs})
 
-    def give_calls_passed(self, waiting: Iterable[Json]) -> Outputs:
+    def give_calls_not_waiting(self, waiting: Iterable[Json]) -> Outputs:
         """The calls that look as if they were left to the client and are not: all but
         those of the items that do wait.
         """

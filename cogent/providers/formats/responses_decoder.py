@@ -20,13 +20,12 @@ from cogent.chunks import StreamChunk
 from cogent.json_values import Json
 from cogent.providers.formats.counts import (
     Counts,
-    Fields,
     count,
     known,
-    mapping,
     match_total,
 )
 from cogent.providers.formats.details import details_of
+from cogent.providers.formats.fields import Fields, mapping
 from cogent.providers.formats.responses_given import EndEvents, give_call, give_text
 from cogent.providers.formats.responses_items import (
     ARGUMENTS,
@@ -218,7 +217,7 @@ class StreamDecoder:
             self.failed(event)
         yield from self._finish(response.get("output") or [])
         waiting = pending_items(self._sent_back)
-        yield from self._beside.give_calls_passed(waiting)
+        yield from self._beside.give_calls_not_waiting(waiting)
         for body in waiting:
             yield PendingCall(pending_call(body))
         reason = (response.get("incomplete_details") or {}).get("reason")

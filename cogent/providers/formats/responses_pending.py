@@ -31,11 +31,9 @@ def pending_items(items: Iterable[Json]) -> list[Json]:
     them the model goes on with its answer, which it does after no call that waits.
     """
     items = list(items)
-    answered: set[object] = set()
-    for item in items:
-        if type_of(item).endswith(ANSWERS):
-            answered.update(item.get(name) for name in ANSWERED)
-    last_message = max(map(_place_of_message, enumerate(items)), default=-1)
+    answered = _answered_ids(items)
+    messages = [n for n, item in enumerate(items) if type_of(item) == "message"]
+    last_message = max(messages, default=-1)
     waiting = []
     for place, item in enumerate(items):
         went_on = type_of(item) == "custom_tool_call" and place < last_message
@@ -44,10 +42,10 @@ def pending_items(items: Iterable[Json]) -> list[Json]:
     return waiting
 
 
-def _place_of_message(entry: tuple[int, Json]) -> int:
-    """The place of the item if it is a message, else -1."""
-    place, item = entry
-    return place if type_of(item) == "message" else -1
+def _answered_ids(items: Iterable[Json]) -> set[object]:
+    """The ids that the answers among the items name."""
+    answers = [item for item in items if type_of(item).endswith(ANSWERS)]
+    return {answer.get(name) for answer in answers for name in ANSWERED}
 
 
 def _may_wait(item: Json) -> bool:

@@ -13,7 +13,7 @@ from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import Media
 from cogent.json_values import Json
 from cogent.messages import ToolResult
-from cogent.providers.formats.counts import mapping
+from cogent.providers.formats.fields import first_text, mapping, objects, text_of
 from cogent.providers.formats.made_files import file_of_data, file_of_url
 from cogent.providers.formats.responses_items import (
     CODE,
@@ -58,8 +58,7 @@ def is_provider_call(body: Json) -> bool:
 
 def name_of(body: Json) -> str:
     """The name of the tool: the one that was called, or what the item's type says."""
-    name = body.get("name")
-    return name if isinstance(name, str) and name else type_of(body).removesuffix(CALL)
+    return first_text(body, "name") or type_of(body).removesuffix(CALL)
 
 
 # Pieces of a call
@@ -69,9 +68,7 @@ def begin_call(item: OutputItem, body: Json) -> Outputs:
     """The id and the name of a call that the provider runs, once."""
     if not item.name:
         item.name = name_of(body)
-        delta = ToolCallDelta(item.place, _run_id(item), item.name)
-        delta.provider_executed = True
-        yield StreamChunk(tool_call=delta)
+        yield _piece(item, name=item.name)
 
 
 def piece_of_call(item: OutputItem, kind: TextKind, text: str) -> StreamChunk:
@@ -79,19 +76,14 @@ def piece_of_call(item: OutputItem, kind: TextKind, text: str) -> StreamChunk:
     if kind is CODE:
         begins = CODE_BEGINS if len(item.part(CODE, 0).pieces) == 1 else ""
         text = begins + json.dumps(text)[1:-1]
-    delta = ToolCallDelta(item.place, _run_id(item), arguments=text)
-    delta.provider_executed = True
-    return StreamChunk(tool_call=delta)
+    return _piece(item, arguments=text)
 
 
 def end_call(item: OutputItem, body: Json) -> Outputs:
     """What a whole item adds: the rest of the arguments, the result, the pictures."""
     if not item.has_arguments:
         item.has_arguments = True
-        delta = ToolCallDelta(item.place, _run_id(item))
-        delta.arguments = _rest_of_arguments(item, body)
-        delta.provider_executed = True
-        yield StreamChunk(tool_call=delta)
+        yield _piece(item, arguments=_rest_of_arguments(item, body))
     if not item.has_result and has_result(body):
         item.has_result = True
         for file in files_of(body):
@@ -106,19 +98,22 @@ def whole_call(item: OutputItem) -> Outputs:
         return
     body = item.closed or item.opened or {}
     item.run_id = body.get("call_id") or ""
-    delta = ToolCallDelta(item.place, _run_id(item), name_of(body))
-    delta.arguments = json.dumps(_arguments_of(body), ensure_ascii=False)
-    delta.provider_executed = True
-    yield StreamChunk(tool_call=delta)
+    yield _piece(item, name_of(body), text_of(_arguments_of(body)))
 
 
 def answer_call(item: OutputItem, output: Json) -> Outputs:
     """The call, if it was not given yet, and its result, which another item holds."""
     yield from whole_call(item)
     item.has_result = True
-    content = _text(output.get("output") or output.get("tools"))
+    content = text_of(output.get("output") or output.get("tools"))
     is_error = output.get("status") == "failed"
     yield StreamChunk(tool_result=_result(item, "", content, is_error))
+
+
+def _piece(item: OutputItem, name: str = "", arguments: str = "") -> StreamChunk:
+    id = _run_id(item)
+    delta = ToolCallDelta(item.place, id, name, arguments, provider_executed=True)
+    return StreamChunk(tool_call=delta)
 
 
 def _run_id(item: OutputItem) -> str:
@@ -133,11 +128,11 @@ def _run_id(item: OutputItem) -> str:
 def _rest_of_arguments(item: OutputItem, body: Json) -> str:
     """What the end of the item adds to the JSON text of its arguments."""
     kind = STRINGS.get(item.type)
-    if kind is not None and not item.parts:
+    if kind is None:
+        return text_of(_arguments_of(body))
+    if not item.parts:
         return "{}"
-    if kind is not None:
-        return CODE_ENDS if kind is CODE else ""
-    return json.dumps(_arguments_of(body), ensure_ascii=False)
+    return CODE_ENDS if kind is CODE else ""
 
 
 def _arguments_of(body: Json) -> Json:
@@ -154,12 +149,11 @@ def _arguments_of(body: Json) -> Json:
 
 
 def _without(fields: Json, names: Sequence[str]) -> Json:
-    """The fields that say something, without those of these names."""
-    others = fields.keys() - names
+    """The fields that are not null, without those of these names."""
     return {
         name: value
         for name, value in fields.items()
-        if name in others and value is not None
+        if name not in names and value is not None
     }
 
 
@@ -175,7 +169,7 @@ def has_result(body: Json) -> bool:
 
 def _result_of(item: OutputItem, body: Json) -> ToolResult:
     error = body.get("error")
-    content = _text(error) if error else _content_of(body)
+    content = text_of(error) if error else _content_of(body)
     is_error = bool(error) or body.get("status") == "failed"
     return _result(item, name_of(body), content, is_error)
 
@@ -191,9 +185,9 @@ def _content_of(body: Json) -> str:
         case {"type": "code_interpreter_call", "outputs": list(outputs)}:
             return _logs(outputs)
         case {"action": {"sources": list(sources)}}:
-            return _text(sources)
+            return text_of(sources)
     values = [body[name] for name in RESULT_FIELDS if body.get(name)]
-    return _text(values[0]) if values else ""
+    return text_of(values[0]) if values else ""
 
 
 def _logs(outputs: list[Json]) -> str:
@@ -201,13 +195,7 @@ def _logs(outputs: list[Json]) -> str:
     logs = [mapping(output).get("logs") for output in outputs]
     if all(isinstance(log, str) for log in logs):
         return "\n".join(map(str, logs))
-    return _text(outputs)
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
+    return text_of(outputs)
 
 
 # Pictures
@@ -218,9 +206,8 @@ def files_of(body: Json) -> list[Media]:
     if type_of(body) == PICTURE:
         files = [_picture(body)]
     else:
-        outputs = body.get("outputs")
-        images = outputs if isinstance(outputs, list) else []
-        files = [file_of_url(mapping(one).get("url"), "image/png") for one in images]
+        outputs = objects(body.get("outputs"))
+        files = [file_of_url(output.get("url"), "image/png") for output in outputs]
     return [file for file in files if file is not None]
 
 

@@ -44,6 +44,28 @@ def test_pages_of_a_chat_answer(name: str, odd: Any) -> None:
 
 
 @each_odd_value
+def test_sources_of_a_chat_answer_are_named_by_strings(odd: Any) -> None:
+    """What is no string is no URL, no title and no quote."""
+    names = ("url", "title", "filepath", "snippet", "content")
+    fields = dict.fromkeys(names, odd)
+    parts = [{"type": "text", "text": "So"}, {"type": "tool_reference", **fields}]
+    message = {"content": parts, "context": {"citations": [fields]}}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    page = {**fields, "url": "https://a.example"}
+    body = {"model": "m", "choices": [choice], "search_results": [page]}
+    outputs = list(chat_decoder.decode_response(body))
+    chunks = [one for one in outputs if isinstance(one, StreamChunk)]
+    sources = [chunk.source for chunk in chunks if chunk.source is not None]
+    given = odd if isinstance(odd, str) else None
+    assert [one.url for one in sources] == [given, "https://a.example", given]
+    assert [(one.title, one.quote) for one in sources] == [
+        (given, None),
+        (given, given),
+        (given, given),
+    ]
+
+
+@each_odd_value
 def test_items_of_responses(odd: Any) -> None:
     """Annotations of a text and outputs of code may be anything."""
     for value in (odd, [odd], [{"type": "image", "url": odd, "logs": odd}]):
