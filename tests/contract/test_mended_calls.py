@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback
-from support.scene import answer
-from support.sent import STREAMED, calling, moved, read, saying, search, weather
+from support.scene import STREAMED, answer
+from support.sent import calling, moved, read, saying, search, weather
 
 from cogent import Message, ToolCall
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from conftest import WIRES, Wire
 from support.loopback import Loopback, Reply
-from support.scene import answer
+from support.scene import STREAMED, answer
 from support.sent import (
-    STREAMED,
     Sent,
     _entries,
     calling,

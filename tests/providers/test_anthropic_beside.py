@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
-from support.scene import JSON
+from support.scene import JSON, STREAMED, checked_answer
 from support.wire import anthropic_messages as messages
 from support.wire.common import Json
 
-from cogent import Agent, Response, StreamChunk, StreamInterrupted, tool
+from cogent import Response, StreamChunk, StreamInterrupted, tool
 from cogent.providers.formats.messages_decoder import decode_response
 from cogent.run.conversation import Run
 
 [WIRE] = [wire for wire in WIRES if wire.name == "anthropic"]
-STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 
 SEARCH: Json = {
     "type": "server_tool_use",
@@ -63,26 +62,12 @@ def reply(*content: Json, stream: bool, **ending: Any) -> Reply:
     return Reply(messages.plain_blocks(*content, **ending), content_type=JSON)
 
 
-async def run(agent: Agent, stream: bool, **given: Any) -> Response:
-    """The response of a run; its chunks say what it says."""
-    async with agent:
-        if not stream:
-            return await agent.run("Go", **given)
-        events = agent.run_stream("Go", **given)
-        chunks = [chunk async for chunk in events]
-    response = events.response
-    assert "".join(chunk.content for chunk in chunks) == response.content
-    assert [chunk.source for chunk in chunks if chunk.source] == response.sources
-    assert chunks[-1].metadata == response.metadata
-    return response
-
-
 async def answer(
     server: Loopback, stream: bool, *content: Json, **ending: Any
 ) -> Response:
     """The response of a run whose only answer has these blocks."""
     server.reply(reply(*content, stream=stream, **ending))
-    return await run(WIRE.agent(server), stream)
+    return await checked_answer(WIRE.agent(server), stream)
 
 
 def text(said: str, *citations: Json) -> Json:
@@ -203,7 +188,7 @@ async def test_positions_count_in_the_text_of_the_whole_run(
         reply(text("First.", OF_WEB), call, stream=stream, stop_reason="tool_use"),
         reply(text("Then "), text("second.", OF_FILE), stream=stream),
     )
-    response = await run(WIRE.agent(server, tools=[add]), stream)
+    response = await checked_answer(WIRE.agent(server, tools=[add]), stream)
     assert [response.content[one.start : one.end] for one in response.sources] == [
         "First.",
         "second.",
@@ -234,7 +219,7 @@ async def test_tools_of_the_server_are_told_and_go_back_as_they_came(
     content = [SEARCH, FOUND, text("Found.", OF_WEB), echo, echoed, text("Done.")]
     server.reply(reply(*content, stream=stream), reply(text("Yes"), stream=stream))
     agent = WIRE.agent(server)
-    response = await run(agent, stream)
+    response = await checked_answer(agent, stream)
     search, echoing = response.tool_calls
     assert search.provider_executed and echoing.provider_executed
     assert (search.name, search.arguments) == ("web_search", {"query": "news"})
@@ -250,7 +235,7 @@ async def test_tools_of_the_server_are_told_and_go_back_as_they_came(
     ]
     assert (echoing.result.id, echoing.result.content) == ("mcptoolu_1", "hi\nthere")
     assert response.metadata["tool_calls"] == [] and response.finish_reason == "stop"
-    await run(agent, stream, history=response.messages)
+    await checked_answer(agent, stream, history=response.messages)
     _, sent, _ = server.requests[1].json["messages"]
     assert sent == {"role": "assistant", "content": content}
 
@@ -363,7 +348,7 @@ async def test_a_result_in_the_next_answer_is_that_of_the_call_before(
         reply(text("Looking. "), SEARCH, stream=stream, stop_reason="pause_turn"),
         reply(FOUND, text("Found.", OF_WEB), stream=stream),
     )
-    response = await run(WIRE.agent(server), stream)
+    response = await checked_answer(WIRE.agent(server), stream)
     [search] = response.tool_calls
     assert search.result is not None and "a.example" in search.result.content
     [source] = response.sources
@@ -381,8 +366,8 @@ async def test_a_result_among_the_text_of_the_model_keeps_its_place(
     content = [text("Before."), SEARCH, result, text("After.")]
     server.reply(reply(*content, stream=stream), reply(text("Yes"), stream=stream))
     agent = WIRE.agent(server)
-    response = await run(agent, stream)
-    await run(agent, stream, history=response.messages)
+    response = await checked_answer(agent, stream)
+    await checked_answer(agent, stream, history=response.messages)
     assert server.requests[1].json["messages"][1]["content"] == content
 
 

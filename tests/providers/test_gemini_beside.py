@@ -9,14 +9,13 @@ import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
 from support.media import PNG, WAV
-from support.scene import JSON
+from support.scene import JSON, STREAMED, checked_answer
 from support.wire import gemini_generate as gemini
 from support.wire.common import Json, encode, event
 
-from cogent import Agent, File, Image, Response, Source
+from cogent import File, Image, Response, Source
 
 [WIRE] = [wire for wire in WIRES if wire.name == "gemini"]
-STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 
 
 def page(number: int) -> Json:
@@ -43,27 +42,12 @@ def reply(*parts: Json, stream: bool, **candidate: Any) -> Reply:
     return Reply(gemini.plain_parts(*parts, **candidate), content_type=JSON)
 
 
-async def run(agent: Agent, stream: bool, **given: Any) -> Response:
-    """The response of a run; its chunks say what it says."""
-    async with agent:
-        if not stream:
-            return await agent.run("Go", **given)
-        events = agent.run_stream("Go", **given)
-        chunks = [chunk async for chunk in events]
-    response = events.response
-    assert "".join(chunk.content for chunk in chunks) == response.content
-    assert [chunk.source for chunk in chunks if chunk.source] == response.sources
-    assert [chunk.file for chunk in chunks if chunk.file] == response.files
-    assert chunks[-1].metadata == response.metadata
-    return response
-
-
 async def answer(
     server: Loopback, stream: bool, *parts: Json, **candidate: Any
 ) -> Response:
     """The response of a run whose only answer has these parts."""
     server.reply(reply(*parts, stream=stream, **candidate))
-    return await run(WIRE.agent(server), stream)
+    return await checked_answer(WIRE.agent(server), stream)
 
 
 async def events_answer(server: Loopback, *candidates: Json) -> Response:
@@ -71,7 +55,7 @@ async def events_answer(server: Loopback, *candidates: Json) -> Response:
     bodies = [{"candidates": [candidate]} for candidate in candidates]
     end = {"candidates": [{"finishReason": "STOP"}]}
     server.reply(Reply([event(body) for body in [*bodies, end]]))
-    return await run(WIRE.agent(server), True)
+    return await checked_answer(WIRE.agent(server), True)
 
 
 def spelled(value: Any) -> Any:
@@ -312,7 +296,7 @@ async def test_code_is_a_call_with_its_output_and_goes_back(
     ]
     server.reply(reply(*parts, stream=stream), reply(*texts("Yes"), stream=stream))
     agent = WIRE.agent(server)
-    response = await run(agent, stream)
+    response = await checked_answer(agent, stream)
     ran = [(call.arguments, call.result) for call in response.tool_calls]
     assert all(call.provider_executed for call in response.tool_calls)
     assert [arguments for arguments, _ in ran] == [
@@ -324,7 +308,7 @@ async def test_code_is_a_call_with_its_output_and_goes_back(
         ("OUTCOME_DEADLINE_EXCEEDED", True),
     ]
     assert response.metadata["tool_calls"] == [] and response.finish_reason == "stop"
-    await run(agent, stream, history=response.messages)
+    await checked_answer(agent, stream, history=response.messages)
     assert spelled(server.requests[1].json)["contents"][1]["parts"] == parts
 
 
@@ -352,7 +336,7 @@ async def test_tools_with_ids_keep_them(server: Loopback, stream: bool) -> None:
     ]
     server.reply(reply(*parts, stream=stream), reply(*texts("Yes"), stream=stream))
     agent = WIRE.agent(server)
-    response = await run(agent, stream)
+    response = await checked_answer(agent, stream)
     assert [(call.id, call.name, call.arguments) for call in response.tool_calls] == [
         ("a", "google_search_web", {"queries": ["x"]}),
         ("b", "url_context", {"urls": ["y"]}),
@@ -362,7 +346,7 @@ async def test_tools_with_ids_keep_them(server: Loopback, stream: bool) -> None:
         {"found": 2},
         {"ok": 1},
     ]
-    await run(agent, stream, history=response.messages)
+    await checked_answer(agent, stream, history=response.messages)
     assert spelled(server.requests[1].json)["contents"][1]["parts"] == parts
 
 
@@ -386,14 +370,14 @@ async def test_pictures_and_files_are_given_and_go_back(
     ]
     server.reply(reply(*parts, stream=stream), reply(*texts("Yes"), stream=stream))
     agent = WIRE.agent(server)
-    response = await run(agent, stream)
+    response = await checked_answer(agent, stream)
     assert response.finish_reason == "stop" and response.content == ""
     assert response.files == [
         Image(PNG, "image/png"),
         File(WAV, "audio/wav"),
         Image("https://a.example/1", "image/png"),
     ]
-    await run(agent, stream, history=response.messages)
+    await checked_answer(agent, stream, history=response.messages)
     sent = spelled(server.requests[1].json)["contents"][1]["parts"]
     assert [part.keys() for part in sent] == [part.keys() for part in parts]
     assert sent[1]["thoughtSignature"] == "c2ln"
@@ -479,7 +463,7 @@ async def test_a_blocked_prompt_tells_its_ratings(server: Loopback) -> None:
         "safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT", "blocked": True}],
     }
     server.reply(Reply(encode({"promptFeedback": feedback}), content_type=JSON))
-    response = await run(WIRE.agent(server), False)
+    response = await checked_answer(WIRE.agent(server), False)
     assert response.finish_reason == "content_filter"
     told = response.metadata["provider_details"]["prompt_feedback"]
     assert told["block_reason"] == "SAFETY" and told["safety_ratings"][0]["blocked"]
@@ -496,7 +480,7 @@ async def test_tokens_that_are_no_text_are_told(server: Loopback) -> None:
     }
     candidate = {"content": {"parts": texts("So")}, "finishReason": "STOP"}
     server.reply(Reply(event({"candidates": [candidate], "usageMetadata": usage})))
-    response = await run(WIRE.agent(server), True)
+    response = await checked_answer(WIRE.agent(server), True)
     assert response.metadata["provider_details"] == {
         "candidates_tokens_details": [{"modality": "IMAGE", "token_count": 1290}]
     }

@@ -12,12 +12,12 @@ import pytest
 from google import genai
 from support.loopback import Loopback, Reply
 from support.wire import common, gemini_generate
+from support.wire.common import Json
 
 from cogent import Agent, Image, Message, Model, ToolCall
-from cogent.providers.formats.gemini_text import EMPTY, read_plain_text
+from cogent.providers.formats.gemini_text import EMPTY, PastSdk, read_plain_text
 from cogent.tools import tool
 
-Json = dict[str, Any]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(32) + b"\xff\xfe\xfd"
 USAGE = {"promptTokenCount": 5, "candidatesTokenCount": 2, "totalTokenCount": 7}
 
@@ -164,7 +164,6 @@ async def test_a_stream_says_the_same_past_the_sdk(
 
 def test_texts_in_a_row_cost_the_sdk_one_event() -> None:
     """Texts that follow each other are one empty event for the SDK; what is not plain text it gets as it came."""
-    from cogent.providers.formats.gemini_text import PastSdk
 
     async def nothing() -> Any:
         return

@@ -12,7 +12,7 @@ from support.scene import JSON, streamed_answer
 from support.wire import responses_beside as beside
 from support.wire.common import Json
 
-from cogent import Image, Response, Source, StreamChunk
+from cogent import Image, Response, Source, StreamChunk, StreamInterrupted
 
 RESPONSES = [wire for wire in WIRES if wire.send.__name__.endswith("openai_responses")]
 PAGE = {
@@ -369,7 +369,7 @@ async def test_cut_stream_keeps_what_had_come(
     server.reply(Reply(events, content_type="text/event-stream"))
     async with responses.agent(server) as agent:
         stream = agent.run_stream("Go")
-        with pytest.raises(Exception, match="ended before"):
+        with pytest.raises(StreamInterrupted, match="ended before"):
             _ = [chunk async for chunk in stream]
         partial = stream.response
     assert [source.url for source in partial.sources] == ["https://a.example/"]

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pytest
 from conftest import WIRES, Wire
 
 from cogent import Agent, AgentStream, CogentError, Response, StreamChunk
 from support.loopback import Loopback, Reply
 
 JSON = "application/json"
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 
 
 @dataclass(slots=True)
@@ -115,6 +117,18 @@ async def read(
 async def streamed_answer(agent: Agent, message: str = "Go", **given: Any) -> Response:
     """The response of `run_stream`; the agent is closed."""
     _, response = await read(agent, message, **given)
+    return response
+
+
+async def checked_answer(agent: Agent, stream: bool, **given: Any) -> Response:
+    """The response of a run; the chunks of a streamed one must hold the same. The agent is closed."""
+    if not stream:
+        return await answer(agent, **given)
+    chunks, response = await read(agent, **given)
+    assert "".join(chunk.content for chunk in chunks) == response.content
+    assert [chunk.source for chunk in chunks if chunk.source] == response.sources
+    assert [chunk.file for chunk in chunks if chunk.file] == response.files
+    assert chunks[-1].metadata == response.metadata
     return response
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from conftest import Wire
 
 from cogent import Message, tool
@@ -20,8 +19,6 @@ from support.wire import (
     openai_responses,
 )
 from support.wire.common import Json
-
-STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 
 
 @tool

@@ -3,8 +3,8 @@
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 
-from .common import Answer, Json, cut, encode, event
-from .openai_responses import _response
+from .common import Answer, Json, cut, encode
+from .openai_responses import _number, _response
 
 # The fields that an item has only at its end.
 ENDS = ("action", "queries", "results", "outputs", "output", "result", "error", "tools")
@@ -19,10 +19,7 @@ def stream(*items: Json, **fields: object) -> list[bytes]:
     for index, item in enumerate(items):
         events += _events(index, item)
     events.append({"type": "response.completed", "response": _whole(items, fields)})
-    return [
-        event(data | {"sequence_number": n}, name=data["type"])
-        for n, data in enumerate(events)
-    ]
+    return _number(events)
 
 
 def plain(*items: Json, **fields: object) -> bytes:
