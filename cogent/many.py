@@ -165,17 +165,21 @@ class SyncManyRuns(Generic[Out]):
     def __iter__(self) -> Generator[Result[Out], None, None]:
         results = aiter(self._runs)
         wait_for(self._runs.begin)
-        while True:
-            self._hand_over()
-            try:
-                result = wait_for(results.__anext__)
-            except StopAsyncIteration:
-                return
-            self._handed.unanswered -= 1
-            yield result
+        try:
+            while True:
+                self._hand_over()
+                try:
+                    result = wait_for(results.__anext__)
+                except StopAsyncIteration:
+                    return
+                self._handed.unanswered -= 1
+                yield result
+        finally:
+            self._handed.has_ended = True
 
     def close(self) -> None:
         """Stop all runs that are under way, and wait until they have stopped."""
+        self._handed.has_ended = True
         wait_for(self._runs.aclose)
 
     def _hand_over(self) -> None:
@@ -200,7 +204,7 @@ class _HandedMessages(AsyncIterator[UserMessage]):
         self._waiting: asyncio.Queue[UserMessage | None] = asyncio.Queue()
         self._failure: Exception | None = None
         self.unanswered = 0
-        self.has_ended = False
+        self.has_ended = False  # no more are to be handed over
 
     async def put(self, message: UserMessage) -> None:
         """Take a message."""

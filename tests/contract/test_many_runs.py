@@ -251,6 +251,18 @@ async def test_what_had_ended_is_kept(agent: Agent, echo: Echo, sync: bool) -> N
     assert len(echo.requests) == 3
 
 
+def test_a_further_loop_reads_no_messages(agent: Agent, echo: Echo) -> None:
+    """Those that the first loop did not read are left for other runs."""
+    messages = questions()
+    runs = agent.run_many_sync(messages, concurrency=2)
+    for _ in runs:
+        break
+    following = next(messages)
+    for _ in runs:
+        pass
+    assert int(next(messages).split()[1]) == int(following.split()[1]) + 1
+
+
 @both
 async def test_messages_that_fail_end_the_runs(
     agent: Agent, echo: Echo, sync: bool
