@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
 from cogent.errors import ConfigurationError
-from cogent.testing.recording import (
-    COMPLETE,
-    Exchange,
-    Piece,
-    read_body,
-    write,
-)
-from cogent.testing.redaction import (
-    REQUEST_HEADERS,
-    RESPONSE_HEADERS,
-    Secrets,
-    clean_url,
-    kept_headers,
-)
-from cogent.transport.body import library_of
+from cogent.testing.recording import COMPLETE, Exchange, Piece, write
+from cogent.testing.redaction import RESPONSE_HEADERS, clean_request, kept_headers
+from cogent.transport.body import library_of, stream_class
 from cogent.transport.tape import Tape, present_tape, set_tape
 
 TAKEN = "cogent.recorded"  # where a request keeps what is recorded of it
@@ -94,29 +81,17 @@ class Recorder:
         taken: _Taken | None = response.request.extensions.get(TAKEN)
         if taken is not None:
             taken.begin(response)
-            stream_class = _stream_class(library_of(response).AsyncByteStream)
-            response.stream = stream_class(response.stream, taken)
+            base = library_of(response).AsyncByteStream
+            response.stream = stream_class(_RecordedBody, base)(response.stream, taken)
 
 
 class _Taken:
     """One exchange as it comes, with its secrets."""
 
     def __init__(self, request: Any, content: bytes) -> None:
-        body, is_json = read_body(content)
-        self._secrets = Secrets(request, body if is_json else None)
+        self._exchange, self._secrets = clean_request(request, content)
         self._began = perf_counter()
         self.is_left: bool = False  # whether the client has closed the answer
-        if is_json:
-            body = self._secrets.json(body)
-        else:
-            (body,) = self._secrets.pieces([body])
-        self._exchange = Exchange(
-            request.method,
-            self._secrets.text(clean_url(str(request.url))),
-            kept_headers(request.headers, REQUEST_HEADERS),
-            body,
-            is_json,
-        )
 
     def elapsed(self) -> float:
         """Seconds since the request was sent."""
@@ -189,9 +164,3 @@ class _RecordedBody:
     async def aclose(self) -> None:
         self._taken.is_left = True
         await self._inner.aclose()
-
-
-@lru_cache
-def _stream_class(base: type[Any]) -> Any:
-    """The HTTP clients take only streams of their own class."""
-    return type("RecordedBody", (_RecordedBody, base), {})

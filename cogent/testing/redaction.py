@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cogent.errors import ConfigurationError
+from cogent.testing.recording import Exchange, read_body
 from cogent.transport.keys import HEADER, key_forms, secrets_in
 
 KEY = "[key]"
@@ -86,6 +87,24 @@ class Secrets:
                 "there may be a key in it"
             ) from error
         return self.pieces([body]) if self._pattern.search(body) else None
+
+
+def clean_request(request: Any, content: bytes) -> tuple[Exchange, Secrets]:
+    """A request with this body as it is recorded and compared, and its secrets."""
+    body, is_json = read_body(content)
+    secrets = Secrets(request, body if is_json else None)
+    if is_json:
+        body = secrets.json(body)
+    else:
+        (body,) = secrets.pieces([body])
+    exchange = Exchange(
+        request.method,
+        secrets.text(clean_url(str(request.url))),
+        kept_headers(request.headers, REQUEST_HEADERS),
+        body,
+        is_json,
+    )
+    return exchange, secrets
 
 
 def _clean(

@@ -9,7 +9,6 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from difflib import unified_diff
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -18,8 +17,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError, PlaybackError
-from cogent.testing.recording import COMPLETE, LEFT, Exchange, read, read_body
-from cogent.testing.redaction import Secrets, clean_url
+from cogent.testing.recording import COMPLETE, LEFT, Exchange, read
+from cogent.testing.redaction import clean_request
+from cogent.transport.body import stream_class
 from cogent.transport.tape import Tape, present_tape, set_tape
 from cogent.validation import check_whole, is_number, shown
 
@@ -120,15 +120,7 @@ class Replay:
 
     def answer(self, httpx: Any, request: Any) -> _Answer:
         """The recorded answer to a request. Raises PlaybackError if there is none."""
-        body, is_json = read_body(request.content)
-        secrets = Secrets(request, body if is_json else None)
-        now = Exchange(
-            request.method,
-            secrets.text(clean_url(str(request.url))),
-            {},
-            secrets.json(body) if is_json else secrets.pieces([body])[0],
-            is_json,
-        )
+        now, _ = clean_request(request, request.content)
         exchange = self._take(now)
         answer = _Answer(httpx, request, exchange, self._speed)
         if exchange is self._exchanges[-1] and self._stop_at is not None:
@@ -236,11 +228,11 @@ class _Answer:
             await self._wait_until(exchange.end_after)
             raise self._httpx.ConnectError("it was recorded without an answer")
         await self._wait_until(exchange.head_after)
-        stream_class = _stream_class(self._httpx.AsyncByteStream)
+        body_class = stream_class(_Body, self._httpx.AsyncByteStream)
         return self._httpx.Response(
             exchange.status,
             headers=exchange.response_headers,
-            stream=stream_class(self),
+            stream=body_class(self),
             extensions={"http_version": b"HTTP/1.1"},
         )
 
@@ -313,9 +305,3 @@ class _Body:
 
     async def aclose(self) -> None:
         self._answer.close()
-
-
-@lru_cache
-def _stream_class(base: type[Any]) -> Any:
-    """The HTTP clients take only streams of their own class."""
-    return type("ReplayedBody", (_Body, base), {})

@@ -168,9 +168,9 @@ class AnswerBytes:
 
 
 @lru_cache
-def _stream_class(base: type[Any]) -> type[AnswerBytes]:
-    """The HTTP clients take only streams of their own class."""
-    return type("AnswerBytes", (AnswerBytes, base), {})
+def stream_class(own: type[Any], base: type[Any]) -> Any:
+    """The class with this base: the HTTP clients take only streams of their own class."""
+    return type(own.__name__, (own, base), {})
 
 
 def library_of(response: Any) -> Any:
@@ -191,9 +191,10 @@ def wrap_body(
     """
     wrapped: AnswerBytes | None = response.extensions.get(WRAPPED)
     if wrapped is None:
-        stream_class = _stream_class(library_of(response).AsyncByteStream)
+        base = library_of(response).AsyncByteStream
         body = _make_body(response, reader, is_streamed)
-        wrapped = stream_class(response, body, reader.max_bytes_per_read)
+        own_class = stream_class(AnswerBytes, base)
+        wrapped = own_class(response, body, reader.max_bytes_per_read)
         response.extensions[WRAPPED] = wrapped
         response.stream = wrapped
     return wrapped
