@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cogent import Agent, CogentError, File, Message, Model, __version__
-from cogent.display import find_screen, is_terminal, show
+from cogent.display import is_terminal, show
 from cogent.display.printable import one_line
 
 PROMPT = "> "
@@ -118,7 +118,7 @@ class Chat:
         """
         stream = self.agent.run_stream([*texts, *self.files], history=self.history)
         try:
-            await show(stream, find_screen())
+            await show(stream)
         except asyncio.CancelledError:
             self._keep(stream.response.messages)
             raise

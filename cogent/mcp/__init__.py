@@ -13,9 +13,10 @@ and what happens when a server fails. Needs the extra `mcp`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypedDict, Unpack
 
 from cogent.errors import ConfigurationError, ToolError
 from cogent.mcp.callbacks import Elicit, OnLog, OnProgress, Sample
@@ -27,7 +28,12 @@ from cogent.run.background import wait_for
 from cogent.tools import Tool
 from cogent.tools.results import ToolOutput
 
+if TYPE_CHECKING:
+    from mcp import types
+
 __all__ = ["MCP", "Elicit", "MCPServerError", "OnLog", "OnProgress", "Sample"]
+
+CHECK_SECONDS = 5.0  # for a server to answer after a call was cancelled or late
 
 
 class MCPServerError(ToolError):
@@ -87,9 +93,6 @@ class MCP:
     ...     print([tool.name for tool in server.tools], agent.run_sync("1 + 2?"))
     ['add'] It is 3.
     """
-
-    check_seconds: float = 5.0
-    """In which a server must answer that had a call cancelled or late."""
 
     def __init__(self, server: Server, options: MCPOptions) -> None:
         for name in options.keys() - MCPOptions.__annotations__.keys():
@@ -185,7 +188,7 @@ class MCP:
         """A connection that works, which may be a new one."""
         async with self._starting:
             connection = self._connection
-            if connection is not None and await connection.works(self.check_seconds):
+            if connection is not None and await connection.works(CHECK_SECONDS):
                 return connection
             if connection is not None:
                 self._connection = None
@@ -198,7 +201,7 @@ class MCP:
             self._connection = opened
             return opened
 
-    def _make_tools(self, listed: list[Any]) -> list[Tool[..., Any]]:
+    def _make_tools(self, listed: list[types.Tool]) -> list[Tool[..., Any]]:
         """The tools, by the names that providers take."""
         names = tool_names(
             [one.name for one in listed], self._options.get("prefix", "")
@@ -206,10 +209,9 @@ class MCP:
         pairs = zip(names, listed, strict=True)
         return [self._make_tool(name, one) for name, one in pairs]
 
-    def _make_tool(self, name: str, listed: Any) -> Tool[..., Any]:
-        """One of the server's tools; `listed` is a Tool of the package `mcp`."""
-
-        function = _Function(self, listed.name)
+    def _make_tool(self, name: str, listed: types.Tool) -> Tool[..., Any]:
+        """One of the server's tools, by this name."""
+        function = partial(self._call, listed.name)
         hints = listed.annotations
         reads_only = hints is not None and hints.read_only_hint is True
         asks = self._options.get("approve_destructive", False) and not reads_only
@@ -217,20 +219,17 @@ class MCP:
         schema = {"type": "object", **listed.input_schema}
         return Tool.from_schema(name, description, schema, function, approval=asks)
 
-    async def _in_loop(self, make: Callable[[], Awaitable[ToolOutput]]) -> ToolOutput:
-        """Await it in the event loop that has the connection."""
+    async def _call(self, name: str, /, **arguments: Any) -> ToolOutput:
+        """Call a tool of the server, in the event loop that has the connection."""
         loop = self._loop
         if loop is None:
             return error_output("The tool's server is closed.")
+        call = self._call_here(name, arguments)
         if loop is asyncio.get_running_loop():
-            return await make()
+            return await call
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, loop))
 
-        async def run() -> ToolOutput:
-            return await make()
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), loop))
-
-    async def _call(self, name: str, arguments: dict[str, Any]) -> ToolOutput:
+    async def _call_here(self, name: str, arguments: dict[str, Any]) -> ToolOutput:
         """Call a tool of the server; what goes wrong is an error result."""
         seconds = self._options.get("timeout")
         try:
@@ -239,17 +238,3 @@ class MCP:
         except (ServerFailedError, MCPServerError, ConfigurationError) as error:
             return error_output(f"The tool's server failed: {error}")
         return to_tool_output(result)
-
-
-class _Function:
-    """The function of one tool."""
-
-    def __init__(self, server: MCP, name: str) -> None:
-        self._server = server
-        self._name = name
-        self.__name__ = name
-
-    async def __call__(self, **arguments: Any) -> ToolOutput:
-        return await self._server._in_loop(
-            lambda: self._server._call(self._name, arguments)
-        )

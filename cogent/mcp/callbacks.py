@@ -6,9 +6,15 @@ import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogent.run.watch import Reporter
+
+if TYPE_CHECKING:
+    from mcp import types
+    from mcp.client.context import ClientRequestContext
+    from mcp.client.session import ElicitationFnT, LoggingFnT, SamplingFnT
+    from mcp.shared.dispatcher import ProgressFnT
 
 Answer = Awaitable[Any] | Any
 Sample = Callable[[Any], Answer]
@@ -47,16 +53,18 @@ async def settle(value: Answer) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def sampling_callback(sample: Sample | None) -> Any:
+def sampling_callback(sample: Sample | None) -> SamplingFnT | None:
     """The callback of `mcp` for requests that want a model; None without one."""
     if sample is None:
         return None
     answer = sample
 
-    async def on_sampling(context: Any, params: Any) -> Any:
+    async def on_sampling(
+        context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult:
         from mcp import types
 
-        result = await settle(answer(params))
+        result: str | types.CreateMessageResult = await settle(answer(params))
         if not isinstance(result, str):
             return result
         content = types.TextContent(type="text", text=result)
@@ -67,13 +75,15 @@ def sampling_callback(sample: Sample | None) -> Any:
     return on_sampling
 
 
-def elicitation_callback(elicit: Elicit | None) -> Any:
+def elicitation_callback(elicit: Elicit | None) -> ElicitationFnT | None:
     """The callback of `mcp` for requests that ask the user; None without one."""
     if elicit is None:
         return None
     answer = elicit
 
-    async def on_elicitation(context: Any, params: Any) -> Any:
+    async def on_elicitation(
+        context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult:
         from mcp import types
 
         schema = getattr(params, "requested_schema", None)
@@ -87,10 +97,10 @@ def elicitation_callback(elicit: Elicit | None) -> Any:
     return on_elicitation
 
 
-def logging_callback(on_log: OnLog | None) -> Any:
+def logging_callback(on_log: OnLog | None) -> LoggingFnT:
     """The callback of `mcp` for what a server logs."""
 
-    async def on_message(params: Any) -> None:
+    async def on_message(params: types.LoggingMessageNotificationParams) -> None:
         data = params.data
         text = data if isinstance(data, str) else json.dumps(data, default=str)
         if on_log is not None:
@@ -103,7 +113,7 @@ def logging_callback(on_log: OnLog | None) -> Any:
 
 def progress_callback(
     on_progress: OnProgress | None, report: Reporter | None, tool: str
-) -> Any:
+) -> ProgressFnT | None:
     """The callback of `mcp` for the progress of one call; None where it is for nobody."""
     if on_progress is None and report is None:
         return None

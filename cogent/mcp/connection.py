@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogent.errors import ConfigurationError
 from cogent.mcp.callbacks import (
@@ -20,6 +20,9 @@ from cogent.mcp.callbacks import (
 )
 from cogent.mcp.servers import Messages, Server, without_secrets
 from cogent.run.watch import progress_reporter
+
+if TYPE_CHECKING:
+    from mcp import Client, types
 
 MAX_PAGES = 1_000  # of a list of tools
 LOG = logging.getLogger("cogent.mcp")
@@ -39,10 +42,10 @@ class Connection:
         self._wrote_no_json = False
         self._is_closed = False
         self._is_doubted = False  # a call was cancelled or late: it may hang
-        self._client: Any = None
+        self._client: Client  # once it is open
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.tools: list[Any] = []
+        self.tools: list[types.Tool] = []
 
     async def open(self, seconds: float) -> None:
         """Connect and list the tools, in so many seconds.
@@ -92,8 +95,8 @@ class Connection:
 
     async def call(
         self, name: str, arguments: dict[str, Any], seconds: float | None
-    ) -> Any:
-        """The `CallToolResult` of a call.
+    ) -> types.CallToolResult:
+        """Call a tool.
 
         Raises ServerFailedError. A call that is cancelled is cancelled at the server.
         """
@@ -180,9 +183,9 @@ def _require_package() -> None:
         ) from error
 
 
-async def _all_tools(client: Any) -> list[Any]:
+async def _all_tools(client: Client) -> list[types.Tool]:
     """The tools of all pages."""
-    tools: list[Any] = []
+    tools: list[types.Tool] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cogent.content import ContentPart, File, Image, text_of
 from cogent.errors import ConfigurationError
 from cogent.tools.results import ToolOutput, to_text
+
+if TYPE_CHECKING:
+    from mcp import types
 
 
 def error_output(text: str) -> ToolOutput:
@@ -17,8 +20,8 @@ def error_output(text: str) -> ToolOutput:
     return ToolOutput(text, is_error=True)
 
 
-def to_tool_output(result: Any) -> ToolOutput:
-    """What a `CallToolResult` of the package `mcp` says.
+def to_tool_output(result: types.CallToolResult) -> ToolOutput:
+    """What a call gave.
 
     Structured content counts where no text says the same.
     """
@@ -33,7 +36,7 @@ def to_tool_output(result: Any) -> ToolOutput:
     return ToolOutput(text, parts, is_error=result.is_error)
 
 
-def _to_part(block: Any) -> ContentPart:
+def _to_part(block: types.ContentBlock) -> ContentPart:
     match block.type:
         case "text":
             return to_text(block.text)
@@ -48,10 +51,13 @@ def _to_part(block: Any) -> ContentPart:
             return f"(a part of the type {other!r}, which is not known)"
 
 
-def _resource_part(resource: Any) -> ContentPart:
-    text = getattr(resource, "text", None)
-    if text is not None:
-        return to_text(text)
+def _resource_part(
+    resource: types.TextResourceContents | types.BlobResourceContents,
+) -> ContentPart:
+    from mcp import types
+
+    if isinstance(resource, types.TextResourceContents):
+        return to_text(resource.text)
     return _to_media(resource.blob, resource.mime_type, str(resource.uri))
 
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import pickle
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
+from support.ports import free_port, listens
 from support.waiting import PROMPT_SECONDS, until
 
 from cogent import ConfigurationError, File, Image, ModelTimeout, Timeout
@@ -69,19 +69,17 @@ def running(folder: Path) -> list[int]:
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     """The port of a server that speaks HTTP."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
+    number = free_port()
     command = [sys.executable, PROGRAM, str(tmp_path), str(number)]
-    program = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PROMPT_SECONDS
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", number)) == 0:
-                break
-        time.sleep(0.05)
-    yield number
-    program.kill()
-    program.wait()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
+        try:
+            while not listens(number):
+                assert time.monotonic() < deadline, "the server does not start"
+                time.sleep(0.05)
+            yield number
+        finally:
+            program.kill()
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
@@ -240,23 +238,24 @@ async def test_stopping_a_run_cancels_the_call_at_the_server(
     assert len([note for note in notes(tmp_path) if note.startswith("pid")]) == 1
 
 
-async def test_a_call_that_hangs_is_an_error_and_the_next_starts_anew() -> None:
+async def test_a_call_that_hangs_is_an_error_and_the_next_starts_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A server that answers nothing any more is replaced at the next call."""
+    monkeypatch.setattr("cogent.mcp.CHECK_SECONDS", 0.1)
     results = {"quick": {"content": [{"type": "text", "text": "done"}]}}
     tools = scripted(
         [[listed("quick"), listed("stuck")]],
-        {"timeout": 0.5},
+        {"timeout": 2},
         results=results,
         hang="stuck",
     )
-    tools.check_seconds = 0.5
     async with tools:
         late = await call(tools, "stuck")
         assert late == ToolOutput(
-            "The tool's server failed: no answer within 0.5 seconds", is_error=True
+            "The tool's server failed: no answer within 2 seconds", is_error=True
         )
-        answers = [await call(tools, "quick") for _ in range(2)]
-    assert "done" in [answer.text for answer in answers]
+        assert await call(tools, "quick") == ToolOutput("done")
 
 
 async def test_a_tool_asks_unless_it_only_reads(tmp_path: Path) -> None:
@@ -299,6 +298,27 @@ async def test_progress_is_told_to_observers(server: Loopback, tmp_path: Path) -
         await asyncio.to_thread(agent.run_sync, "Go")
         await agent.aclose()
     assert seen == [(agent.name, "steps", 1, 2, "half")] * 2
+
+
+async def test_what_a_server_logs_is_reported(tmp_path: Path) -> None:
+    """A callback, async here, gets each message; what is no text comes as JSON."""
+    seen: list[tuple[str, str]] = []
+
+    async def show(level: str, message: str) -> None:
+        seen.append((level, message))
+
+    async with real(tmp_path, on_log=show) as tools:
+        await call(tools, "log")
+        await until(lambda: len(seen) == 2)
+    assert seen == [("info", "begun"), ("warning", '{"left": 1}')]
+
+
+async def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package `mcp` the error says what to install."""
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(ConfigurationError, match=r"pip install \"cogent-ai\[mcp\]"):
+        async with scripted([[]]):
+            pass
 
 
 async def test_questions_to_the_user(tmp_path: Path) -> None:
@@ -352,9 +372,7 @@ BAD: dict[str, tuple[MCP, type[CogentError], str]] = {
         "log in with ***",
     ),
     "no JSON": (
-        MCP.stdio(
-            sys.executable, "-c", "print('Hi', flush=True); input()", startup_timeout=1
-        ),
+        MCP.stdio(sys.executable, "-c", "print('Hi', flush=True); input()"),
         MCPServerError,
         "no JSON",
     ),
@@ -407,15 +425,19 @@ def test_tools_are_called_from_another_loop(tmp_path: Path) -> None:
         async with real(tmp_path) as tools:
             run = call(tools, "add", a=1, b=2)
             output = await asyncio.to_thread(lambda: asyncio.run(run))
-        assert (await call_after(tools)).is_error
         return output.text
 
-    async def call_after(tools: MCP) -> ToolOutput:
-        with pytest.raises(ConfigurationError, match="only within"):
-            _ = tools.tools
-        return ToolOutput("", is_error=True)
-
     assert asyncio.run(main()) == "3"
+
+
+async def test_a_server_that_is_closed_has_no_tools(tmp_path: Path) -> None:
+    """Asking for them is an error, and calling one that was kept an error result."""
+    async with real(tmp_path) as tools:
+        kept = tools.tools[0]
+    with pytest.raises(ConfigurationError, match="only within"):
+        _ = tools.tools
+    closed = ToolOutput("The tool's server is closed.", is_error=True)
+    assert await kept.function(a=1, b=2) == closed
 
 
 def test_a_server_for_callers_without_asyncio(server: Loopback, tmp_path: Path) -> None:
@@ -449,16 +471,17 @@ async def test_the_time_limit_of_the_agent_holds(
     server: Loopback, tmp_path: Path
 ) -> None:
     """A limit of the run ends a call too, at the server as well."""
-    wire = OPENAI
-    server.reply(
-        Reply(wire.send.tool_calls(("c1", "wait", "{}")), content_type=wire.mime)
-    )
-    async with (
-        real(tmp_path) as tools,
-        wire.agent(server, tools=tools.tools, timeout=Timeout(total=2)) as agent,
-    ):
-        with pytest.raises(ModelTimeout):
-            async for _ in agent.run_stream("Go"):
-                pass
-        if "begun" in notes(tmp_path):
-            await until(lambda: "cancelled" in notes(tmp_path))
+    called = OPENAI.send.tool_calls(("c1", "wait", "{}"))
+    async with real(tmp_path) as tools:
+        for total in (1, 5, PROMPT_SECONDS):  # until the call begins within the limit
+            server.reply(Reply(called, content_type=OPENAI.mime))
+            limited = OPENAI.agent(
+                server, tools=tools.tools, timeout=Timeout(total=total), stream=True
+            )
+            async with limited as agent:
+                with pytest.raises(ModelTimeout):
+                    await agent.run("Go")
+            if "begun" in notes(tmp_path):
+                break
+            server.forget()
+        await until(lambda: "cancelled" in notes(tmp_path))

@@ -81,6 +81,14 @@ async def steps(ctx: Context) -> str:
     return "ok"
 
 
+@server.tool()
+async def log(ctx: Context) -> str:
+    """Log a text and a value."""
+    await ctx.log("info", "begun")
+    await ctx.log("warning", {"left": 1})
+    return "ok"
+
+
 async def ask_name() -> Elicit[Name]:
     """The question for a name."""
     return Elicit("What is your name?", Name)
