@@ -128,7 +128,6 @@ def test_the_stop_button_stops_a_silent_model(
     if code == "await stream.show()":
         assert cell.markdown.startswith("Once upon\n\n<small>")
         assert cell.markdown.endswith("stopped</small>")
-    server.reply(text("The end."))
     code = 'print(stream.response.content, "|", await agent.run("Go on"))'
     server.forget()
     server.reply(

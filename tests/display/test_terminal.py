@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 from conftest import WIRES
@@ -220,7 +219,7 @@ async def test_a_stream_that_was_read_cannot_be_shown(server: Loopback) -> None:
             await stream.show()
 
 
-def test_no_screen_is_imported_before_it_is_needed(tmp_path: Path) -> None:
+def test_no_screen_is_imported_before_it_is_needed() -> None:
     """`import cogent` loads neither the display nor what it draws with."""
     code = "import sys, cogent; print([m for m in sys.modules if 'display' in m or m == 'rich'])"
     done = subprocess.run(

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import runpy
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from uuid import uuid4
 
 import pytest
 from support.loopback import Loopback, Reply
+from support.ports import free_port, listens
 from support.wire import chat_completions
 
 RECIPES = Path(__file__).parents[2] / "examples" / "frontends"
@@ -85,12 +85,6 @@ def skip_without(package: str) -> None:
         pytest.skip(f"needs {package}")
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def running(
     name: str, *before: str, port: int, after: Sequence[str] = ()
@@ -109,15 +103,6 @@ def running(
     finally:
         process.terminate()
         process.wait()
-
-
-def listens(port: int) -> bool:
-    """Whether a server is there."""
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 FIRST = [("user", "What do waves do?")]

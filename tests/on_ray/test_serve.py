@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from threading import Semaphore
 import httpx
 import pytest
 from support.loopback import Loopback, Recorded, Reply
+from support.ports import free_port
 from support.wire import chat_completions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_serve.py"
@@ -48,12 +48,6 @@ def provider() -> Iterator[Provider]:
     """A provider that every replica reaches."""
     with Provider() as running:
         yield running
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:

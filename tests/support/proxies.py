@@ -1,13 +1,14 @@
 """Proxies of Debian in front of a server, on ports of the loopback."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.ports import free_port, listens
 
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr;
@@ -68,7 +69,7 @@ def behind(proxy: str, port: int) -> Iterator[int]:
         yield port
         return
     settings, command = PROXIES[proxy]
-    front = _free_port()
+    front = free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings"
         gzip = "on" if proxy == "nginx-gzip" else "off"
@@ -89,17 +90,8 @@ def behind(proxy: str, port: int) -> Iterator[int]:
             process.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _wait_for(port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the proxy does not start"
-            time.sleep(0.02)
+    while not listens(port):
+        assert time.monotonic() < deadline, "the proxy does not start"
+        time.sleep(0.02)
