@@ -270,7 +270,11 @@ class _Response(aiohttp.ClientResponse):
         transport = connection.transport
         await super().start(connection)
         if transport is not None:
-            transport.get_protocol().watch(self.content)
+            guard = transport.get_protocol()
+            guard.watch(self.content)
+            if self.status == SWITCHING_PROTOCOLS:
+                # Without a body, it would be taken for the next request already.
+                guard.abort()
         return self
 
 

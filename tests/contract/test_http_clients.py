@@ -13,7 +13,7 @@ import pytest
 from conftest import Wire
 from soak.stop import until
 from support.loopback import AUTHORITY, Loopback, Reply
-from support.waiting import left
+from support.waiting import PROMPT_SECONDS, left
 
 from cogent import (
     Agent,
@@ -187,6 +187,28 @@ def test_an_error_page_that_is_left_closes_its_connection(
         asyncio.run(main())
     finally:
         gc.enable()
+
+
+@each_client
+def test_a_connection_that_changed_its_protocol_is_not_used_again(
+    wire: Wire, server: Loopback, http: str
+) -> None:
+    """The request after an answer with status 101 goes over another connection."""
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"
+
+    async def main() -> str:
+        settings: dict[str, Any] = {"model": {"http": http, "max_retries": 0}}
+        settings["timeout"] = PROMPT_SECONDS
+        async with wire.agent(server, **settings) as agent:
+            server.reply(Reply(b"", raw=switched, end="stall"), whole(wire))
+            with pytest.raises(ConnectionFailed):
+                async for _ in agent.run_stream("Go"):
+                    pass
+            return "".join([text async for text in agent.run_stream("Go").text()])
+
+    assert asyncio.run(main()) == "Done"
+    first_one, second = server.requests
+    assert first_one.connection != second.connection
 
 
 @each_client
