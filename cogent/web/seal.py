@@ -65,7 +65,7 @@ def seal(messages: Sequence[Message], secret: bytes, covers: Sequence[str] = ())
 def unseal(text: object, secret: bytes | None) -> Sealed:
     """What `seal` wrote.
 
-    Raises BadInput for anything else, and ConfigurationError where no secret is given.
+    Raises BadInput for anything else, and for all where no secret is given.
     """
     if not isinstance(text, str):
         raise BadInput(f"a sealed history is a string; got {shown(text)}")

@@ -100,5 +100,5 @@ async def ag_ui(request: Request) -> Response:
 
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8000"))
-    # So that a text that streams does not hold up the end of the server.
+    # The answers end with uvicorn by themselves; other open connections get five seconds.
     uvicorn.run(app, host="127.0.0.1", port=port, timeout_graceful_shutdown=5)

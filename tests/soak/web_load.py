@@ -23,7 +23,7 @@ TOKENS = 20
 PAUSE = 0.5  # seconds between two tokens of an answer, as of a slow model
 ROUNDS = 3
 ARRIVAL = TOKENS * PAUSE  # seconds in which the clients of a round come
-START_SECONDS = 60
+START_SECONDS = 180
 ME = Path(__file__)
 
 

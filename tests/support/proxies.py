@@ -3,12 +3,11 @@
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.ports import free_port, listens
+from support.ports import free_port, wait_for_server
 
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr;
@@ -54,7 +53,6 @@ PROXIES: dict[str, tuple[str, list[str]]] = {
     "haproxy": (HAPROXY, ["haproxy", "-f", "{file}"]),
     "caddy": (CADDY, ["caddy", "run", "--adapter", "caddyfile", "--config", "{file}"]),
 }
-START_SECONDS = 20
 
 
 def installed(proxy: str) -> bool:
@@ -83,15 +81,8 @@ def behind(proxy: str, port: int) -> Iterator[int]:
             env={"HOME": folder, "PATH": "/usr/sbin:/usr/bin:/bin"},
         )
         try:
-            _wait_for(front)
+            wait_for_server(front, process)
             yield front
         finally:
             process.terminate()
             process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not listens(port):
-        assert time.monotonic() < deadline, "the proxy does not start"
-        time.sleep(0.02)

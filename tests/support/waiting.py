@@ -18,6 +18,11 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """The same where no event loop runs."""
+    asyncio.run(until(condition))
+
+
 async def left(request: Recorded) -> bool:
     """Whether the server sees in time that the client has left."""
     return await asyncio.to_thread(request.wait_disconnected, PROMPT_SECONDS)

@@ -1,11 +1,9 @@
 """The recipes for each web framework, with its real server in a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -15,8 +13,10 @@ from pathlib import Path
 import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
+from support.ports import START_SECONDS, free_port, wait_for_server
 from support.served import LIMIT, ask, events
 from support.timed_runs import paced
+from support.waiting import wait_until
 
 RECIPES = Path(__file__).parents[2] / "examples" / "web" / "frameworks"
 NEEDS = {
@@ -49,7 +49,7 @@ def web(request: pytest.FixtureRequest, server: Loopback) -> Iterator[HTTPConnec
     """A connection to the recipe's server, whose agent asks the loopback server."""
     with (
         recipe(request.param, server) as port,
-        closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection,
+        closing(HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)) as connection,
     ):
         yield connection
 
@@ -57,8 +57,7 @@ def web(request: pytest.FixtureRequest, server: Loopback) -> Iterator[HTTPConnec
 @contextmanager
 def recipe(name: str, server: Loopback) -> Iterator[int]:
     """Run a recipe; gives its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
+    port = free_port()
     variables = {
         **os.environ,
         "PORT": str(port),
@@ -73,24 +72,11 @@ def recipe(name: str, server: Loopback) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(port, process)
+        wait_for_server(port, process)
         yield port
     finally:
         process.terminate()
         process.wait()
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the server listens."""
-    deadline = time.monotonic() + LIMIT * 2
-    while True:
-        assert process.poll() is None, "the recipe has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the recipe does not start"
-            time.sleep(0.05)
 
 
 def test_a_recipe_streams_stops_and_asks_once(
@@ -115,8 +101,7 @@ def test_a_recipe_streams_stops_and_asks_once(
     silent = OPENAI.send.error_event("", None, "", after=[])[:-1]
     server.reply(Reply(silent, end="stall"))
     answer = ask(web, "/events?q=Go")
-    while len(server.requests) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(server.requests) == 2)
     answer.close()
     web.close()
     assert server.requests[1].wait_disconnected(LIMIT)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -12,6 +11,7 @@ import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
 from support.served import LIMIT, Event, ask, events, served
+from support.waiting import wait_until
 from support.web_app import SECRET, web_app
 
 from cogent import ConfigurationError, File, Image, Message, Tool, ToolCall, tool
@@ -116,8 +116,8 @@ def test_a_page_knows_at_once_that_an_approved_call_has_run(server: Loopback) ->
         body = {"history": end["history"], "approvals": {"c1": True}}
         coming = events(ask(connection, "/sse", body))
         seen = next(event for event in coming if event.name == "history")
-        while len(server.requests) < 2:  # or the next answer would be that one's
-            time.sleep(0.01)
+        # Or the next answer would be that one's.
+        wait_until(lambda: len(server.requests) == 2)
         connection.close()
         assert post(connection, {"history": seen.data["history"]})[-1].name == "done"
     assert paid == [7]
@@ -263,6 +263,39 @@ def test_only_json_is_taken(server: Loopback) -> None:
             )
             assert response.status == 415 and b"application/json" in response.read()
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [("the secret of somebody else", b"signature"), (None, b"no sealed history")],
+    ids=["another", "none"],
+)
+def test_what_was_signed_for_another_is_refused(
+    server: Loopback, other: str | None, words: bytes
+) -> None:
+    """Signed by another secret, or sent to a server that has none."""
+    server.reply(text("A river."))
+    with page(server) as connection:
+        end = post(connection, {"message": "Name one."})[-1].data
+    with page(server, other) as connection:
+        body = {"message": "Go", "history": end["history"]}
+        response = ask(connection, "/sse", body)
+        assert response.status == 400 and words in response.read()
+    assert len(server.requests) == 1
+
+
+def test_signed_messages_cannot_be_changed(server: Loopback) -> None:
+    """The signature is of the very messages."""
+    server.reply(text("A river."))
+    with page(server) as connection:
+        end = post(connection, {"message": "Name one."})[-1].data
+        version, data, signature = end["history"].split(".")
+        changed = base64.urlsafe_b64decode(data).replace(b"A river", b"A fever")
+        parts = (version, base64.urlsafe_b64encode(changed).decode(), signature)
+        body = {"message": "Go", "history": ".".join(parts)}
+        response = ask(connection, "/sse", body)
+        assert response.status == 400 and b"signature" in response.read()
+    assert len(server.requests) == 1
 
 
 def test_a_result_cannot_be_slipped_under_a_signed_call(server: Loopback) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,16 @@ from conftest import WIRES, Wire
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from support.loopback import Loopback, Reply
+from support.media import PNG
+from support.ports import free_port, wait_for_server
 from support.scene import refusal
 from support.served import LIMIT, Event, ask, events, served
 from support.timed_runs import paced
+from support.waiting import wait_until
 from support.web_app import RESPONSES, web_app
 
-from cogent import StreamChunk, tool
+from cogent import Agent, Image, Source, StreamChunk, tool
+from cogent.testing import ScriptedModel
 from cogent.web import describe_error
 
 OPENAI = WIRES[0]
@@ -88,6 +95,22 @@ def test_events_say_all_of_a_run(server: Loopback, wire: Wire) -> None:
     assert ids == [f"{run}-{count}" for count in range(len(ids))]
 
 
+def test_events_have_sources_and_files() -> None:
+    """Each has an event of its own, in its place, whose JSON gives it back."""
+    source = Source("https://example.org/rivers", "Rivers", start=0, end=4)
+    picture = Image(PNG, "image/png")
+    agent = Agent("guide", ScriptedModel(["Once.", source, picture, " Twice."]))
+    with (
+        served(web_app(agent)) as port,
+        closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection,
+    ):
+        read = list(events(ask(connection, "/sse")))
+    names = [event.name for event in read]
+    assert names == ["start", "token", "source", "file", "token", "done"]
+    assert StreamChunk.from_dict(read[2].data).source == source
+    assert StreamChunk.from_dict(read[3].data).file == picture
+
+
 @each_form
 def test_the_head_forbids_caching_and_buffering(server: Loopback, form: str) -> None:
     """No cache and no proxy keeps what is to arrive piece by piece."""
@@ -136,20 +159,10 @@ def test_a_client_that_leaves_stops_the_model(
         response = ask(connection, f"/{form}")
         while deltas and deltas[-1].encode() not in response.read1():
             pass
-        wait_for_request(server)
+        wait_until(lambda: server.requests)
         response.close()
         connection.close()
         assert server.requests[0].wait_disconnected(timeout=LIMIT)
-
-
-def wait_for_request(server: Loopback) -> None:
-    """Wait until the model was asked."""
-    waiting = threading.Event()
-    for _ in range(LIMIT * 100):
-        if server.requests:
-            return
-        waiting.wait(0.01)
-    raise AssertionError("the model was not asked")
 
 
 @each_form
@@ -229,6 +242,93 @@ def test_an_exception_that_is_not_cogents_shows_nothing_of_itself() -> None:
     failure = describe_error(RuntimeError("the password is swordfish"))
     assert failure.kind == "ServerError" and not failure.retryable
     assert "swordfish" not in failure.message
+
+
+class Broken:
+    """A stream that fails with what is none of cogent's errors."""
+
+    async def __aenter__(self) -> "Broken":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[StreamChunk]:
+        yield StreamChunk("Once")
+        raise RuntimeError("the password is swordfish")
+
+
+@each_form
+def test_such_an_exception_is_in_the_log_of_the_server(
+    form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever runs the server reads all of it, and the page only that something went wrong."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await RESPONSES[form](Broken())(scope, receive, send)
+
+    with (
+        served(app, lifespan="off") as port,
+        closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection,
+        pytest.raises(IncompleteRead) as broken,
+    ):
+        ask(connection, "/").read()
+    body = broken.value.partial
+    assert b"Once" in body and b"swordfish" not in body
+    assert (b"Something went wrong on the server." in body) == (form != "text")
+    assert "swordfish" in caplog.text
+
+
+@pytest.mark.parametrize("form", EVENTS)
+def test_a_silent_answer_sends_comments(server: Loopback, form: str) -> None:
+    """They keep the connection open, before the first token too."""
+    server.reply(Reply(unfinished(), end="stall"))
+    with web(server, ping=0.01) as connection:
+        response = ask(connection, f"/{form}")
+        while not response.readline().startswith(b":"):
+            pass
+        response.close()
+
+
+SERVER = """
+import sys
+
+import uvicorn
+
+from cogent import Agent
+from cogent.testing import Delay, ScriptedModel
+from support.web_app import RESPONSES, web_app
+
+answers = [["Once", Delay(3600)] for _ in RESPONSES]
+uvicorn.run(web_app(Agent("slow", ScriptedModel(*answers))), port=int(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_all_answers_end_with_uvicorn() -> None:
+    """Told to end, it does not wait for answers that still come, and none of them looks whole."""
+    port = free_port()
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(port)],
+            cwd=Path(__file__).parents[1],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        wait_for_server(port, process)
+        responses = []
+        for form in RESPONSES:
+            connection = HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+            responses.append(ask(stack.enter_context(closing(connection)), f"/{form}"))
+            while b"Once" not in responses[-1].read1():
+                pass
+        process.terminate()
+        process.wait(LIMIT)
+        for response in responses:
+            with pytest.raises(IncompleteRead):
+                response.read()
 
 
 @pytest.mark.parametrize("middleware", [[], [BASE_HTTP]], ids=["direct", "behind"])

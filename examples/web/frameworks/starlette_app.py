@@ -23,5 +23,5 @@ app = Starlette(routes=[Route("/events", events)])
 
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8000"))
-    # Without a time-out uvicorn waits at its end for every text_response that still streams.
+    # The answers end with uvicorn by themselves; other open connections get five seconds.
     uvicorn.run(app, host="127.0.0.1", port=port, timeout_graceful_shutdown=5)
