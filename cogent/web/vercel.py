@@ -189,8 +189,14 @@ class VercelEncoder:
             self._calls.pop(call["id"], None)
         self._turn_ended = True
 
-    def _add_input(self, id: str, name: str, arguments: object) -> None:
-        self._add("tool-input-available", toolCallId=id, toolName=name, input=arguments)
+    def _add_input(self, id: str, name: str, arguments: object, **more: object) -> None:
+        self._add(
+            "tool-input-available",
+            toolCallId=id,
+            toolName=name,
+            input=arguments,
+            **more,
+        )
 
     def _add_result(self, result: ToolResult) -> None:
         if result.id not in self._known and not self._message_id:

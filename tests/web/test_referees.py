@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,13 @@ import pytest
 from conftest import WIRES
 from pydantic import BaseModel
 from support.loopback import Loopback, Reply
+from support.media import PNG
+from support.ports import START_SECONDS
 from support.served import LIMIT, served
 from support.web_app import SECRET, web_app
 
-from cogent import Tool, tool
+from cogent import Agent, Image, Source, Tool, ToolCall, ToolResult, tool
+from cogent.testing import Finish, ScriptedModel
 
 NODE = Path(__file__).parent / "node"
 OPENAI = WIRES[0]
@@ -79,6 +83,14 @@ def app_for(
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def app_of(*answers: object, **settings: Any) -> Iterator[str]:
+    """The address of an app whose agent has a script for a model."""
+    agent = Agent("scripted", ScriptedModel(*answers), **settings)
+    with served(web_app(agent)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 async def play(script: str, order: Json) -> list[Json]:
     """What the client in Node makes of a conversation, step by step."""
     done = await asyncio.to_thread(
@@ -87,7 +99,7 @@ async def play(script: str, order: Json) -> list[Json]:
         input=json.dumps(order),
         capture_output=True,
         text=True,
-        timeout=LIMIT * 2,
+        timeout=START_SECONDS,
     )
     assert done.returncode == 0 and done.stdout, done.stderr
     return list(json.loads(done.stdout))
@@ -144,6 +156,19 @@ def cut(*deltas: str) -> Reply:
     return Reply(body, end="reset")
 
 
+BESIDE = [
+    "Once.",
+    Source("https://example.org/rivers", "Rivers"),
+    Source(title="a.pdf"),
+    Image(PNG, "image/png"),
+    " Twice.",
+]
+BY_PROVIDER = [
+    ToolCall("p1", "search", {"query": "news"}, provider_executed=True),
+    ToolResult("p1", "search", "none", provider_executed=True),
+    "No news.",
+]
+CUT_SHORT = ["Looking.", ToolCall("c1", "weather", {"city": "Oslo"}), Finish("length")]
 OSLO = ("c1", "weather", '{"city": "Oslo"}')
 ROME = ("c2", "weather", '{"city": "Rome"}')
 
@@ -253,6 +278,34 @@ async def test_ag_ui_has_a_typed_answer(server: Loopback) -> None:
     assert custom[-1] == outcome["events"][-1]["result"] == {"name": "Oslo", "size": 7}
 
 
+async def test_ag_ui_has_sources_and_files() -> None:
+    """Each a custom event, in its place; the text around them is one message."""
+    with app_of(BESIDE) as url:
+        [outcome] = await ag_ui(url, says("Hi"))
+    assert outcome["error"] is None
+    custom = [event for event in outcome["events"] if event["type"] == "CUSTOM"]
+    assert [event["name"] for event in custom] == ["source", "source", "file"]
+    assert custom[0]["value"] == {
+        "url": "https://example.org/rivers",
+        "title": "Rivers",
+    }
+    assert custom[1]["value"] == {"title": "a.pdf"}
+    assert custom[2]["value"]["media_type"] == "image/png"
+    assert outcome["messages"][-1]["content"] == "Once. Twice."
+
+
+async def test_ag_ui_reads_calls_that_nobody_runs_here() -> None:
+    """One that the provider ran has its result; one that was cut off is closed, and the run ends well."""
+    with app_of(BY_PROVIDER, CUT_SHORT, tools=[weather]) as url:
+        first, second = await ag_ui(url, says("News?"), says("Weather?", "u2"))
+    assert first["error"] is None and second["error"] is None
+    asked, result, answer = first["messages"][-3:]
+    assert [call["id"] for call in asked["toolCalls"]] == ["p1"]
+    assert (result["toolCallId"], result["content"]) == ("p1", "none")
+    assert answer["content"] == "No news."
+    assert second["events"][-1]["metadata"] == {"finishReason": "length"}
+
+
 async def test_vercel_reads_text_reasoning_and_parallel_tools(server: Loopback) -> None:
     """The chat ends ready, with the parts of the run in their order."""
     reasoned = OPENAI.send.reasoning("Let me think.", "Hello.")
@@ -360,3 +413,33 @@ async def test_vercel_has_a_typed_answer(server: Loopback) -> None:
     assert outcome["status"] == "ready"
     [value] = [part for part in parts(outcome) if part["type"] == "data-output"]
     assert value["data"] == {"name": "Oslo", "size": 7}
+
+
+async def test_vercel_has_sources_and_files() -> None:
+    """Each a part that the page knows; a source without a URL is a document."""
+    with app_of(BESIDE) as url:
+        [outcome] = await vercel(url, sends("Hi"))
+    assert outcome["status"] == "ready"
+    by_type = {part["type"]: part for part in parts(outcome)}
+    assert by_type["source-url"]["url"] == "https://example.org/rivers"
+    assert by_type["source-url"]["title"] == "Rivers"
+    assert by_type["source-document"]["title"] == "a.pdf"
+    assert by_type["file"]["mediaType"] == "image/png"
+    data = b64encode(PNG).decode()
+    assert by_type["file"]["url"] == f"data:image/png;base64,{data}"
+    said = [part["text"] for part in parts(outcome) if part["type"] == "text"]
+    assert said == ["Once.", " Twice."]
+
+
+async def test_vercel_reads_calls_that_nobody_runs_here() -> None:
+    """One that the provider ran has its result; one that was cut off is in error, and the chat is ready."""
+    with app_of(BY_PROVIDER, CUT_SHORT, tools=[weather]) as url:
+        first, second = await vercel(url, sends("News?"), sends("Weather?"))
+    assert (first["status"], second["status"]) == ("ready", "ready")
+    [by_provider] = [p for p in parts(first) if p["type"] == "tool-search"]
+    assert by_provider["state"] == "output-available"
+    assert by_provider["providerExecuted"] is True and by_provider["output"] == "none"
+    [cut_off] = [p for p in parts(second) if p["type"] == "tool-weather"]
+    assert cut_off["state"] == "output-error"
+    assert cut_off["errorText"].startswith("Not executed")
+    assert second["ended"]["finishReason"] == "length"
