@@ -16,7 +16,13 @@ from cogent.messages import ToolCall, ToolResult
 from cogent.output import plain_json
 from cogent.run.approval import refusal
 from cogent.stream import AgentStream
-from cogent.web.encoding import Texts, encode_run, new_run_id
+from cogent.web.encoding import (
+    PartialOutput,
+    Texts,
+    TypedEvents,
+    encode_run,
+    new_run_id,
+)
 from cogent.web.failure import Failure
 from cogent.web.question import Question
 
@@ -49,16 +55,16 @@ def ag_ui_events(
     return encode_run(stream, AgUiEncoder(stream, question, partial))
 
 
-class AgUiEncoder:
+class AgUiEncoder(TypedEvents):
     """Writes the events, and remembers what is open."""
 
     def __init__(
         self, stream: AgentStream[Any], question: Question | None, partial: bool
     ) -> None:
+        super().__init__()
         self._stream = stream
         self._question = question
-        self._with_partial = partial
-        self._partial: object = None
+        self._partial = PartialOutput(stream, partial)
         run_id = new_run_id()
         self._run_id = question.run_id if question else run_id
         self._thread_id = question.thread_id if question else run_id
@@ -68,7 +74,6 @@ class AgUiEncoder:
         self._open: tuple[str, str] | None = None  # TEXT or REASONING, and its id
         self._parent = ""  # the message that the calls of this turn belong to
         self._calls: dict[str, None] = {}  # the ids of those that are open
-        self._events: list[Json] = []
 
     def begin(self) -> str:
         """RUN_STARTED, and the calls that were refused: they run no more."""
@@ -135,11 +140,8 @@ class AgUiEncoder:
         self._add(f"{kind}_CONTENT", messageId=self._open[1], delta=delta)
 
     def _add_partial(self) -> None:
-        if not self._with_partial:
-            return
-        value = self._stream.partial
-        if value is not None and value != self._partial:
-            self._partial = value
+        value = self._partial.take_change()
+        if value is not None:
             self._add("CUSTOM", name="output", value=value)
 
     def _add_call(self, call: ToolCallDelta) -> None:
@@ -248,15 +250,6 @@ class AgUiEncoder:
         id = f"{self._prefix}-{self._count}"
         self._ids.append(id)
         return id
-
-    def _add(self, type: str, **fields: object) -> None:
-        self._events.append({"type": type, **fields})
-
-    def _take(self) -> str:
-        """The events that were added, as text."""
-        texts = [dump_json(event) for event in self._events]
-        self._events.clear()
-        return "".join(f"data: {text}\n\n" for text in texts)
 
 
 def _interrupt(call: ToolCall) -> Json:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from cogent.chunks import StreamChunk
 from cogent.errors import CogentError
+from cogent.json_values import Json, dump_json
 from cogent.stream import AgentStream
 from cogent.web.failure import WAS_STOPPED, Failure, describe_error
 
@@ -32,6 +33,41 @@ class Encoder(Protocol):
     def fail(self, failure: Failure) -> str:
         """The last events of a run that failed."""
         ...
+
+
+class TypedEvents:
+    """Base of encoders whose events have no name, and a `type` in their JSON."""
+
+    def __init__(self) -> None:
+        self._events: list[Json] = []
+
+    def _add(self, type: str, **fields: object) -> None:
+        self._events.append({"type": type, **fields})
+
+    def _take(self) -> str:
+        """The events that were added, as text."""
+        texts = [dump_json(event) for event in self._events]
+        self._events.clear()
+        return "".join(f"data: {text}\n\n" for text in texts)
+
+
+class PartialOutput:
+    """The value of a typed answer so far, for pages that asked to see it."""
+
+    def __init__(self, stream: AgentStream[Any], is_wanted: bool) -> None:
+        self._stream = stream
+        self._is_wanted = is_wanted
+        self._sent: object = None
+
+    def take_change(self) -> object:
+        """The value, if it is another than the last one; else None."""
+        if not self._is_wanted:
+            return None
+        value = self._stream.partial
+        if value is None or value == self._sent:
+            return None
+        self._sent = value
+        return value
 
 
 def new_run_id() -> str:

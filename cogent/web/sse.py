@@ -3,8 +3,9 @@
 The events of a run: `start` first, then one for each chunk as `StreamChunk.to_sse`
 names them, `partial` with the value of a typed answer so far, `history` as soon as a
 call has run that the page approved, so that it is not approved again whatever happens
-next, and one that says the end: `done` with the metadata, or `failed` with `kind`, `message` and `retryable`. What
-ends without either of them was cut. The id of each event is RUN-N.
+next, and one that says the end: `done` with the metadata, or `failed` with `kind`,
+`message` and `retryable`. What ends without either of them was cut. The id of each
+event is RUN-N.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cogent.json_values import Json
 from cogent.messages import ToolResult
 from cogent.output import plain_json
 from cogent.stream import AgentStream
-from cogent.web.encoding import Texts, encode_run, new_run_id
+from cogent.web.encoding import PartialOutput, Texts, encode_run, new_run_id
 from cogent.web.failure import Failure
 from cogent.web.question import Question
 
@@ -52,8 +53,7 @@ class SseEncoder:
     ) -> None:
         self._stream = stream
         self._question = question
-        self._with_partial = partial
-        self._partial: object = None
+        self._partial = PartialOutput(stream, partial)
         self._run_id = new_run_id()
         self._count = 0
 
@@ -71,7 +71,7 @@ class SseEncoder:
         text = chunk.to_sse(self._next_id())
         if chunk.tool_result is not None:
             text += self._write_history(chunk.tool_result)
-        if self._with_partial and chunk.content:
+        if chunk.content:
             text += self._write_partial()
         return text
 
@@ -82,11 +82,8 @@ class SseEncoder:
         return self._write("failed", data)
 
     def _write_partial(self) -> str:
-        value = self._stream.partial
-        if value is None or value == self._partial:
-            return ""
-        self._partial = value
-        return self._write("partial", {"value": value})
+        value = self._partial.take_change()
+        return "" if value is None else self._write("partial", {"value": value})
 
     def _write_history(self, result: ToolResult) -> str:
         """The event `history` after the result of a call that the page approved."""

@@ -14,12 +14,18 @@ from typing import Any
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import File, Image
 from cogent.content_json import base64_of
-from cogent.json_values import Json, dump_json
+from cogent.json_values import Json
 from cogent.messages import ToolResult
 from cogent.output import plain_json
 from cogent.sources import Source
 from cogent.stream import AgentStream
-from cogent.web.encoding import Texts, encode_run, new_run_id
+from cogent.web.encoding import (
+    PartialOutput,
+    Texts,
+    TypedEvents,
+    encode_run,
+    new_run_id,
+)
 from cogent.web.failure import Failure
 from cogent.web.question import Question
 from cogent.web.vercel_body import SIGNED
@@ -61,16 +67,16 @@ class _Call:
         return {"providerExecuted": True} if self.provider_executed else {}
 
 
-class VercelEncoder:
+class VercelEncoder(TypedEvents):
     """Writes the parts, each opened before its deltas and closed before the next."""
 
     def __init__(
         self, stream: AgentStream[Any], question: Question | None, partial: bool
     ) -> None:
+        super().__init__()
         self._stream = stream
         self._question = question
-        self._with_partial = partial
-        self._partial: object = None
+        self._partial = PartialOutput(stream, partial)
         self._run_id = new_run_id()
         # Of the message that the run goes on in.
         self._message_id = question.message_id if question else ""
@@ -81,7 +87,6 @@ class VercelEncoder:
         # Those that are not complete, and those that the provider runs, by their ids.
         self._calls: dict[str, _Call] = {}
         self._known: set[str] = set()  # ids of calls that the page has seen
-        self._parts: list[Json] = []
 
     def begin(self) -> str:
         """The part `start`; the run may go on in a message that the page has."""
@@ -153,11 +158,8 @@ class VercelEncoder:
         self._add(f"{kind}-delta", id=self._open[1], delta=delta)
 
     def _add_partial(self) -> None:
-        if not self._with_partial:
-            return
-        value = self._stream.partial
-        if value is not None and value != self._partial:
-            self._partial = value
+        value = self._partial.take_change()
+        if value is not None:
             self._add("data-output", id="output", data=value)
 
     def _add_call(self, delta: ToolCallDelta) -> None:
@@ -281,15 +283,6 @@ class VercelEncoder:
             kind, id = self._open
             self._open = None
             self._add(f"{kind}-end", id=id)
-
-    def _add(self, type: str, **fields: object) -> None:
-        self._parts.append({"type": type, **fields})
-
-    def _take(self) -> str:
-        """The parts that were added, as events."""
-        texts = [dump_json(part) for part in self._parts]
-        self._parts.clear()
-        return "".join(f"data: {text}\n\n" for text in texts)
 
 
 def _url_of(media: Image | File) -> str:
