@@ -189,14 +189,15 @@ def wrap_body(
 
     `reader` is what the SDK takes of a streamed answer.
     """
-    wrapped: AnswerBytes | None = response.extensions.get(WRAPPED)
-    if wrapped is None:
-        base = library_of(response).AsyncByteStream
-        body = _make_body(response, reader, is_streamed)
-        own_class = stream_class(AnswerBytes, base)
-        wrapped = own_class(response, body, reader.max_bytes_per_read)
-        response.extensions[WRAPPED] = wrapped
-        response.stream = wrapped
+    earlier: AnswerBytes | None = response.extensions.get(WRAPPED)
+    if earlier is not None:
+        return earlier
+    base = library_of(response).AsyncByteStream
+    body = _make_body(response, reader, is_streamed)
+    own_class = stream_class(AnswerBytes, base)
+    wrapped: AnswerBytes = own_class(response, body, reader.max_bytes_per_read)
+    response.extensions[WRAPPED] = wrapped
+    response.stream = wrapped
     return wrapped
 
 
