@@ -13,7 +13,6 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
-from urllib.parse import unquote, urlsplit
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import UnsendableError, check_text
@@ -172,6 +171,8 @@ def _check_url(url: str, name: str) -> None:
 
     The URL is in no message: it may hold a password where nobody looks for one.
     """
+    from urllib.parse import urlsplit  # imported here: it makes `import cogent` slower
+
     of = f"the URL of {_with_article(name)}"
     try:
         parts = urlsplit(url)
@@ -229,6 +230,8 @@ def _shown_source(media: _Media) -> str:
         return f"<{len(media.source):,} bytes>"
     if media.url is None:
         return repr(os.fspath(media.source))
+    from urllib.parse import urlsplit
+
     parts = urlsplit(media.url)
     query = "?…" if parts.query else ""  # the key of a signed URL stands there
     return repr(f"{parts.scheme}://{parts.netloc}{parts.path}{query}")
@@ -239,6 +242,8 @@ def _name_of(media: _Media) -> str | None:
     if isinstance(media.source, bytes):
         return None
     if media.url is not None:
+        from urllib.parse import unquote, urlsplit
+
         return unquote(urlsplit(media.url).path).rpartition("/")[2] or None
     name = os.path.basename(os.fspath(media.source).rstrip(SEPARATORS))
     # A name in another encoding than the system's has characters that JSON cannot hold.

@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json, UnsendableError, check_json
@@ -174,6 +173,8 @@ def _check_address(address: object) -> None:
 
 
 def _is_whole_address(address: str) -> bool:
+    from urllib.parse import urlsplit  # imported here: it makes `import cogent` slower
+
     if re.search(r"\s", address):
         return False
     try:

@@ -52,6 +52,18 @@ def check_whole(value: object, name: str, at_least: int) -> None:
         )
 
 
+def check_key(key: object) -> None:
+    """Raise ConfigurationError for a key that no HTTP header takes; the HTTP clients'
+    own errors would show it.
+    """
+    if isinstance(key, str) and not (
+        key.isascii() and key.isprintable() and key == key.strip()
+    ):
+        raise ConfigurationError(
+            "the API key has a character that cannot be sent, perhaps a line break at its end: strip() it"
+        )
+
+
 def shown(value: object) -> str:
     """A value for an error message: its repr, shortened, or its type."""
     if callable(value):

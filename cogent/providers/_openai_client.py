@@ -17,7 +17,7 @@ from cogent.providers import Client
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
-from cogent.transport.keys import check_key
+from cogent.validation import check_key
 
 SDK_READER = SdkReader()
 

@@ -45,8 +45,8 @@ from cogent.run.history import mend_items
 from cogent.timeout import Timeout
 from cogent.transport.answers import client_settings
 from cogent.transport.event_stream import SdkReader
-from cogent.transport.keys import check_key
 from cogent.transport.requests import bypass_sdk_validation, without_retries
+from cogent.validation import check_key
 
 if TYPE_CHECKING:
     from cogent.tools import Tool

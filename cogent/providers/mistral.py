@@ -44,8 +44,8 @@ from cogent.timeout import Timeout
 from cogent.transport.answers import EVENT_STREAM, client_settings, is_event_stream
 from cogent.transport.event_stream import SdkReader
 from cogent.transport.exchange import present_exchange
-from cogent.transport.keys import check_key
 from cogent.transport.reported import ErrorReport, ReportedError
+from cogent.validation import check_key
 
 __all__ = ["decode_response"]
 

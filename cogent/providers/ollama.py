@@ -37,8 +37,8 @@ from cogent.transport.error_body import is_error, read_report
 from cogent.transport.error_kinds import retry_after
 from cogent.transport.errors import broken_off
 from cogent.transport.event_stream import SdkReader
-from cogent.transport.keys import check_key
 from cogent.transport.reported import ErrorReport
+from cogent.validation import check_key
 
 __all__ = ["decode_response", "encode_request", "output_way"]
 

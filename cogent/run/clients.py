@@ -21,8 +21,8 @@ from cogent.model import Model
 from cogent.providers import Client, Provider
 from cogent.run.event_loop import running_loop
 from cogent.timeout import Timeout
-from cogent.transport.keys import check_key
 from cogent.transport.tape import present_tape
+from cogent.validation import check_key
 
 NO_KEY = "replayed"  # where no key is needed
 OWN_CLIENT = (

@@ -22,7 +22,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import is_
-from urllib.parse import urlsplit
 
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
@@ -171,6 +170,8 @@ def server_address(url: object) -> str | None:
     """Scheme, host, port and path of a server's URL; None if there is none."""
     if url is None:
         return None
+    from urllib.parse import urlsplit  # imported here: it makes `import cogent` slower
+
     parts = urlsplit(str(url))
     _, _, host = parts.netloc.rpartition("@")
     host = host.lower()

@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Generic,
     Literal,
@@ -21,7 +22,6 @@ from typing import (
 from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.reprs import cut
-from cogent.tools.docstring import Documentation, read_docstring
 from cogent.tools.schema import (
     AnyFunction,
     Signature,
@@ -33,6 +33,9 @@ from cogent.tools.schema import (
     underlying,
 )
 from cogent.validation import shown
+
+if TYPE_CHECKING:
+    from cogent.tools.docstring import Documentation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -188,6 +191,8 @@ class Tool(Generic[P, R]):
 
     @functools.cached_property
     def _documentation(self) -> Documentation:
+        from cogent.tools.docstring import read_docstring
+
         return read_docstring(inspect.getdoc(underlying(self.function)) or "")
 
     @functools.cached_property

@@ -10,23 +10,11 @@ from itertools import chain
 from traceback import clear_frames
 from typing import Any
 
-from cogent.errors import ConfigurationError, ModelError
+from cogent.errors import ModelError
 from cogent.transport.requests import request_of
 
 HEADER = re.compile("key|token|auth|secret", re.IGNORECASE)  # names of headers that do
 MIN_KEY_CHARS = 8  # below this a "key" is a placeholder, and looking for it would blank out ordinary words
-
-
-def check_key(key: object) -> None:
-    """Raise ConfigurationError for a key that no HTTP header takes; the HTTP clients'
-    own errors would show it.
-    """
-    if isinstance(key, str) and not (
-        key.isascii() and key.isprintable() and key == key.strip()
-    ):
-        raise ConfigurationError(
-            "the API key has a character that cannot be sent, perhaps a line break at its end: strip() it"
-        )
 
 
 def keep_secret(
