@@ -110,7 +110,7 @@ def text_cases(sides: Sides) -> Iterator[Case]:
     """Text, streamed and not."""
     protocol, text, single = sides.protocol, f"text-{DELTAS}", f"text-{DELTAS}-1"
     our_text, typed = sides.ours(text), sides.theirs(protocol.text, text)
-    goal = TEXT_GOALS[sides.provider]
+    goal = TEXT_GOALS.get(sides.provider)
     yield sides.case(
         "text", "us CPU per delta", per_delta(DELTAS, our_text, typed), goal, times=3
     )

@@ -25,7 +25,7 @@ from server import started
 
 HERE = Path(__file__).parent
 OUTCOMES, PICTURE = HERE / "outcomes.json", HERE / "picture.png"
-SDKS = ("openai", "anthropic", "google-genai", "groq", "ollama")
+SDKS = ("openai", "anthropic", "google-genai", "groq", "ollama", "mistralai")
 
 
 async def measured(options: argparse.Namespace) -> dict[str, Any]:

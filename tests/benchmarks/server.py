@@ -30,6 +30,7 @@ from support.wire import (
     anthropic_messages,
     chat_completions,
     gemini_generate,
+    mistral_chat,
     ollama_chat,
     openai_responses,
 )
@@ -39,6 +40,8 @@ CERTIFICATE = SUPPORT / "loopback_server.pem"
 AUTHORITY = SUPPORT / "loopback_authority.pem"
 WIRES = {
     "/responses": openai_responses,
+    "/openai/v1/chat/completions": chat_completions,
+    "/v1/chat/completions": mistral_chat,
     "/chat/completions": chat_completions,
     "/v1/messages": anthropic_messages,
     ":streamGenerateContent?alt=sse": gemini_generate,

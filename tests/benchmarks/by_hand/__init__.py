@@ -18,6 +18,7 @@ CLASSES = {
     "anthropic": "anthropic_loops.Anthropic",
     "gemini": "gemini_loops.Gemini",
     "ollama": "ollama_loops.Ollama",
+    "mistral": "mistral_loops.Mistral",
 }
 PROVIDERS = tuple(CLASSES)
 
