@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ if os.environ.get("TEST_HTTP") != "aiohttp":
 # Each new client of an SDK reads all authorities that this file names. Of the usual hundred and fifty that takes longer
 # than most tests; the loopback server has no certificate, so that one authority, whose key nobody has, is enough.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
+
+# In the background of a shell SIGINT is ignored, and the programs that a test starts would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -296,8 +296,6 @@ def started(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run an example whose output is read while it writes; it is killed if it has not ended by itself."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # Where SIGINT is ignored, as in the background of a shell, a program that is started would ignore it too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command(name, *arguments), env=environment(server), **pipes
     ) as process:
