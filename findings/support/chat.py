@@ -14,12 +14,15 @@ STAINLESS = {
 
 
 def chunk(content: str | None, finish: str | None = None) -> bytes:
-    """One event."""
-    delta = (
-        {"role": "assistant"}
-        if content is None
-        else {"role": "assistant", "content": content}
-    )
+    """One event of the answer."""
+    text = {} if content is None else {"content": content}
+    return event({"role": "assistant"} | text, finish)
+
+
+def event(
+    delta: dict[str, object], finish: str | None = None, **fields: object
+) -> bytes:
+    """One event with any delta; `fields` stand beside its choices."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     data = {
         "id": "c",
@@ -27,7 +30,7 @@ def chunk(content: str | None, finish: str | None = None) -> bytes:
         "created": 1,
         "model": "m",
         "choices": [choice],
-    }
+    } | fields
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
