@@ -226,6 +226,7 @@ def test_connections_are_used_again(wire: Wire, server: Loopback, http: str) -> 
     assert {request.connection for request in server.requests} == {1}
 
 
+@pytest.mark.slow
 @each_client
 def test_nothing_is_said_about_agents_that_nobody_closes(
     wire: Wire, server: Loopback, http: str
@@ -254,6 +255,7 @@ def test_nothing_is_said_about_agents_that_nobody_closes(
     assert (ended.stderr, ended.stdout) == ("", "Done Done\n")
 
 
+@pytest.mark.slow
 def test_a_client_that_is_not_installed() -> None:
     """Who chooses aiohttp without having it is told what to install, and else it is httpx."""
     script = """

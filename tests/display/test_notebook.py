@@ -19,6 +19,8 @@ from cogent.display.view import View
 from cogent.sources import Source
 
 LIMIT = 100  # Seconds until a test counts as hanging.
+pytestmark = pytest.mark.slow
+
 CHAT = next(wire for wire in WIRES if wire.name == "openai-chat")
 SETUP = """
 import asyncio

@@ -24,6 +24,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
 LIMIT = 100  # Seconds; a program takes a few.
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(
     params=[wire for wire in WIRES if wire.provider.startswith("openai")],

@@ -613,6 +613,7 @@ def bombs() -> dict[str, bytes]:
     return {"gzip": zeros(300 * MB, 1), "gzip, gzip": zeros(300 * MB, 2)}
 
 
+@pytest.mark.slow
 @each_sdk
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
 async def test_a_bomb_is_not_unpacked(
@@ -628,6 +629,7 @@ async def test_a_bomb_is_not_unpacked(
     assert await shared.goes_on(wire)
 
 
+@pytest.mark.slow
 @two_wires
 @pytest.mark.parametrize("coding", [None, "gzip, gzip"])
 async def test_a_plain_answer_may_be_too_large(
@@ -710,6 +712,7 @@ async def test_what_follows_gzip_is_not_kept(shared: Hostile, wire: Wire) -> Non
     assert outcome.memory < 16
 
 
+@pytest.mark.slow
 @each_sdk
 async def test_empty_deltas_leave_nothing(shared: Hostile, wire: Wire) -> None:
     """Many deltas without text neither add up, nor take longer the more there were, nor hide the text that follows."""

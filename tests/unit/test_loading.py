@@ -107,6 +107,7 @@ def test_preload_loads_what_is_named() -> None:
     assert loaded.strip() == "['groq', 'ollama']"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", sorted(SDKS.keys() - {"azure", "local"}))
 def test_the_first_request_imports_nothing_more_of_the_sdk(prefix: str) -> None:
     """What an SDK would import inside the first request is there once the agent is built, with its HTTP client."""
