@@ -493,6 +493,7 @@ print(json.dumps([span.name for span in exporter.get_finished_spans()]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [False, True], ids=["by default", "asked for"])
 def test_the_sdk_makes_no_spans_of_its_own(server: Loopback, asked: bool) -> None:
     """Anthropic's would, and would send their ids to its server; a variable asks for that."""

@@ -185,6 +185,7 @@ async def test_leaving_mid_stream_frees_the_engine(engine: str, provider: str) -
     assert response.metadata["tokens"]["output_tokens"] <= 3
 
 
+@pytest.mark.slow
 @each_sdk
 async def test_a_real_model_calls_a_tool_and_goes_on(
     engine: str, provider: str
@@ -214,6 +215,7 @@ async def test_a_real_model_calls_a_tool_and_goes_on(
     )
 
 
+@pytest.mark.slow
 @each_sdk
 async def test_a_required_tool_choice_goes_through_extra(
     engine: str, provider: str
