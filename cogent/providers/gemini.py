@@ -24,13 +24,14 @@ from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.providers import Answer, Events, OutputWay, Request, encoder
 from cogent.providers._gemini_client import SDK_READER, make_client
+from cogent.providers.formats import gemini_text
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_contents import bypass_sdk_models
 from cogent.providers.formats.gemini_decoder import StreamDecoder
 from cogent.providers.formats.gemini_parts import encode_media, encode_parts
-from cogent.providers.formats.gemini_text import PastSdk
 from cogent.providers.formats.output_schema import GEMINI, in_dialect
 from cogent.providers.formats.parts import parts_to_send
+from cogent.providers.formats.past_sdk import PastSdk
 from cogent.providers.formats.settings import TOOL_CHOICES, add_settings, system_texts
 from cogent.run.finish import FinishWords
 from cogent.run.history import mend_items
@@ -83,7 +84,7 @@ async def open_stream(sdk: genai.Client, request: Request, arguments: Json) -> E
     iterator: Any = await sdk.aio.models.generate_content_stream(**arguments)
     with _explaining_arguments():
         first = await read_first(iterator)
-    events = PastSdk(iterator)
+    events = PastSdk(iterator, gemini_text)
     exchange = present_exchange()
     if exchange is not None and exchange.response is not None:
         watch_stream(exchange.response, SDK_READER).shorten = events.shorten

@@ -23,20 +23,24 @@ from cogent.errors import BadRequest, ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.model import Model
 from cogent.providers import Answer, Client, Events, Request
+from cogent.providers.formats import ollama_text
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.ollama_decoder import StreamDecoder, decode_response
 from cogent.providers.formats.ollama_encoder import encode_request, output_way
+from cogent.providers.formats.past_sdk import PastSdk
 from cogent.run.finish import FinishWords
 from cogent.timeout import Timeout
 from cogent.transport.answers import (
     client_settings,
     close_generator_chain,
     read_first,
+    watch_stream,
 )
 from cogent.transport.error_body import is_error, read_report
 from cogent.transport.error_kinds import retry_after
 from cogent.transport.errors import broken_off
 from cogent.transport.event_stream import SdkReader
+from cogent.transport.exchange import present_exchange
 from cogent.transport.reported import ErrorReport
 from cogent.validation import check_key
 
@@ -98,7 +102,11 @@ async def open_stream(sdk: AsyncClient, request: Request, arguments: Json) -> Ev
     with _explained():
         iterator = await chat(**arguments, stream=True)
         first = await read_first(iterator)
-    return Events(iterator, partial(close_generator_chain, iterator), first=first)
+    events = PastSdk(iterator, ollama_text)
+    exchange = present_exchange()
+    if exchange is not None and exchange.response is not None:
+        watch_stream(exchange.response, SDK_READER).shorten = events.shorten
+    return Events(events, partial(close_generator_chain, iterator), first=first)
 
 
 async def ask(sdk: AsyncClient, request: Request, arguments: Json) -> Answer:

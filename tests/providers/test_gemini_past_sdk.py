@@ -15,7 +15,9 @@ from support.wire import common, gemini_generate
 from support.wire.common import Json
 
 from cogent import Agent, Image, Message, Model, ToolCall
-from cogent.providers.formats.gemini_text import EMPTY, PastSdk, read_plain_text
+from cogent.providers.formats import gemini_text
+from cogent.providers.formats.gemini_text import PLACEHOLDER, read_plain_text
+from cogent.providers.formats.past_sdk import PastSdk
 from cogent.tools import tool
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(32) + b"\xff\xfe\xfd"
@@ -169,11 +171,13 @@ def test_texts_in_a_row_cost_the_sdk_one_event() -> None:
         return
         yield
 
-    events = PastSdk(nothing())
+    events = PastSdk(nothing(), gemini_text)
     plain = [common.event(body) for body in (text("a"), text("b", usageMetadata=USAGE))]
     call = common.event(said({"functionCall": {"name": "add", "args": {}}}))
-    assert events.shorten(b"".join(plain)) == EMPTY
-    assert events.shorten(plain[0] + call + plain[1]) == EMPTY + call + EMPTY
+    assert events.shorten(b"".join(plain)) == PLACEHOLDER
+    assert (
+        events.shorten(plain[0] + call + plain[1]) == PLACEHOLDER + call + PLACEHOLDER
+    )
     # Where events cannot be told apart once, the SDK reads all that follow.
     assert events.shorten(b"{}\n") == b"{}\n"
     assert events.shorten(plain[0]) == plain[0]

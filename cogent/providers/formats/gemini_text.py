@@ -1,22 +1,18 @@
-"""The plain text in a stream of Gemini, past the SDK.
+"""Which events of Gemini's are plain text, that `past_sdk` keeps from the SDK.
 
 Of each event the SDK makes a dozen models, which takes 200 to 300 µs; to read its JSON
-takes 5. So events are looked at on their way to the SDK. What holds text and counts and
-nothing else is kept here, and the SDK is given an empty event in its place, so that all
-events keep their order. Whatever is not as plain as that is the SDK's.
+takes 5.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 from cogent.json_values import Json
 
-EMPTY = b"data: {}\n\n"
+PLACEHOLDER = b"data: {}\n\n"
 EVENTS = re.compile(rb"(?:data: \{.*\n\r?\n)++")
 DATA = re.compile(rb"data: (\{.*)\n\r?\n")
 EVENT_FIELDS = {"candidates", "modelVersion", "responseId", "usageMetadata"}
@@ -32,65 +28,24 @@ class PlainText(NamedTuple):
     event: Json
 
 
-class PastSdk:
-    """The events of a stream: those that the SDK made, and the texts that it was not
-    given.
-
-    `shorten` is for the bytes before the SDK reads them. It relies on the SDK reading
-    on only when it has given all events of what it read.
-    """
-
-    def __init__(self, events: AsyncIterator[Any]) -> None:
-        self._events = events
-        self._is_plain = True  # what comes are events that can be told apart
-        # For each event that the SDK was given since: what it stands for, if anything.
-        self._given: deque[list[PlainText] | None] = deque()
-        self._texts: deque[PlainText] = deque()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        while not self._texts:
-            event = await anext(self._events)
-            texts = self._given.popleft() if self._given else None
-            if texts is None:
-                return event
-            self._texts.extend(texts)
-        return self._texts.popleft()
-
-    def shorten(self, events: bytes) -> bytes:
-        """Whole events, with an empty one for all texts that follow each other."""
-        self._is_plain = self._is_plain and EVENTS.fullmatch(events) is not None
-        if not self._is_plain:
-            return events
-        shortened = []
-        run: list[PlainText] = []
-        for data in DATA.findall(events):
-            text = read_plain_text(data)
-            if text is None:
-                run = []
-                self._given.append(None)
-                shortened.append(b"data: " + data + b"\n\n")
-                continue
-            if not run:
-                self._given.append(run)
-                shortened.append(EMPTY)
-            run.append(text)
-        return b"".join(shortened)
+def split_events(data: bytes) -> list[bytes] | None:
+    """The events, if each is one line of data."""
+    if EVENTS.fullmatch(data) is None:
+        return None
+    return [b"data: " + body + b"\n\n" for body in DATA.findall(data)]
 
 
-def read_plain_text(data: bytes) -> PlainText | None:
+def read_plain_text(event: bytes) -> PlainText | None:
     """The event if it holds one text, and else only what stands beside each text."""
     try:
-        event = json.loads(data)
+        body = json.loads(event.removeprefix(b"data: "))
     except (ValueError, RecursionError):
         return None
-    part = _only_part(event)
-    if part is None or part.keys() != TEXT_ONLY or not _has_plain_fields(event):
+    part = _only_part(body)
+    if part is None or part.keys() != TEXT_ONLY or not _has_plain_fields(body):
         return None
     text = part["text"]
-    return PlainText(text, event) if text and isinstance(text, str) else None
+    return PlainText(text, body) if text and isinstance(text, str) else None
 
 
 def _only_part(event: Json) -> Json | None:

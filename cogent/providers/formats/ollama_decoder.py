@@ -29,8 +29,12 @@ class StreamDecoder:
 
     is_complete: bool = False
 
-    def decode(self, event: ChatResponse) -> Outputs:
-        """What a line of the stream gives."""
+    def decode(self, event: ChatResponse | str) -> Outputs:
+        """What a line of the stream gives; of one that the SDK was not given this is
+        the text.
+        """
+        if isinstance(event, str):
+            return (StreamChunk(event),)
         message = event.message
         if event.done:
             self.is_complete = True
