@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cogent.json_values import Json
 
-PLACEHOLDER = b"data: {}\n\n"
+PLACEHOLDER: bytes = b"data: {}\n\n"
 EVENTS = re.compile(rb"(?:data: \{.*\n\r?\n)++")
 DATA = re.compile(rb"data: (\{.*)\n\r?\n")
 EVENT_FIELDS = {"candidates", "modelVersion", "responseId", "usageMetadata"}

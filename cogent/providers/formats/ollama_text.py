@@ -10,7 +10,7 @@ import re
 
 from pydantic_core import from_json
 
-PLACEHOLDER = b'{"message":{"role":"assistant"},"done":false}\n'
+PLACEHOLDER: bytes = b'{"message":{"role":"assistant"},"done":false}\n'
 # The SDK ends a line at these characters too.
 LINES = re.compile(rb"(?:\{[^\n\r\x0b\x0c\x1c-\x1e]*\n)++")
 EVENT_FIELDS = {"model", "created_at"}
