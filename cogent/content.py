@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from cogent.errors import ConfigurationError
@@ -43,6 +43,7 @@ class _Media:
 
     source: MediaSource
     media_type: str | None = None
+    optional: bool = field(default=False, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -77,7 +78,9 @@ class Image(_Media):
     """A picture for the model: `Image("photo.png")`, `Image(data)`, `Image(url)`.
 
     `media_type`, like "image/png", is read from the first bytes where it is not given;
-    of a URL it is not known. Raises ConfigurationError for what is no picture.
+    of a URL it is not known. Raises ConfigurationError for what is no picture. One that
+    a tool returns may be `optional`: a model that cannot take it is told so in words,
+    instead of a ConfigurationError that ends the run.
 
     >>> agent = Agent("guide", ScriptedModel("A bridge."))
     >>> print(agent.run_sync(["What is this?", Image("https://example.org/photo.png")]))
@@ -104,6 +107,7 @@ class File(_Media):
 
     `media_type` is read from the content where it is not given; of a URL it is not
     known. `name` is what the model reads, by default the last part of the path or URL.
+    `optional` is as for an Image.
 
     >>> File(b"Buy milk.", name="notes.txt").media_type
     'text/plain'

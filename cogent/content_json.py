@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from cogent.content import (
     ContentPart,
@@ -22,12 +22,15 @@ from cogent.validation import shown
 FORM_VERSION = 1
 """Of the JSON that `to_dict` writes; what has no `version` is of version 1."""
 
+MEDIA_KEYS = frozenset({"type", "media_type", "data", "url", "optional"})
+
 
 def part_to_dict(part: ContentPart) -> Json:
     """A part as JSON: its `type` is "text", "image" or "file".
 
     `{"type": "text", "text"}`; the others have `data` (base64) or `url`, and, where
-    they are known, `media_type` and `name`. A file that was not read yet is read.
+    they are known, `media_type` and `name`, and `optional` where that is true. A file
+    that was not read yet is read.
     """
     if isinstance(part, str):
         return {"type": "text", "text": part}
@@ -37,6 +40,8 @@ def part_to_dict(part: ContentPart) -> Json:
         written["media_type"] = media.media_type
     if isinstance(media, File) and media.name is not None:
         written["name"] = media.name
+    if media.optional:
+        written["optional"] = True
     if media.url is not None:
         written["url"] = media.url
     else:
@@ -59,12 +64,17 @@ def part_from_dict(data: object, path: str) -> ContentPart:
         case "text":
             return _text_from_dict(data, path)
         case "image":
-            _check_keys(data, {"type", "media_type", "data", "url"}, path)
-            return Image(_source_from_dict(data, path), data.get("media_type"))
-        case "file":
-            _check_keys(data, {"type", "media_type", "name", "data", "url"}, path)
+            _check_keys(data, MEDIA_KEYS, path)
             source = _source_from_dict(data, path)
-            return File(source, data.get("media_type"), data.get("name"))
+            optional = data.get("optional") is True
+            return Image(source, data.get("media_type"), optional=optional)
+        case "file":
+            _check_keys(data, MEDIA_KEYS | {"name"}, path)
+            source = _source_from_dict(data, path)
+            optional = data.get("optional") is True
+            return File(
+                source, data.get("media_type"), data.get("name"), optional=optional
+            )
         case unknown:
             raise ConfigurationError(
                 f"{path} has the type text, image or file; got {shown(unknown)}"
@@ -103,7 +113,7 @@ def _source_from_dict(data: Mapping[str, object], path: str) -> MediaSource:
         raise ConfigurationError(f"{path}.data is no base64") from None
 
 
-def _check_keys(data: Mapping[str, object], known: set[str], path: str) -> None:
+def _check_keys(data: Mapping[str, object], known: Set[str], path: str) -> None:
     unknown = data.keys() - known
     if unknown:
         names = ", ".join(map(shown, unknown))

@@ -62,13 +62,16 @@ def _resource_part(
 
 
 def _to_media(data: str, media_type: str | None, uri: str | None) -> ContentPart:
-    """An Image or a File of base64; words where it is none."""
+    """An Image or a File of base64; words where it is none.
+
+    What a server sends is nobody's choice here, so it is optional.
+    """
     name = None if uri is None else uri.rsplit("/", 1)[-1] or None
     kind = media_type or "unknown type"
     try:
         decoded = base64.b64decode(data, validate=True)
         if kind.startswith("image/"):
-            return Image(decoded, media_type=media_type)
-        return File(decoded, media_type=media_type, name=name)
+            return Image(decoded, media_type=media_type, optional=True)
+        return File(decoded, media_type=media_type, name=name, optional=True)
     except (binascii.Error, ConfigurationError):
         return f"(a file of {kind} that cannot be read)"

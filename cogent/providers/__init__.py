@@ -41,15 +41,24 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+)
 
-from cogent.content import has_media
+from cogent.content import Media, has_media
 from cogent.errors import ConfigurationError, ModelError
 from cogent.json_values import Json
 from cogent.messages import Message
 from cogent.model_names import added_providers, check_prefix, included_providers
 from cogent.run.finish import FinishWords
-from cogent.run.history import fit_history
+from cogent.run.history import CheckMedia, fit_history
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -100,19 +109,31 @@ class Request:
         is_reasoning: Callable[[dict[str, Any]], bool] = lambda item: True,
         *,
         with_parts: bool = False,
+        check_media: CheckMedia | None = None,
     ) -> list[Message]:
         """The conversation as this server takes it: see `fit_history`.
 
         Only what the server itself made has `items` and `reasoning`. `is_reasoning`
         tells the items that may not be all of a message. A provider that encodes the
         `parts` of messages says so by `with_parts`; for any other one Images and Files
-        are a ConfigurationError, as they would be lost.
+        are a ConfigurationError, as they would be lost. `check_media` raises
+        ConfigurationError for an Image or a File that the provider does not take: of an
+        optional one the model is told in words.
         """
-        if not with_parts and any(has_media(one.parts) for one in self.messages):
-            raise ConfigurationError(f"{self.model.provider} takes no images and files")
-        return fit_history(
-            self.messages, self.model.provider, self.address, is_reasoning
+        check = check_media or (_pass if with_parts else self._refuse)
+        messages = fit_history(
+            self.messages, self.model.provider, self.address, is_reasoning, check
         )
+        if not with_parts and any(has_media(one.parts) for one in messages):
+            self._refuse()
+        return messages
+
+    def _refuse(self, *_: Media) -> NoReturn:
+        raise ConfigurationError(f"{self.model.provider} takes no images and files")
+
+
+def _pass(media: Media) -> None:
+    """A provider that does not say what it takes may take it."""
 
 
 async def _nothing_to_close() -> None:

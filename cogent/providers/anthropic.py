@@ -36,7 +36,7 @@ from cogent.providers import (
 )
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.messages_decoder import StreamDecoder, decode_response
-from cogent.providers.formats.messages_parts import encode_parts
+from cogent.providers.formats.messages_parts import ACCEPTED, encode_parts
 from cogent.providers.formats.output_schema import ANTHROPIC, in_dialect
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.settings import TOOL_CHOICES, add_tools, system_texts
@@ -142,7 +142,8 @@ async def _renew_key(sdk: AsyncAnthropic, model: Model) -> None:
 def encode_request(request: Request) -> Json:
     """The arguments of `messages.create`."""
     model = request.model
-    history = request.history(_is_reasoning, with_parts=True)
+    check = ACCEPTED.check_for(model.provider)
+    history = request.history(_is_reasoning, with_parts=True, check_media=check)
     arguments: Json = {
         "model": model.name,
         "max_tokens": DEFAULT_MAX_TOKENS,

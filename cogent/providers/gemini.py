@@ -28,7 +28,7 @@ from cogent.providers.formats import gemini_text
 from cogent.providers.formats.finish_words import ANY_SERVER
 from cogent.providers.formats.gemini_contents import bypass_sdk_models
 from cogent.providers.formats.gemini_decoder import StreamDecoder
-from cogent.providers.formats.gemini_parts import encode_media, encode_parts
+from cogent.providers.formats.gemini_parts import ACCEPTED, encode_media, encode_parts
 from cogent.providers.formats.output_schema import GEMINI, in_dialect
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.past_sdk import PastSdk
@@ -199,7 +199,8 @@ def _details(body: object) -> list[Json]:
 def encode_request(request: Request) -> Json:
     """The arguments of `generate_content`."""
     config = _make_config(request)
-    messages = request.history(_is_reasoning, with_parts=True)
+    check = ACCEPTED.check_for(request.model.provider)
+    messages = request.history(_is_reasoning, with_parts=True, check_media=check)
     contents = _encode_messages(messages, request.model.provider)
     return {"model": request.model.name, "contents": contents, "config": config}
 

@@ -29,7 +29,7 @@ from cogent.providers.formats.responses_decoder import (
     decode_response,
 )
 from cogent.providers.formats.responses_outputs import encode_output
-from cogent.providers.formats.responses_parts import encode_parts
+from cogent.providers.formats.responses_parts import accepted_by, encode_parts
 from cogent.providers.formats.responses_pending import pending_items
 from cogent.providers.formats.settings import add_settings, add_tool_choice, add_tools
 from cogent.run.history import fit_arguments, fit_arguments_text, mend_items
@@ -86,7 +86,8 @@ def encode_request(request: Request) -> Json:
     """The arguments of `responses.create`."""
     model = request.model
     reasons = NOT_REASONING.match(model.name) is None
-    messages = request.history(_is_reasoning, with_parts=True)
+    check = accepted_by(model.provider).check_for(model.provider)
+    messages = request.history(_is_reasoning, with_parts=True, check_media=check)
     items = _encode_messages(messages, reasons, model.provider)
     arguments: Json = {
         "model": model.name,

@@ -8,6 +8,8 @@ What servers refuse, often for the rest of the conversation, and what is sent in
 - an id that another call has too: a new one, which later requests give that call again;
 - a call without a result: a result that says so; a result without a call is left out;
 - a turn of reasoning alone: nothing;
+- an optional Image or File in a result that the provider does not take: words that say
+  so;
 - what belongs to another server (its own items, its reasoning): only the text and the
   calls.
 
@@ -23,6 +25,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import is_
 
+from cogent.content import ContentPart, File, Media, text_of
+from cogent.errors import ConfigurationError
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.run.surrogates import is_json_object, json_object
@@ -42,6 +46,8 @@ OpenCalls = dict[CallKey, ToolCall]
 Messages = Sequence[Message]
 Calls = Sequence[ToolCall]
 IsReasoning = Callable[[Json], bool]
+CheckMedia = Callable[[Media], object]
+"""Raises ConfigurationError for an Image or a File that a provider does not take."""
 
 
 def fit_history(
@@ -49,13 +55,14 @@ def fit_history(
     provider: str,
     address: str | None,
     is_reasoning: IsReasoning = lambda item: True,
+    check_media: CheckMedia = lambda media: None,
 ) -> list[Message]:
     """The conversation as it may be sent to this provider at this address.
 
     Every call has an id of its own, a name that any API takes, an object as arguments,
     and its result right after its message. Only messages that this server made have
     items and reasoning. `is_reasoning` tells the items that a message cannot consist
-    of.
+    of. Only what `check_media` lets pass stays among the optional parts of results.
     """
     results, _ = pair_results(messages)
     used: set[str] = set()
@@ -74,7 +81,7 @@ def fit_history(
         fitted.append(_with_calls(sent, calls))
         for number, call in enumerate(calls):
             result = results.get((place, number))
-            fitted.append(_fit_result(call, result))
+            fitted.append(_fit_media(_fit_result(call, result), check_media))
     return fitted
 
 
@@ -272,6 +279,30 @@ def _fit_result(call: ToolCall, result: Message | None) -> Message:
     if is_same:
         return result
     return replace(result, tool_call_id=call.id, name=call.name)
+
+
+def _fit_media(result: Message, check_media: CheckMedia) -> Message:
+    """The result with words in the place of what it can do without and must."""
+    parts = [_fit_part(part, check_media) for part in result.parts]
+    if all(map(is_, parts, result.parts)):
+        return result
+    return replace(result, parts=parts, content=text_of(parts))
+
+
+def _fit_part(part: ContentPart, check_media: CheckMedia) -> ContentPart:
+    if isinstance(part, str) or not part.optional:
+        return part
+    try:
+        check_media(part)
+    except ConfigurationError:
+        return f"The tool answered with {_kind(part)}, which this model cannot take."
+    return part
+
+
+def _kind(media: Media) -> str:
+    if isinstance(media, File) and media.name:
+        return f"the file {media.name!r} ({media.media_type or 'of unknown type'})"
+    return media.media_type or f"an {type(media).__name__}"
 
 
 # The calls in a provider's own items

@@ -44,9 +44,9 @@ def encode_request(
     """
     model = request.model
     receiver = Receiver(model.provider, accepted)
-    messages = _encode_messages(
-        request.history(is_reasoning, with_parts=True), receiver
-    )
+    check = accepted.check_for(model.provider)
+    history = request.history(is_reasoning, with_parts=True, check_media=check)
+    messages = _encode_messages(history, receiver)
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages}

@@ -13,7 +13,7 @@ from cogent.providers.formats.parts import Accepted
 IMAGES = frozenset(
     {"image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"}
 )
-GEMINI = Accepted(
+ACCEPTED = Accepted(
     data={
         "image": "image",
         "pdf": "file",
@@ -50,7 +50,7 @@ def encode_media(parts: Sequence[ContentPart], provider: str) -> list[Json]:
 def _encode_part(part: ContentPart, provider: str) -> Json:
     if isinstance(part, str):
         return {"text": part}
-    GEMINI.form_of(part, provider)
+    ACCEPTED.form_of(part, provider)
     if part.url is None:
         return {"inline_data": {"mime_type": part.media_type, "data": part.data}}
     file: Json = {"file_uri": part.url}

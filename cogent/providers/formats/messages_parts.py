@@ -13,7 +13,7 @@ from cogent.providers.formats.parts import (
     file_text,
 )
 
-ANTHROPIC = Accepted(
+ACCEPTED = Accepted(
     data={"image": "image", "pdf": "file", "text": "text"},
     urls={"image": "image", "pdf": "file", None: "file"},  # of files, PDF alone
     media_types={"image": COMMON_IMAGES},
@@ -31,7 +31,7 @@ def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
 def _encode_part(part: ContentPart, provider: str) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    match ANTHROPIC.form_of(part, provider):
+    match ACCEPTED.form_of(part, provider):
         case "image":
             return {"type": "image", "source": _source(part)}
         case "text":

@@ -10,7 +10,7 @@ from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
 from cogent.model import Model
 from cogent.providers import OutputWay, Request, encoder
-from cogent.providers.formats.ollama_parts import encode_parts
+from cogent.providers.formats.ollama_parts import ACCEPTED, encode_parts
 from cogent.providers.formats.ollama_schema import encode_schema
 from cogent.providers.formats.parts import parts_to_send
 from cogent.providers.formats.settings import add_tools
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 def encode_request(request: Request) -> Json:
     """The arguments of `chat`."""
     model = request.model
-    messages = [
-        _encode_message(message, model.provider)
-        for message in request.history(with_parts=True)
-    ]
+    check = ACCEPTED.check_for(model.provider)
+    history = request.history(with_parts=True, check_media=check)
+    messages = [_encode_message(message, model.provider) for message in history]
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
     arguments: Json = {"model": model.name, "messages": messages, **model.extra}

@@ -9,7 +9,7 @@ from cogent.json_values import Json
 from cogent.providers.formats.parts import Accepted, marked_text
 
 # Which types of images it takes depends on the server's version.
-OLLAMA = Accepted(data={"image": "image", "text": "text"}, urls={}, media_types={})
+ACCEPTED = Accepted(data={"image": "image", "text": "text"}, urls={}, media_types={})
 
 
 def encode_parts(parts: Sequence[ContentPart], provider: str) -> Json:
@@ -23,7 +23,7 @@ def encode_parts(parts: Sequence[ContentPart], provider: str) -> Json:
     for part in parts:
         if isinstance(part, str):
             texts.append(part)
-        elif OLLAMA.form_of(part, provider) == "text":
+        elif ACCEPTED.form_of(part, provider) == "text":
             texts.append(marked_text(part))
         else:
             images.append(part.data or b"")

@@ -23,6 +23,7 @@ from cogent.content_json import base64_of
 from cogent.errors import ConfigurationError
 from cogent.media_types import Kind, decode_text
 from cogent.messages import Message
+from cogent.run.history import CheckMedia
 
 Form = Literal["image", "file", "audio", "text"]
 """As what a request has it: an API's image, file or audio, or as text among the text."""
@@ -74,6 +75,15 @@ class Accepted:
         raise ConfigurationError(
             f"{provider} takes no URL for {what}: pass bytes or a path"
         )
+
+    def check_for(self, provider: str) -> CheckMedia:
+        """A function that raises ConfigurationError for what the provider does not take."""
+
+        def check(media: Media) -> None:
+            if self.form_of(media, provider) == "text":
+                file_text(media)
+
+        return check
 
     def _form_of_data(
         self,

@@ -35,6 +35,11 @@ AZURE = Accepted(
 ACCEPTED = {"openai": OPENAI, "azure": AZURE}
 
 
+def accepted_by(provider: str) -> Accepted:
+    """What the provider takes."""
+    return ACCEPTED.get(provider, OPENAI)
+
+
 def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
     """The content of a message, or the output of a call.
 
@@ -46,7 +51,7 @@ def encode_parts(parts: Sequence[ContentPart], provider: str) -> list[Json]:
 def _encode_part(part: ContentPart, provider: str) -> Json:
     if isinstance(part, str):
         return {"type": "input_text", "text": part}
-    match ACCEPTED.get(provider, OPENAI).form_of(part, provider):
+    match accepted_by(provider).form_of(part, provider):
         case "image":
             return {
                 "type": "input_image",

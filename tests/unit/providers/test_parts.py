@@ -3,7 +3,7 @@
 import pytest
 from support.media import PDF, PNG, TEXT
 
-from cogent import ConfigurationError, File, Image, Message, Model
+from cogent import ConfigurationError, File, Image, Message, Model, ToolCall
 from cogent.providers import Request
 from cogent.providers.formats.gemini_parts import encode_parts as encode_for_gemini
 from cogent.providers.formats.parts import file_name, marked_text, parts_to_send
@@ -18,6 +18,18 @@ def test_a_provider_that_does_not_encode_parts_refuses_them() -> None:
     assert images.history(with_parts=True)[0].parts == ["One", Image(PNG)]
     with pytest.raises(ConfigurationError, match="openai takes no images and files"):
         images.history()
+
+
+def test_a_provider_that_does_not_encode_parts_gets_words_for_optional_ones() -> None:
+    """The result of a call has a text that says what there was."""
+    model = Model("openai:m", api_key="k")
+    call = Message("assistant", tool_calls=[ToolCall("c1", "look", {})])
+    result = Message("tool", tool_call_id="c1", name="look")
+    result.parts = [Image(PNG, optional=True)]
+    [_, sent] = Request(model, [call, result]).history()
+    words = "The tool answered with image/png, which this model cannot take."
+    assert sent.content == words and sent.parts == [words]
+    assert result.parts == [Image(PNG)], "the conversation stays as it was"
 
 
 def test_parts_are_sent_only_where_there_is_more_than_text() -> None:
