@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from cogent.chunks import StreamChunk, ToolCallDelta
 from cogent.content import File, Image
-from cogent.errors import ConfigurationError
+from cogent.errors import CogentError, ConfigurationError, ModelError
 from cogent.messages import FinishReason, ToolCall, ToolResult, Usage
 from cogent.output import plain_json
 from cogent.run.outputs import FinishWord, Output, PendingCall, TokenCounts
@@ -93,6 +93,8 @@ PARTS = (
     Cut,
     Exception,
 )
+# The others come from a run: of a tool, of an answer that is not of the output_type.
+RAISED_BY_MODELS = (ModelError, ConfigurationError)
 WHAT_IT_IS = (
     "an answer is a text, a ToolCall, an error, a value of a type, or a list of texts, "
     "ToolCalls, Reasoning, Delay, Cut, Finish, Source, Image, File, Usage and errors"
@@ -127,11 +129,7 @@ def _is_value(given: object) -> TypeGuard[Any]:
 
 
 def _check_part(part: object, number: int) -> None:
-    if isinstance(part, type) and issubclass(part, Exception):
-        raise ConfigurationError(
-            f"answer {number} of the script is the class {part.__name__}: "
-            f'give an error, {part.__name__}("...")'
-        )
+    _check_error(part, number)
     if not isinstance(part, PARTS):
         raise ConfigurationError(
             f"answer {number} of the script has {shown(part)}: {WHAT_IT_IS}"
@@ -139,6 +137,19 @@ def _check_part(part: object, number: int) -> None:
     if isinstance(part, Delay) and not (is_number(part.seconds) and part.seconds >= 0):
         raise ConfigurationError(
             f"a Delay is a number of seconds; got {shown(part.seconds)}"
+        )
+
+
+def _check_error(part: object, number: int) -> None:
+    if isinstance(part, type) and issubclass(part, Exception):
+        raise ConfigurationError(
+            f"answer {number} of the script is the class {part.__name__}: "
+            f'give an error, {part.__name__}("...")'
+        )
+    if isinstance(part, CogentError) and not isinstance(part, RAISED_BY_MODELS):
+        raise ConfigurationError(
+            f"answer {number} of the script is the error {type(part).__name__}, which no "
+            'model raises: give a ModelError, or one of its kinds like ServerError("...")'
         )
 
 

@@ -32,6 +32,7 @@ from cogent import (
     Timeout,
     Tool,
     ToolCall,
+    ToolError,
     ToolResult,
     Usage,
     tool,
@@ -279,6 +280,18 @@ async def test_a_script_that_is_over_says_so(streaming: bool) -> None:
     ("answer", "words"),
     [
         (RateLimited, "the class RateLimited"),
+        (
+            CogentError("x"),
+            "answer 2 of the script is the error CogentError, which no model",
+        ),
+        (
+            ["a", ToolError("x")],
+            "answer 2 of the script is the error ToolError, which no model",
+        ),
+        (
+            OutputError("x"),
+            "answer 2 of the script is the error OutputError, which no model",
+        ),
         (5, "answer 2 of the script has 5"),
         (None, "answer 2 of the script has None"),
         (["a", b"b"], "an answer is a text"),
