@@ -32,4 +32,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CogentError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has enough; Python must not try to write the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

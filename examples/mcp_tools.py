@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import shlex
+import sys
 
 from cogent import Agent, CogentError, Model
 from cogent.mcp import MCP
@@ -17,7 +18,8 @@ async def main() -> None:
     arguments = parser.parse_args()
 
     async with MCP.stdio(*shlex.split(arguments.server)) as server:
-        print("Tools:", ", ".join(tool.name for tool in server.tools))
+        names = ", ".join(tool.name for tool in server.tools)
+        print("Tools:", names, flush=True)
         # The embedded model seldom calls a tool, and would go on for long.
         model = Model(arguments.model, max_tokens=300)
         agent = Agent("helper", model, tools=server.tools)
@@ -26,12 +28,17 @@ async def main() -> None:
                 print(chunk.content, end="", flush=True)
                 if chunk.tool_result:
                     result = chunk.tool_result
-                    print(f"\n[{result.name}: {result.content}]")
-    print()
+                    print(f"\n[{result.name}: {result.content}]", flush=True)
+    print(flush=True)
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
     except CogentError as error:
-        raise SystemExit(f"{type(error).__name__}: {error}") from None
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell expects after Ctrl-C
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has enough; Python must not try to write the rest when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -292,6 +293,18 @@ def test_approval_tells_the_model_the_reason_for_a_no(server: Loopback) -> None:
     assert b"too much" in server.requests[1].body
 
 
+MCP_SCRIPT = str(Path(__file__).parents[1] / "support" / "mcp_script.py")
+LOOK = {"name": "look", "inputSchema": {"type": "object", "properties": {}}}
+MCP_SERVER = shlex.join([sys.executable, MCP_SCRIPT, json.dumps({"pages": [[LOOK]]})])
+# Programs that print an answer as it comes: their arguments, and what they print before it.
+WRITERS: dict[str, tuple[list[str], bytes]] = {
+    "quickstart.py": ([], b""),
+    "tools.py": ([], b""),
+    "images.py": ([], b""),
+    "mcp_tools.py": (["--server", MCP_SERVER], b"Tools: look\n"),
+}
+
+
 @contextmanager
 def started(
     name: str, *arguments: str, server: Loopback
@@ -308,7 +321,7 @@ def started(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
-@pytest.mark.parametrize("name", ["quickstart.py", "tools.py", "images.py"])
+@pytest.mark.parametrize("name", WRITERS)
 def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) -> None:
     """After Ctrl-C the text so far is on the screen and nothing else, the exit code is 130 and the model stops."""
     server.reply(
@@ -317,9 +330,12 @@ def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) 
             end="stall",
         )
     )
-    with started(name, "--model", "openai:gpt-test", server=server) as process:
+    arguments, head = WRITERS[name]
+    order = [*arguments, "--model", "openai:gpt-test"]
+    with started(name, *order, server=server) as process:
         assert process.stdout is not None
-        assert process.stdout.read(10) == b"Waves roll"
+
+        assert process.stdout.read(len(head) + 10) == head + b"Waves roll"
         process.send_signal(signal.SIGINT)
         rest, complaints = process.communicate(timeout=LIMIT)
     assert (process.returncode, rest, complaints) == (130, b"", b"")
@@ -327,7 +343,7 @@ def test_ctrl_c_ends_a_program_without_a_traceback(name: str, server: Loopback) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
-@pytest.mark.parametrize("name", ["quickstart.py", "tools.py", "images.py"])
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(
     name: str, server: Loopback
 ) -> None:
@@ -336,8 +352,11 @@ def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(
     after = 1 + next(place for place, event in enumerate(events) if b"roll" in event)
     gate = threading.Semaphore(0)
     server.reply(Reply([b"".join(events[:after]), b"".join(events[after:])], gate=gate))
-    with started(name, "--model", "openai:gpt-test", server=server) as process:
+    arguments, head = WRITERS[name]
+    order = [*arguments, "--model", "openai:gpt-test"]
+    with started(name, *order, server=server) as process:
         assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(len(head)) == head
         assert process.stdout.readline() == b"Waves\n"
         assert process.stdout.readline() == b"roll.\n"
         process.stdout.close()
@@ -345,6 +364,25 @@ def test_a_reader_that_has_enough_ends_a_program_without_a_traceback(
         complaints = process.stderr.read()
         process.wait(LIMIT)
     assert (process.returncode, complaints) == (0, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the pipes of POSIX")
+def test_a_reader_that_has_enough_ends_a_batch(server: Loopback) -> None:
+    """In a pipe to `head` the rest of the prompts is not asked, and there is no traceback."""
+    answer = Reply(openai_responses.plain_text("Nile"), content_type="application/json")
+    server.reply(*[answer] * 200)
+    done = subprocess.run(
+        f"{shlex.join(command('batch.py', '200'))} | head -n 1",
+        shell=True,
+        env=environment(server, MODEL="openai:gpt-test"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert "Error" not in done.stderr
+    assert len(server.requests) < 200
 
 
 def test_tools_without_a_key_names_the_variable_to_set() -> None:
