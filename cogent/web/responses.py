@@ -62,7 +62,8 @@ def text_response(
 
     A run that fails breaks the connection, so that no reader takes half an answer for a
     whole one. With `last_line` the body ends with a line of JSON instead, which has the
-    `event` "done" or "failed"; a text without it was cut.
+    `event` "done" or "failed"; a text without it was cut. Sources and files that the
+    model made are in that line alone.
 
     >>> @app.get("/chat")
     ... async def chat(q: str, request: Request):

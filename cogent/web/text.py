@@ -7,6 +7,7 @@ the end of the body; and, for who asks for it, a last line of JSON:
     {"event": "failed", "kind": "Overloaded", "message": "...", "retryable": true}
 
 It stands after one line break that is none of the answer's. A text without it was cut.
+`sources` and `files` are in it where there are any: the text has no place for them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cogent.chunks import StreamChunk
+from cogent.content_json import part_to_dict
 from cogent.errors import StreamInterrupted
-from cogent.json_values import dump_json
+from cogent.json_values import Json, dump_json
 from cogent.stream import AgentStream
 from cogent.web.encoding import Texts, encode_run
 from cogent.web.failure import STOPPED, Failure
@@ -34,7 +36,7 @@ def text_pieces(stream: AgentStream[Any], *, last_line: bool = False) -> Texts:
     Hello.
     """
     if last_line:
-        return encode_run(stream, TextEncoder())
+        return encode_run(stream, TextEncoder(stream))
     return _pieces(stream)
 
 
@@ -49,7 +51,10 @@ async def _pieces(stream: AgentStream[Any]) -> Texts:
 
 
 class TextEncoder:
-    """Text with a last line that says how it ended."""
+    """Text with a last line that says how it ended, and what there was beside it."""
+
+    def __init__(self, stream: AgentStream[Any]) -> None:
+        self._stream = stream
 
     def begin(self) -> str:
         """Nothing."""
@@ -59,7 +64,15 @@ class TextEncoder:
         """The text; of the final chunk the last line."""
         if not chunk.is_final:
             return chunk.content
-        ending = {"finish_reason": chunk.finish_reason, "metadata": chunk.metadata}
+        ending: Json = {
+            "finish_reason": chunk.finish_reason,
+            "metadata": chunk.metadata,
+        }
+        response = self._stream.response
+        if response.sources:
+            ending["sources"] = [source.to_dict() for source in response.sources]
+        if response.files:
+            ending["files"] = [part_to_dict(file) for file in response.files]
         return _last_line("done", ending)
 
     def fail(self, failure: Failure) -> str:

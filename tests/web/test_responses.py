@@ -25,6 +25,7 @@ from support.waiting import wait_until
 from support.web_app import RESPONSES, web_app
 
 from cogent import Agent, Image, Source, StreamChunk, tool
+from cogent.content_json import part_from_dict
 from cogent.testing import ScriptedModel
 from cogent.web import describe_error
 
@@ -109,6 +110,26 @@ def test_events_have_sources_and_files() -> None:
     assert names == ["start", "token", "source", "file", "token", "done"]
     assert StreamChunk.from_dict(read[2].data).source == source
     assert StreamChunk.from_dict(read[3].data).file == picture
+
+
+@pytest.mark.parametrize("last_line", [False, True], ids=["text", "last line"])
+def test_a_text_has_sources_and_files_in_its_last_line(last_line: bool) -> None:
+    """The text itself is the answer's alone."""
+    source = Source("https://example.org/rivers", "Rivers")
+    picture = Image(PNG, "image/png")
+    agent = Agent("guide", ScriptedModel(["Once.", source, picture, " Twice."]))
+    with (
+        served(web_app(agent, last_line=last_line)) as port,
+        closing(HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection,
+    ):
+        text, _, line = ask(connection, "/text").read().decode().partition("\n")
+    assert text == "Once. Twice."
+    if last_line:
+        end = json.loads(line)
+        assert [Source.from_dict(one) for one in end["sources"]] == [source]
+        assert [part_from_dict(one, "file") for one in end["files"]] == [picture]
+    else:
+        assert line == ""
 
 
 @each_form
