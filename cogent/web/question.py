@@ -95,13 +95,19 @@ class Question:
         except ConfigurationError as error:
             raise BadInput(str(error)) from error
 
-    def write_history(self, response: Response[Any]) -> str | list[Json]:
+    def write_history(
+        self, response: Response[Any], *, asks_again: bool = True
+    ) -> str | list[Json]:
         """The conversation as a page keeps it and sends it again as `history`.
 
         A signed text, or without a secret a list of messages. Of a run that failed it
-        ends with what the model has not answered, so that it alone asks again.
+        ends with what the model has not answered, so that it alone asks again; without
+        `asks_again` the question that failed is left out, as it would spoil the next
+        one too: an image for a model that takes none.
         """
         messages = _whole_messages(response)
+        if not asks_again and messages and messages[-1].role == "user":
+            messages.pop()
         if self.secret is not None:
             return seal(messages, self.secret)
         return [write_neutral(message) for message in messages]

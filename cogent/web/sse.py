@@ -76,9 +76,12 @@ class SseEncoder:
         return text
 
     def fail(self, failure: Failure) -> str:
-        """The event `failed`, with the conversation as far as it came."""
+        """The event `failed`, with the conversation as far as it came.
+
+        A question that would only fail again is not in it.
+        """
         data = failure.to_dict()
-        self._add_history(data)
+        self._add_history(data, asks_again=failure.retryable)
         return self._write("failed", data)
 
     def _write_partial(self) -> str:
@@ -110,9 +113,11 @@ class SseEncoder:
         self._add_history(data)
         return data
 
-    def _add_history(self, data: Json) -> None:
+    def _add_history(self, data: Json, *, asks_again: bool = True) -> None:
         if self._question is not None:
-            data["history"] = self._question.write_history(self._stream.response)
+            data["history"] = self._question.write_history(
+                self._stream.response, asks_again=asks_again
+            )
 
     def _write(self, name: str, data: Json) -> str:
         return write_event(name, data, self._next_id())

@@ -11,6 +11,7 @@ import json
 from cogent.content import ContentPart, File, Image
 from cogent.json_values import Json
 from cogent.messages import Message, ToolCall
+from cogent.run.approval import refusal
 from cogent.run.history import pair_results
 from cogent.web.bad_input import BadInput
 from cogent.web.body import add_signed, check_role
@@ -23,7 +24,6 @@ SIGNED = "signed"
 
 # Of a call that has an answer.
 ENDED = ("output-available", "output-error", "output-denied")
-NOT_APPROVED = "Not approved."
 
 
 def read_vercel(data: Json, secret: bytes | None) -> Question:
@@ -165,7 +165,7 @@ def _result_message(part: Json, call: ToolCall) -> Message | None:
 def _result_text(part: Json) -> str:
     state = part.get("state")
     if state == "output-denied":
-        return NOT_APPROVED
+        return str(refusal(_refusal_of(part.get("approval"))))
     if state == "output-error":
         return f"Error: {part.get('errorText')}"
     output = part.get("output")
@@ -189,7 +189,7 @@ def _read_answers(question: Question, parts: list[Json], path: str) -> None:
 
 def _read_answer(question: Question, part: Json, call_id: str) -> None:
     if part.get("state") == "output-denied":
-        question.approvals[call_id] = False
+        question.approvals[call_id] = _refusal_of(part.get("approval"))
     elif part.get("state") in ENDED:
         question.results[call_id] = _result_text(part)
     else:
@@ -197,10 +197,16 @@ def _read_answer(question: Question, part: Json, call_id: str) -> None:
 
 
 def _read_approval(question: Question, part: Json, call_id: str) -> None:
-    approval = part.get("approval")
-    if part.get("state") != "approval-responded" or not isinstance(approval, dict):
+    if part.get("state") != "approval-responded":
         return
-    reason = approval.get("reason")
-    question.approvals[call_id] = reason if isinstance(reason, str) else False
-    if approval.get("approved") is True:
-        question.approvals[call_id] = True
+    approval = part.get("approval")
+    if not isinstance(approval, dict):
+        return
+    is_yes = approval.get("approved") is True
+    question.approvals[call_id] = True if is_yes else _refusal_of(approval)
+
+
+def _refusal_of(approval: object) -> bool | str:
+    """A no, as its reason where it has one."""
+    reason = approval.get("reason") if isinstance(approval, dict) else None
+    return reason if isinstance(reason, str) and reason else False

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import WIRES
 from support.loopback import Loopback, Reply
+from support.scene import refusal
 from support.served import LIMIT, Event, ask, events, served
 from support.waiting import wait_until
 from support.web_app import SECRET, web_app
@@ -163,6 +164,25 @@ def test_a_run_that_failed_can_be_asked_again_without_paying_twice(
         assert post(connection, {"history": failed.data["history"]})[-1].name == "done"
     assert paid == [7]
     assert roles(server) == ["user", "function_call", "function_call_output"]
+
+
+@pytest.mark.parametrize("secret", [SECRET, None], ids=["signed", "plain"])
+def test_a_question_that_only_fails_again_is_not_in_the_history(
+    server: Loopback, secret: str | None
+) -> None:
+    """An image for a model that takes none would make each further question fail."""
+    no = refusal(OPENAI, 400, message="This model takes no images.", code="invalid")
+    server.reply(text("A river."), no, text("Hello."))
+    image = {"type": "image", "data": base64.b64encode(PNG).decode()}
+    with page(server, secret) as connection:
+        end = post(connection, {"message": "Name one."})[-1].data
+        body = {"message": [image], "history": end["history"]}
+        failed = post(connection, body)[-1]
+        assert (failed.name, failed.data["retryable"]) == ("failed", False)
+        post(connection, {"message": "Hi", "history": failed.data["history"]})
+    assert roles(server, 1) == roles(server, 2) == ["user", "assistant", "user"]
+    assert b"input_image" in server.requests[1].body
+    assert b"input_image" not in server.requests[2].body
 
 
 def test_images_and_files_reach_the_model(server: Loopback) -> None:
