@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from conftest import WIRES
 from pydantic import BaseModel
+from support import sent
 from support.loopback import Loopback, Reply
 from support.media import PNG
 from support.ports import START_SECONDS
 from support.served import LIMIT, served
 from support.web_app import SECRET, web_app
+from support.wire import responses_beside as beside
 
 from cogent import Agent, Image, Source, Tool, ToolCall, ToolResult, tool
 from cogent.testing import Finish, ScriptedModel
@@ -253,6 +255,93 @@ async def test_ag_ui_interrupts_for_an_approval(
     assert server.requests[1].json["input"][-1]["output"] == result
 
 
+TWO_PAYMENTS = (("c1", "pay", '{"amount": 7}'), ("c2", "pay", '{"amount": 90}'))
+
+
+def check_third_request(server: Loopback) -> None:
+    """The model is sent the whole conversation, each call with its result right after it."""
+    body = server.requests[2].json
+    written = sent.read(OPENAI, body)
+    assert [call[0] for call in written.calls] == ["c1", "c2"]
+    assert written.results == [("c1", "paid 7"), ("c2", "Not approved: too much")]
+    said = [item.get("role") or item["type"] for item in body["input"]]
+    assert said == [
+        "user",
+        "reasoning",
+        "assistant",
+        *["function_call"] * 2,
+        *["function_call_output"] * 2,
+        "assistant",
+        "user",
+    ]
+    assert body["input"][1]["encrypted_content"]
+
+
+async def test_ag_ui_goes_on_after_an_approved_and_a_rejected_call(
+    server: Loopback,
+) -> None:
+    """The next question has both, with their results and the provider's own items."""
+    server.reply(
+        calls(*TWO_PAYMENTS, text="Looking.", reasoning="Let me see."),
+        text("Well."),
+        text("Bye."),
+    )
+    answers = {
+        "c1": {"approved": True},
+        "c2": {"approved": False, "reason": "too much"},
+    }
+    resume = [
+        {"interruptId": id, "status": "resolved", "payload": answer}
+        for id, answer in answers.items()
+    ]
+    with app_for(server) as url:
+        first, second, third = await ag_ui(
+            url, says("Pay"), {"resume": resume}, says("Bye", "u2")
+        )
+    assert [one["error"] for one in (first, second, third)] == [None] * 3
+    assert paid == [7]
+    assert third["messages"][-1]["content"] == "Bye."
+    check_third_request(server)
+
+
+async def test_vercel_keeps_the_reason_of_a_no_without_a_signature(
+    server: Loopback,
+) -> None:
+    """It is in the part of the page, for each question that follows."""
+    server.reply(calls(("c1", "pay", '{"amount": 7}')), text("Well."), text("Bye."))
+    answer = {"id": "c1", "approved": False, "reason": "too much"}
+    with app_for(server, None) as url:
+        *_, third = await vercel(url, sends("Pay"), {"approve": answer}, sends("Bye"))
+    assert third["status"] == "ready" and paid == []
+    written = sent.read(OPENAI, server.requests[2].json)
+    assert written.results == [("c1", "Not approved: too much")]
+
+
+async def test_vercel_goes_on_after_an_approved_and_a_rejected_call(
+    server: Loopback,
+) -> None:
+    """The next question has both, with their results and the provider's own items."""
+    server.reply(
+        calls(*TWO_PAYMENTS, text="Looking.", reasoning="Let me see."),
+        text("Well."),
+        text("Bye."),
+    )
+    answers = [
+        {"id": "c1", "approved": True},
+        {"id": "c2", "approved": False, "reason": "too much"},
+    ]
+    with app_for(server) as url:
+        first, second, third = await vercel(
+            url, sends("Pay"), {"approve": answers}, sends("Bye")
+        )
+    assert [one["status"] for one in (first, second, third)] == ["ready"] * 3
+    assert paid == [7]
+    states = [p["state"] for p in parts(second) if p["type"] == "tool-pay"]
+    assert states == ["output-available", "output-denied"]
+    assert parts(third)[-1]["text"] == "Bye."
+    check_third_request(server)
+
+
 async def test_ag_ui_runs_a_tool_of_the_page(server: Loopback) -> None:
     """A front-end tool that only the page knows: asked for, run there, and its result read by the model."""
     server.reply(calls(("c1", "color", "{}")), text("Blue."))
@@ -429,6 +518,58 @@ async def test_vercel_has_sources_and_files() -> None:
     assert by_type["file"]["url"] == f"data:image/png;base64,{data}"
     said = [part["text"] for part in parts(outcome) if part["type"] == "text"]
     assert said == ["Once.", " Twice."]
+
+
+PAGE = {
+    "type": "url_citation",
+    "url": "https://example.org/cats",
+    "title": "Cats",
+    "start_index": 0,
+    "end_index": 6,
+}
+
+
+def drawn() -> Reply:
+    """A picture that the provider made, and a text with a citation."""
+    said = beside.message(beside.part("A cat.", PAGE))
+    return Reply(beside.stream(beside.image_generation(PNG), said))
+
+
+async def test_vercel_goes_on_after_a_providers_sources_and_files(
+    server: Loopback,
+) -> None:
+    """They are parts of the page's message, which comes back, and the provider gets its own items again."""
+    server.reply(drawn(), text("Red."))
+    with app_for(server) as url:
+        first, second = await vercel(url, sends("Draw"), sends("Which color?"))
+    assert (first["status"], second["status"]) == ("ready", "ready")
+    by_type = {part["type"]: part for part in parts(first)}
+    assert by_type["source-url"]["url"] == PAGE["url"]
+    assert by_type["file"]["url"].startswith("data:image/png;base64,")
+    assert by_type["tool-image_generation"]["providerExecuted"] is True
+    assert parts(second)[-1]["text"] == "Red."
+    check_items_after_drawing(server)
+
+
+async def test_ag_ui_goes_on_after_a_providers_sources_and_files(
+    server: Loopback,
+) -> None:
+    """They are custom events, and the provider gets its own items again."""
+    server.reply(drawn(), text("Red."))
+    with app_for(server) as url:
+        first, second = await ag_ui(url, says("Draw"), says("Which color?", "u2"))
+    assert first["error"] is None and second["error"] is None
+    custom = [event for event in first["events"] if event["type"] == "CUSTOM"]
+    assert [event["name"] for event in custom] == ["file", "source"]
+    assert custom[1]["value"]["url"] == PAGE["url"]
+    check_items_after_drawing(server)
+
+
+def check_items_after_drawing(server: Loopback) -> None:
+    """What the second request holds."""
+    items = server.requests[1].json["input"]
+    kinds = [item.get("role") or item["type"] for item in items]
+    assert kinds == ["user", "image_generation_call", "assistant", "user"]
 
 
 async def test_vercel_reads_calls_that_nobody_runs_here() -> None:

@@ -1,5 +1,5 @@
 // Plays a conversation through the AI SDK's own chat, which is what useChat is made of.
-// Stdin: {"url", "steps": [{"send"? | "approve"? | "output"?, "stopAfter"?}]}. Stdout: what came of each step.
+// Stdin: {"url", "steps": [{"send"? | "approve"? (one or a list) | "output"?, "stopAfter"?}]}. Stdout: what came of each step.
 import { AbstractChat, DefaultChatTransport } from "ai";
 import { read, write } from "./io.mjs";
 
@@ -43,7 +43,7 @@ for (const step of steps) {
     }, 5);
   }
   if (step.approve) {
-    await chat.addToolApprovalResponse(step.approve);
+    for (const answer of [step.approve].flat()) await chat.addToolApprovalResponse(answer);
     await chat.sendMessage();
   } else if (step.output) {
     await chat.addToolOutput(step.output);
