@@ -82,7 +82,8 @@ class MCP:
 
     A callback may be sync or async. A server that ends or hangs makes the call an error
     result for the model; the next call starts the server anew. Stopping a run cancels
-    its calls at the server.
+    its calls at the server. Of a picture, a sound or a file that the model cannot take
+    it is told in words; `response.tool_calls` have it all the same.
 
     The tools can be called from other event loops too, as long as the one that opened
     the server runs. `async with` raises ConfigurationError for a command that is not
