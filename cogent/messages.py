@@ -229,6 +229,14 @@ class Response(Generic[Out]):
     that the provider ran itself too (`provider_executed`), unlike messages and
     `metadata`. `sources` are what the answer cites, `files` what the model made.
 
+    What the code of an Anthropic model made stays with Anthropic, and is not in `files`.
+    It is fetched by its id with Anthropic's own client:
+
+        for turn in response.turns:
+            for id in turn.provider_details.get("file_ids", []):
+                content = await AsyncAnthropic().files.download(id)
+                await content.write_to_file(id)
+
     >>> response = Agent("writer", ScriptedModel("The Nile.")).run_sync("Name a river.")
     >>> print(response, response.finish_reason, len(response.messages))
     The Nile. stop 2

@@ -3,11 +3,14 @@
 import copy
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic import AsyncAnthropic
 from conftest import WIRES
 from support.loopback import Loopback, Reply
+from support.media import PNG
 from support.scene import JSON, STREAMED, checked_answer
 from support.wire import anthropic_messages as messages
 from support.wire.common import Json
@@ -483,3 +486,25 @@ async def test_details_are_what_has_no_field(server: Loopback, stream: bool) -> 
     }
     assert response.metadata["raw_finish_reason"] == "stop_sequence"
     assert response.files == []
+
+
+async def test_files_of_the_models_code_are_fetched_by_their_ids(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """With Anthropic's own client, in the way that the docstring of Response shows."""
+    output = {"type": "bash_code_execution_output", "file_id": "file_1"}
+    result = {
+        "type": "bash_code_execution_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": CODE | {"content": [output]},
+    }
+    blocks = [SEARCH | {"name": "bash_code_execution"}, result, text("Done.")]
+    response = await answer(server, True, *blocks)
+    server.reply(Reply(PNG, content_type="application/octet-stream"))
+    async with AsyncAnthropic(api_key="key", base_url=server.url) as client:
+        for turn in response.turns:
+            for id in turn.provider_details.get("file_ids", []):
+                content = await client.files.download(id)
+                await content.write_to_file(tmp_path / id)
+    assert (tmp_path / "file_1").read_bytes() == PNG
+    assert server.requests[-1].path == "/v1/files/file_1/content"
