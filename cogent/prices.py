@@ -61,10 +61,12 @@ def cost(response: Response[Any]) -> Decimal | None:
     """What a run has cost so far, in US dollars, or None if that is not known.
 
     It counts every turn, of whichever model, cached and reasoning tokens at their
-    prices, and what attempts have cost that were cut and repeated. The run may have been
+    prices, Anthropic's web searches, and what attempts have cost that were cut and
+    repeated. The run may have been
     stopped (`stream.response`) or failed (`error.partial`): then the tokens are as far
-    as they are known. One model without a known price makes the whole None, never less:
-    a warning in the log `cogent` names it, and `turn_costs` does too. Raises
+    as they are known. A turn without a known price makes the whole None, never less, and
+    so does a service tier with prices of its own (`flex`, `priority`, `batch`): a
+    warning in the log `cogent` names the model, and `turn_costs` does too. Raises
     ConfigurationError.
 
     >>> model = ScriptedModel(["The Nile.", Usage(400_000)], id="openai:gpt-4o")
@@ -133,7 +135,11 @@ def _cost_of(turn: TurnSummary, messages: Sequence[Message]) -> TurnCost:
     reported = turn.provider_details.get("cost")
     if isinstance(reported, int | float) and not isinstance(reported, bool):
         return TurnCost(provider, turn.model, Decimal(str(reported)), reported=True)
-    dollars = _price(turn, _address(messages, provider))
+    dollars = None
+    if (
+        "service_tier" not in turn.provider_details
+    ):  # the list knows the usual tier alone
+        dollars = _price(turn, _address(messages, provider))
     return TurnCost(provider, turn.model, dollars, estimated=turn.usage.estimated)
 
 
@@ -155,7 +161,7 @@ def _price(turn: TurnSummary, address: str | None) -> Decimal | None:
         raise ConfigurationError(
             'cogent.prices needs genai-prices: pip install "cogent-ai[prices]"'
         ) from error
-    usage = _priced_usage(turn.usage)
+    usage = _priced_usage(turn)
     if address is not None:
         with suppress(LookupError):
             return calc_price(usage, turn.model, provider_api_url=address).total_price
@@ -165,17 +171,29 @@ def _price(turn: TurnSummary, address: str | None) -> Decimal | None:
     return None
 
 
-def _priced_usage(usage: Usage) -> PricedUsage:
+def _priced_usage(turn: TurnSummary) -> PricedUsage:
     """The tokens for the price list, which counts cached ones as part of the input too,
-    and refuses more of them than there is input.
+    and refuses more of them than there is input; and what Anthropic tells besides that
+    has a price: tokens that are kept for an hour, and web searches.
     """
     from genai_prices import Usage as PricedUsage
 
+    usage = turn.usage
     cache_read = min(usage.cache_read_tokens, usage.input_tokens)
     cache_write = min(usage.cache_write_tokens, usage.input_tokens - cache_read)
+    for_an_hour = _count(turn, "cache_creation", "ephemeral_1h_input_tokens")
     return PricedUsage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        cache_write_1h_tokens=min(for_an_hour, cache_write),
+        web_searches=_count(turn, "server_tool_use", "web_search_requests"),
     )
+
+
+def _count(turn: TurnSummary, group: str, name: str) -> int:
+    """A count that the provider told in its details; 0 where it told none."""
+    counts = turn.provider_details.get(group)
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0

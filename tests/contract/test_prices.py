@@ -25,7 +25,8 @@ from cogent import (
 )
 from cogent.prices import TurnCost, cost, turn_costs
 
-MILLION = Decimal(1_000_000)
+MILLION_TOKENS = 1_000_000
+MILLION = Decimal(MILLION_TOKENS)
 # Of gpt-4.1, dollars for a million tokens: input, cached input, output.
 GPT_INPUT, GPT_CACHED, GPT_OUTPUT = Decimal(2), Decimal("0.5"), Decimal(8)
 
@@ -195,6 +196,38 @@ def test_what_the_server_says_of_the_cost_goes_first() -> None:
         expected = TurnCost("", "my-own-model", Decimal(str(told)), reported=True)
         assert turn_costs(response) == [expected]
         assert cost(response) == Decimal(str(told))
+
+
+def test_a_tier_with_prices_of_its_own_has_no_known_cost() -> None:
+    """The price list knows the usual tier alone; what flex or batch cost would be told twice too dear."""
+    for tier in ("flex", "priority", "batch"):
+        response = response_with(
+            "gpt-4.1", provider="openai", provider_details={"service_tier": tier}
+        )
+        assert cost(response) is None
+
+
+def test_what_anthropic_tells_besides_is_paid() -> None:
+    """Tokens that its cache keeps for an hour are dearer than those for five minutes, and web searches cost too."""
+
+    def price(**details: Any) -> Decimal:
+        usage = Usage(MILLION_TOKENS, 0, 0, MILLION_TOKENS)
+        model = "claude-sonnet-4-5"
+        told = {"tokens": usage.to_dict(), "model": model, "provider": "anthropic"}
+        turn = TurnSummary("", "stop", "stop", model, usage, None, details, "anthropic")
+        dollars = cost(Response("", "stop", told, [], [], [turn]))
+        assert dollars is not None
+        return dollars
+
+    minutes = price()
+    hour = price(cache_creation={"ephemeral_1h_input_tokens": MILLION_TOKENS})
+    searched = price(server_tool_use={"web_search_requests": 100})
+    assert hour > 1.5 * float(minutes)
+    assert searched == minutes + 1
+    assert (
+        price(cache_creation="odd", server_tool_use={"web_search_requests": -1})
+        == minutes
+    )
 
 
 @pytest.mark.parametrize("name", ["azure", "anthropic", "gemini", "groq", "mistral"])
