@@ -125,20 +125,33 @@ def _encode_tool(tool: Tool[..., Any]) -> Json:
 def _encode_messages(
     messages: Iterable[Message], reasons: bool, provider: str
 ) -> Iterator[Json]:
-    types: dict[
-        str | None, str
-    ] = {}  # by id, of the calls that went out as the API's own items
+    # By id, of the calls that went out as the API's own items.
+    types: dict[str | None, str] = {}
+    callers: dict[str | None, Json] = {}
     for message in messages:
         if message.role == "tool":
             type = types.get(message.tool_call_id, "function")
-            yield encode_output(type, message, provider)
+            output = encode_output(type, message, provider)
+            yield {**callers.get(message.tool_call_id, {}), **output}
             continue
         own = _own_items(message) if reasons or _has_own_types(message) else None
         if own is None:
             yield from _encode_neutral(message, provider)
         else:
             types |= {call.id: call.type for call in message.tool_calls}
+            callers |= _callers(own)
             yield from own
+
+
+def _callers(items: Iterable[Json]) -> dict[str | None, Json]:
+    """By the id of a call that a program made: the field that says so, which the output
+    of the call repeats.
+    """
+    return {
+        item.get("call_id"): {"caller": item["caller"]}
+        for item in items
+        if item.get("caller")
+    }
 
 
 def _has_own_types(message: Message) -> bool:

@@ -604,3 +604,28 @@ async def test_a_usual_answer_is_sent_back_as_it_came(
     items = response.messages[1].items
     assert [item["type"] for item in items] == ["reasoning", "message", "function_call"]
     assert server.requests[1].json["input"][1:4] == items
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "finish", "word"),
+    [
+        ("completed", None, "stop", "completed"),
+        ("incomplete", "max_output_tokens", "length", "max_output_tokens"),
+    ],
+)
+async def test_an_end_event_without_a_status_is_an_end(
+    responses: Wire,
+    server: Loopback,
+    kind: str,
+    reason: str | None,
+    finish: str,
+    word: str,
+) -> None:
+    """Some servers send little more with it than the usage; its own name says how the response ended."""
+    given = {"model": "m", "incomplete_details": reason and {"reason": reason}}
+    end = {"type": f"response.{kind}", "response": given}
+    events = [*events_of(MESSAGE)["item"], end]
+    server.reply(Reply([event(data, data["type"]) for data in events]))
+    _, response = await read(responses.agent(server))
+    assert (response.content, response.finish_reason) == (TEXT, finish)
+    assert response.metadata["raw_finish_reason"] == word

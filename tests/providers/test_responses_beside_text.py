@@ -12,7 +12,7 @@ from support.scene import JSON, streamed_answer
 from support.wire import responses_beside as beside
 from support.wire.common import Json
 
-from cogent import Image, Response, Source, StreamChunk, StreamInterrupted
+from cogent import Image, Response, Source, StreamChunk, StreamInterrupted, tool
 
 RESPONSES = [wire for wire in WIRES if wire.send.__name__.endswith("openai_responses")]
 PAGE = {
@@ -59,12 +59,7 @@ class Talk:
         self, *items: Json, given: Json | None = None, **how: Any
     ) -> Response:
         """The response of a run whose answer has these items, and these fields."""
-        fields = given or {}
-        body = beside.stream(*items, **fields)
-        reply = Reply(body, content_type="text/event-stream")
-        if not self.streamed:
-            reply = Reply(beside.plain(*items, **fields), content_type=JSON)
-        self.server.reply(reply)
+        self.server.reply(self.reply_of(*items, **given or {}))
         agent_settings = {k: how.pop(k) for k in ("output_type",) if k in how}
         async with self.wire.agent(self.server, **agent_settings) as agent:
             if not self.streamed:
@@ -72,6 +67,13 @@ class Talk:
             stream = agent.run_stream("Go", **how)
             self.chunks = [chunk async for chunk in stream]
             return stream.response
+
+    def reply_of(self, *items: Json, **fields: Any) -> Reply:
+        """The answer with these items, and these fields."""
+        if self.streamed:
+            body = beside.stream(*items, **fields)
+            return Reply(body, content_type="text/event-stream")
+        return Reply(beside.plain(*items, **fields), content_type=JSON)
 
     async def items_sent_back(self, response: Response) -> list[Json]:
         """The items that the next request has of this response."""
@@ -314,6 +316,83 @@ async def test_custom_call_before_the_answer_was_run_by_the_provider(
     assert (response.finish_reason, response.pending) == ("stop", [])
     alone = await talk.hear(beside.message(beside.part("Wait.")), search)
     assert [one.name for one in alone.pending] == ["x_search"]
+
+
+PROGRAM = {
+    "id": "cm_1",
+    "type": "program",
+    "call_id": "call_p",
+    "code": "text(await tools.add({a: 1, b: 2}))",
+    "fingerprint": "opaque",
+}
+BY_PROGRAM = {"type": "program", "caller_id": "call_p"}
+
+
+def called_by_program(id: str) -> Json:
+    """The call of a function that the program made."""
+    return {
+        "id": f"fc_{id}",
+        "type": "function_call",
+        "status": "in_progress",
+        "call_id": id,
+        "name": "add",
+        "arguments": '{"a": 1, "b": 2}',
+        "caller": BY_PROGRAM,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [("completed", False), ("incomplete", True)]
+)
+async def test_a_program_of_the_model_calls_functions(
+    talk: Talk, status: str, failed: bool
+) -> None:
+    """The provider runs it over several responses; an answer to its calls names their caller."""
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    ended = {"id": "cmo_1", "type": "program_output", "call_id": "call_p"}
+    ended |= {"status": status, "result": "3"}
+    answers = [
+        [PROGRAM, called_by_program("call_1")],
+        [called_by_program("call_2")],
+        [ended, beside.message(beside.part("Three."))],
+    ]
+    for items in answers:
+        talk.server.reply(talk.reply_of(*items))
+    async with talk.wire.agent(talk.server, tools=[add], stream=talk.streamed) as agent:
+        chunks = []
+        if talk.streamed:
+            stream = agent.run_stream("Go")
+            chunks = [chunk async for chunk in stream]
+        response = stream.response if talk.streamed else await agent.run("Go")
+    assert (response.content, response.finish_reason) == ("Three.", "stop")
+    program, *calls = response.tool_calls
+    assert (program.id, program.name) == ("call_p", "program")
+    assert program.arguments == {"code": PROGRAM["code"]}
+    assert program.provider_executed and program.result is not None
+    assert (program.result.content, program.result.is_error) == ("3", failed)
+    assert [call.id for call in calls] == ["call_1", "call_2"]
+    given = [chunk.tool_result.id for chunk in chunks if chunk.tool_result]
+    assert given == (["call_1", "call_2", "call_p"] if talk.streamed else [])
+    sent = talk.server.requests[-1].json["input"][1:]
+    outputs = [item for item in sent if item["type"] == "function_call_output"]
+    assert [item for item in sent if item not in outputs] == answers[0] + answers[1]
+    assert [(item["call_id"], item["caller"]) for item in outputs] == [
+        ("call_1", BY_PROGRAM),
+        ("call_2", BY_PROGRAM),
+    ]
+    assert await talk.items_sent_back(response) == [
+        PROGRAM,
+        answers[0][1],
+        outputs[0],
+        answers[1][0],
+        outputs[1],
+        *answers[2],
+    ]
 
 
 async def test_commentary_is_text_that_is_told_apart(talk: Talk) -> None:

@@ -16,7 +16,9 @@ from cogent.providers.formats.responses_known_items import KnownItems
 from cogent.providers.formats.responses_pending import WAITING
 from cogent.providers.formats.responses_provider_calls import (
     CALL,
+    PROGRAM_OUTPUT,
     answer_call,
+    answer_earlier_call,
     end_call,
     is_provider_call,
     whole_call,
@@ -88,6 +90,9 @@ class Beside:
         for call in calls[:1]:
             if not call.has_result and call.type != "function_call":
                 yield from answer_call(call, body)
+        if not calls and item.type == PROGRAM_OUTPUT and not item.has_result:
+            item.has_result = True
+            yield from answer_earlier_call(body)
 
     def _calls_of(self, item: OutputItem) -> list[OutputItem]:
         """The calls that an item may answer which names none."""

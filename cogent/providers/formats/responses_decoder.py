@@ -221,7 +221,8 @@ class StreamDecoder:
         for body in waiting:
             yield PendingCall(pending_call(body))
         reason = (response.get("incomplete_details") or {}).get("reason")
-        yield from updates_of(finish=reason or response.get("status"))
+        status = response.get("status") or event["type"].removeprefix("response.")
+        yield from updates_of(finish=reason or status)
         yield from self.created(event)
 
     def failed(self, event: Json) -> Outputs:

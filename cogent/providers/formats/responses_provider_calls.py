@@ -1,7 +1,8 @@
 """The items of OpenAI Responses that are calls of tools which the provider runs itself: web
 search, file search, code, pictures, remote MCP servers, and whatever else may come.
 
-An item holds both: what the model asked for, and what came of it.
+An item holds both: what the model asked for, and what came of it. A program is told apart:
+it calls functions of the client, so what came of it is an item of a later response.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from cogent.run.outputs import Outputs, Working
 
 CALL = "_call"  # how the types of calls end
 LISTED = "mcp_list_tools"  # the provider asked a remote server for its tools
+PROGRAM = "program"  # code of the model, which calls functions of the client
+PROGRAM_OUTPUT = "program_output"
 # What a streamed code is wrapped in, so that the arguments are JSON.
 CODE_BEGINS = '{"code": "'
 CODE_ENDS = '"}'
 
 # The fields of an item that hold what came of it, and those that are no arguments either.
 RESULT_FIELDS = ("output", "outputs", "result", "results", "tools", "error")
-OTHER_FIELDS = ("id", "type", "status", "call_id", "name", "created_by")
+OTHER_FIELDS = ("id", "type", "status", "call_id", "name", "created_by", "fingerprint")
 FOUND = "sources"  # of the action that is a search: what came of it
 # Of a picture the result tells how it was made.
 PICTURE = "image_generation_call"
@@ -41,6 +44,8 @@ FIELDS_OF_PICTURE = ("revised_prompt",)
 # With these a call that has ended is over even where the item holds nothing that came of
 # it; Azure leaves a search that has ended at "searching".
 OVER = ("completed", "failed", "searching")
+# How the output of a call that ended otherwise than asked says so.
+FAILED = ("failed", "incomplete")
 
 
 def is_provider_call(body: Json) -> bool:
@@ -49,7 +54,7 @@ def is_provider_call(body: Json) -> bool:
     A gateway names its own tools like "openrouter:web_search".
     """
     type = type_of(body)
-    if type == LISTED or ":" in type:
+    if type in (LISTED, PROGRAM) or ":" in type:
         return True
     if type in WAITING:
         return body.get("execution") == "server"
@@ -65,9 +70,13 @@ def name_of(body: Json) -> str:
 
 
 def begin_call(item: OutputItem, body: Json) -> Outputs:
-    """The id and the name of a call that the provider runs, once."""
+    """The id and the name of a call that the provider runs, once.
+
+    The id is the one that an item of its output would name.
+    """
     if not item.name:
         item.name = name_of(body)
+        item.run_id = item.run_id or body.get("call_id") or ""
         yield _piece(item, name=item.name)
 
 
@@ -105,9 +114,12 @@ def answer_call(item: OutputItem, output: Json) -> Outputs:
     """The call, if it was not given yet, and its result, which another item holds."""
     yield from whole_call(item)
     item.has_result = True
-    content = text_of(output.get("output") or output.get("tools"))
-    is_error = output.get("status") == "failed"
-    yield StreamChunk(tool_result=_result(item, "", content, is_error))
+    yield StreamChunk(tool_result=_answer(item.run_id, output))
+
+
+def answer_earlier_call(output: Json) -> Outputs:
+    """The result of a call that an earlier response holds."""
+    yield StreamChunk(tool_result=_answer(output.get("call_id") or "", output))
 
 
 def _piece(item: OutputItem, name: str = "", arguments: str = "") -> StreamChunk:
@@ -176,6 +188,13 @@ def _result_of(item: OutputItem, body: Json) -> ToolResult:
 
 def _result(item: OutputItem, name: str, content: str, is_error: bool) -> ToolResult:
     return ToolResult(item.run_id, name, content, is_error, provider_executed=True)
+
+
+def _answer(id: str, output: Json) -> ToolResult:
+    values = [output.get(name) for name in ("output", "tools", "result")]
+    content = text_of(next(filter(None, values), None))
+    is_error = output.get("status") in FAILED
+    return ToolResult(id, "", content, is_error, provider_executed=True)
 
 
 def _content_of(body: Json) -> str:
