@@ -144,6 +144,30 @@ async def test_anthropic_blocks_that_come_whole_are_given_once(
     assert response.messages[-1].items == [THINKING, TEXT]
 
 
+async def test_blocks_that_follow_those_of_the_message_come_after_them(
+    server: Loopback,
+) -> None:
+    """A message may begin with what a program has done meanwhile; the indexes go on from there."""
+    start, *later, usage, stop = message_of([THINKING], [TEXT])
+    later = [{**data, "index": 1} for data in later]
+    response = await play(ANTHROPIC, server, start, *later, usage, stop)
+    assert response.content == "Hello"
+    assert response.messages[-1].items == [THINKING, TEXT]
+
+
+@pytest.mark.parametrize("reason", ["tool_use", "max_tokens"])
+async def test_the_start_of_a_message_may_say_why_it_ends(
+    server: Loopback, reason: str
+) -> None:
+    """Where nothing but the end follows: a call runs only after a normal one."""
+    start, _, stop = message_of([USE], [])
+    start["message"]["stop_reason"] = reason
+    response = await play(ANTHROPIC, server, start, stop)
+    ran = [call.result.content for call in response.tool_calls if call.result]
+    assert ran == (["rain in Oslo"] if reason == "tool_use" else [])
+    assert response.finish_reason == ("stop" if reason == "tool_use" else "length")
+
+
 @pytest.mark.parametrize(("content", "blocks"), [([], [USE]), ([USE], [])])
 async def test_an_anthropic_call_that_comes_whole_is_run(
     server: Loopback, content: list[Json], blocks: list[Json]

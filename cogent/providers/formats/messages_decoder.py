@@ -37,7 +37,8 @@ class StreamDecoder:
         self._blocks: dict[int, Block] = {}  # that are coming in, by index
         self._next_position = 0
         self._text_length = 0  # characters of the text in the blocks that are whole
-        # Blocks that came with the message itself, while no other has begun.
+        # Blocks that came with the message itself, until they are given; they are
+        # dropped where others come in their place.
         self._message_content: list[Json] = []
         self._counts: Counts = {}  # of the message itself, without compactions
         self._finish: str | None = None
@@ -81,6 +82,7 @@ class StreamDecoder:
         """The message begins."""
         message = mapping(event.get("message"))
         self._message_content = message.get("content") or []
+        self._finish = message.get("stop_reason")
         yield from self.updates(message)
         yield from decode_container(message)
         yield from details_of(message)
@@ -116,7 +118,11 @@ class StreamDecoder:
         """The blocks that no event ended, and those that only the message held."""
         for index in list(self._blocks):
             yield from self._stop(index)
-        for index, block in enumerate(self._message_content):
+        yield from self._give_message_content()
+
+    def _give_message_content(self) -> Outputs:
+        blocks, self._message_content = self._message_content, []
+        for index, block in enumerate(blocks):
             yield from self.decode_block(index, block)
 
     # Its blocks
@@ -131,8 +137,11 @@ class StreamDecoder:
         yield from self._stop(index)
 
     def start_block(self, event: Json) -> Outputs:
-        """A block begins."""
-        return self._start(event.get("index") or 0, event["content_block"])
+        """A block begins; after those of the message itself if it has a later index."""
+        index = event.get("index") or 0
+        if index >= len(self._message_content):
+            yield from self._give_message_content()
+        yield from self._start(index, event["content_block"])
 
     def stop_block(self, event: Json) -> Outputs:
         """A block is whole."""
