@@ -193,6 +193,17 @@ async def test_grounding_may_come_piece_by_piece(server: Loopback) -> None:
     assert details["grounding_metadata"] == {"web_search_queries": ["a"]}
 
 
+async def test_an_index_may_count_what_was_found_again(server: Loopback) -> None:
+    """A search in files names a document again for each query, and counts both."""
+    response = await events_answer(
+        server,
+        {"groundingMetadata": grounding([page(0)])},
+        {"content": {"parts": texts("One.")}},
+        {"groundingMetadata": grounding([page(0)], support("One.", 0, 1))},
+    )
+    assert passages(response) == [("https://a.example/0", "One.")]
+
+
 @STREAMED
 @pytest.mark.parametrize(
     ("chunk", "source"),

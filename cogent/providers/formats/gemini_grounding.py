@@ -49,6 +49,7 @@ class Grounding:
 
     def __init__(self) -> None:
         self._chunks: list[Json] = []
+        self._as_they_came: list[Json] = []  # with those that came again
         self._cited: set[str] = set()  # the chunks that are for a passage
         self._known: set[tuple[str, str]] = set()  # chunks, each with a passage
         self._waiting: list[Citation] = []  # for the text that they are about
@@ -93,14 +94,18 @@ class Grounding:
     def _add_grounding(self, metadata: types.GroundingMetadata) -> None:
         chunks = [chunk.to_json_dict() for chunk in metadata.grounding_chunks or ()]
         self._add_chunks(chunks)
+        # An index counts in the list beside it, or in all that came. A search in files
+        # counts what it found again for each of its queries.
+        lists = (chunks, self._chunks, self._as_they_came)
         for support in metadata.grounding_supports or ():
             for place in support.grounding_chunk_indices or ():
-                # An index counts in the list beside it, or in all that came.
-                chunk = _at(chunks, place) or _at(self._chunks, place)
+                found = (_at(listed, place) for listed in lists)
+                chunk = next(filter(None, found), None)
                 if chunk is not None:
                     self._add_support(chunk, support)
 
     def _add_chunks(self, chunks: list[Json]) -> None:
+        self._as_they_came += chunks
         if chunks[: len(self._chunks)] == self._chunks:
             self._chunks = chunks  # all that came before, and more
         else:
