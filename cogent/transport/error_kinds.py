@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cogent.errors import (
+    AuthenticationError,
     BadRequest,
     ContextTooLong,
     ModelError,
@@ -28,11 +29,13 @@ from cogent.transport.error_tables import (
     CONFLICT,
     FILTER_CODES,
     FILTER_WORDS,
+    KEY_WORDS,
     NO_MORE_THAN_NOT_FOUND,
     NO_SUCH_PATH,
     NOT_RETRYABLE_CODES,
     OVERLOADED_WORDS,
     PLAINLY_INVALID,
+    REQUEST_ID_HEADERS,
     TOO_LONG_WORDS,
     WRONG_PATH,
     FilterRefusal,
@@ -41,6 +44,7 @@ from cogent.transport.reported import ErrorReport
 
 Codes = Mapping[str, type[ModelError]]
 
+BAD_REQUEST = 400
 # What names an error no more closely than its status.
 NAMES_NOTHING = (None, "404", "405", "NOT_FOUND")
 
@@ -125,6 +129,8 @@ def _kind(
 def _general_kind(codes: Sequence[str], words: str, status: int) -> type[ModelError]:
     if status in ABOUT_THE_REQUEST and TOO_LONG_WORDS.search(words):
         return ContextTooLong
+    if status == BAD_REQUEST and KEY_WORDS.search(words):
+        return AuthenticationError
     if status >= 400:
         return _by_status(status, words)
     if OVERLOADED_WORDS.search(words):
@@ -188,7 +194,8 @@ def _retryable(codes: Sequence[str], status: int) -> bool | None:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The provider's id of a request, from the headers of its answer."""
-    return headers.get("x-request-id") or headers.get("request-id")
+    given = (headers.get(name) for name in REQUEST_ID_HEADERS)
+    return next(filter(None, given), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -129,6 +129,19 @@ TOO_LONG_WORDS = re.compile(
     re.IGNORECASE,
 )
 OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
+# xAI refuses a key with the status and the code of any request that it does not like.
+KEY_WORDS = re.compile(
+    r"(incorrect|invalid) api key|api key (is )?(invalid|not valid|incorrect)",
+    re.IGNORECASE,
+)
+# The headers in which providers name a request: most of them, Anthropic, Mistral,
+# DeepSeek.
+REQUEST_ID_HEADERS = (
+    "x-request-id",
+    "request-id",
+    "mistral-correlation-id",
+    "x-ds-trace-id",
+)
 # With another status, words of length mean something else.
 ABOUT_THE_REQUEST = (None, 200, 400, 413, 422)
 BY_STATUS: dict[int, type[ModelError]] = {

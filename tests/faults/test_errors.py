@@ -165,6 +165,35 @@ async def test_a_status_has_its_error(
     assert str(error) == f"{wire.provider}:gpt-test: No. ({details})"
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Incorrect API key provided.", AuthenticationError),
+        ("API key not valid. Please pass a valid API key.", AuthenticationError),
+        ("No argument is called `key`.", BadRequest),
+    ],
+)
+async def test_a_key_may_be_refused_like_any_request(
+    shared: Shared, wire: Wire, message: str, kind: type[ModelError]
+) -> None:
+    """xAI says it with status 400 and a code that says no more."""
+    error = await shared.error_of(
+        wire, _refusal(wire, 400, "invalid-argument", message)
+    )
+    assert (type(error), error.retryable) == (kind, False)
+
+
+@both_ways
+@pytest.mark.parametrize("header", ["mistral-correlation-id", "x-ds-trace-id"])
+async def test_a_request_id_has_many_names(
+    shared: Shared, wire: Wire, streaming: bool, header: str
+) -> None:
+    """A provider that has another header for it is known by that."""
+    refusal = _refusal(wire, 400, **{header: "req_7"})
+    error = await shared.error_of(wire, refusal, streaming)
+    assert error.request_id == (None if wire.bare else "req_7")
+
+
 TOO_LONG = [
     "This model's maximum context length is 8192 tokens.",
     "The input exceeds the context window of this model.",
