@@ -1,7 +1,9 @@
 """Small files of each kind, and the messages that hold them."""
 
 import io
+import struct
 import zipfile
+import zlib
 from base64 import b64decode, urlsafe_b64decode
 from typing import Any
 
@@ -28,6 +30,21 @@ def archive(*names: str) -> bytes:
                 zipfile.ZipInfo(name), name
             )  # at no time of day: the same bytes always
     return file.getvalue()
+
+
+def square(red: int, green: int, blue: int, opacity: int = 255) -> bytes:
+    """A PNG of 8 by 8 pixels of this color, which a browser can show."""
+    rows = (b"\0" + bytes((red, green, blue, opacity)) * 8) * 8
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 8, 8, 6, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    data = PNG[:8]
+    for kind, body in parts.items():
+        checksum = zlib.crc32(kind + body)
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+    return data
 
 
 DOCX = archive("[Content_Types].xml", "word/document.xml")

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from conftest import WIRES
 from support.example_app import example_app
 from support.loopback import Loopback, Reply
+from support.media import square
 from support.proxies import PROXIES, behind, installed
+from support.scene import refusal
 from support.served import LIMIT, served
 from support.timed_runs import paced
 from support.web_app import web_app
+from support.wire import responses_beside as beside
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 playwright = pytest.importorskip(
@@ -236,6 +240,104 @@ def test_a_tool_runs_in_the_page(open_page: Any, server: Loopback) -> None:
     say(page, "What time is it?")
     page.get_by_text("Noon.").wait_for()
     assert "Asia/Tokyo" in server.requests[1].json["input"][-1]["output"]
+
+
+def attach(page: Any, data: bytes) -> None:
+    """Choose a file by the button for images."""
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": data}
+    page.locator("#file").set_input_files(file)
+
+
+def test_an_image_reaches_the_model(open_page: Any, server: Loopback) -> None:
+    """It is shown, sent as an image beside the text, and still there for the next question."""
+    server.reply(text("A square."), text("Red."))
+    page = open_page()
+    attach(page, square(255, 0, 0))
+    page.get_by_alt_text("The attached image").wait_for()
+    say(page, "What is this?")
+    page.get_by_text("A square.").wait_for()
+    assert page.get_by_alt_text("The image you sent").is_visible()
+    [asked] = server.requests[0].json["input"]
+    said, image = asked["content"]
+    assert said == {"type": "input_text", "text": "What is this?"}
+    head, _, data = image["image_url"].partition(",")
+    assert (image["type"], head) == ("input_image", "data:image/jpeg;base64")
+    assert b64decode(data).startswith(b"\xff\xd8")
+    assert not page.get_by_alt_text("The attached image").is_visible()
+    say(page, "Which color?")
+    page.get_by_text("Red.").wait_for()
+    assert server.requests[1].json["input"][0] == asked
+
+
+def test_a_transparent_image_is_seen_on_white(open_page: Any) -> None:
+    """The page sends a JPEG, which would show black."""
+    page = open_page()
+    attach(page, square(0, 0, 0, opacity=0))
+    page.get_by_alt_text("The attached image").wait_for()
+    color = page.evaluate(
+        """async () => {
+          const image = document.getElementById("preview");
+          await image.decode();
+          const pencil = document.createElement("canvas").getContext("2d");
+          pencil.drawImage(image, 0, 0);
+          return [...pencil.getImageData(2, 2, 1, 1).data];
+        }"""
+    )
+    assert color == [255, 255, 255, 255]
+
+
+def test_a_file_that_is_no_image_is_told_so(open_page: Any, server: Loopback) -> None:
+    """Nothing is attached, and the question goes without it."""
+    server.reply(text("Hello."))
+    page = open_page()
+    attach(page, b"no image")
+    page.get_by_role("alert").get_by_text(
+        "no image that the browser can read"
+    ).wait_for()
+    say(page, "Hi")
+    page.get_by_text("Hello.").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    assert b"input_image" not in server.requests[0].body
+
+
+def test_what_a_model_refuses_does_not_spoil_the_next_question(
+    open_page: Any, server: Loopback
+) -> None:
+    """An image for a model that takes none would be refused for the rest of the conversation."""
+    no = refusal(OPENAI, 400, message="This model takes no images.", code="invalid")
+    server.reply(no, text("Hello."))
+    page = open_page()
+    attach(page, square(255, 0, 0))
+    page.get_by_alt_text("The attached image").wait_for()
+    say(page, "What is this?")
+    page.get_by_role("alert").get_by_text("takes no images").wait_for()
+    say(page, "Hi")
+    page.get_by_text("Hello.").wait_for()
+    assert len(server.requests[1].json["input"]) == 1
+    assert b"input_image" not in server.requests[1].body
+
+
+def test_sources_and_pictures_are_on_the_page(open_page: Any, server: Loopback) -> None:
+    """What a provider cites is a link, what it made is shown; also after a reload."""
+    cited = {
+        "type": "url_citation",
+        "url": "https://example.org/cats",
+        "title": "Cats",
+        "start_index": 0,
+        "end_index": 6,
+    }
+    made = beside.image_generation(square(255, 0, 0))
+    said = beside.message(beside.part("A cat.", cited))
+    server.reply(Reply(beside.stream(made, said)))
+    page = open_page()
+    say(page, "Draw")
+    for _ in range(2):
+        page.locator(".figures").wait_for()
+        picture = page.get_by_alt_text("An image that the model made")
+        assert picture.evaluate("image => image.naturalWidth") == 8
+        link = page.get_by_role("list", name="Sources").get_by_role("link", name="Cats")
+        assert link.get_attribute("href") == cited["url"]
+        page.reload()
 
 
 def test_a_typed_answer_fills_a_card(open_page: Any, server: Loopback) -> None:

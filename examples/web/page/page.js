@@ -370,11 +370,16 @@ function grow() {
 }
 
 async function attach(file) {
-  if (!file?.type.startsWith("image/")) return;
-  const picture = await createImageBitmap(file);
+  if (!file) return;
+  const picture = await createImageBitmap(file).catch(() => null);
+  at("unreadable").hidden = picture !== null;
+  if (picture === null) return;
   const scale = Math.min(1, 1280 / Math.max(picture.width, picture.height));
   const canvas = Object.assign(node("canvas"), { width: Math.max(1, picture.width * scale), height: Math.max(1, picture.height * scale) });
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const pencil = canvas.getContext("2d");
+  pencil.fillStyle = "white";  // A JPEG has no transparency, and would make it black.
+  pencil.fillRect(0, 0, canvas.width, canvas.height);
+  pencil.drawImage(picture, 0, 0, canvas.width, canvas.height);
   image = canvas.toDataURL("image/jpeg", 0.85);
   at("preview").src = image;
   at("attached").hidden = false;
@@ -384,6 +389,7 @@ function detach() {
   image = null;
   at("file").value = "";
   at("attached").hidden = true;
+  at("unreadable").hidden = true;
 }
 
 form.addEventListener("submit", (event) => {
