@@ -57,8 +57,7 @@ class Agent(Generic[Out]):
     long as nobody saw a part of the answer. `metadata["attempts"]` tells of those that
     failed: `provider`, `model`, `error`, `message` and more of each, as plain JSON.
 
-    It is configuration only: share it between tasks, threads, loops and processes. Its
-    attributes are read-only: what is to differ is another agent.
+    It is configuration, and read-only: share it between tasks, threads, loops, processes.
 
     `stream=True` makes `run()` use the streaming transport too; otherwise it makes one
     plain request for each turn. `max_steps` limits the turns of the model. `timeout` is
@@ -69,14 +68,12 @@ class Agent(Generic[Out]):
     True, False or a reason, which the model reads; without it such a call ends the run
     and waits in `response.pending`.
 
-    With an `output_type` (a pydantic model, a dataclass, a TypedDict, a list, a Literal,
-    ...) `response.output` is the answer as a value of that type. A model whose answer
-    does not fit reads why and may answer again, up to `output_retries` times; then
-    OutputError is raised.
+    With an `output_type` (a pydantic model, a dataclass, a list, ...) `response.output`
+    is the answer as a value of that type. A model whose answer does not fit reads why
+    and may answer again, up to `output_retries` times; then OutputError is raised.
 
-    `observers` are called at each step of a run: see `cogent.observe.Observer`.
-
-    Building an agent imports the provider's SDK. Raises ConfigurationError.
+    `observers` are called at each step of a run: see `cogent.observe.Observer`. To make
+    an agent imports the provider's SDK. Raises ConfigurationError.
 
     >>> agent = Agent("writer", ScriptedModel("The Nile."), instructions="Be brief.")
     >>> print(agent.run_sync("Name a river."))

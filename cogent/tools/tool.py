@@ -45,17 +45,6 @@ OnError = Literal["return", "raise"]
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider accepts
 
 
-class ToolOptions(TypedDict, total=False):
-    """What `tool` takes: see there."""
-
-    name: str | None
-    timeout: float | None
-    on_error: OnError
-    sequential: bool
-    run_in_thread: bool
-    approval: bool
-
-
 class SchemaToolOptions(TypedDict, total=False):
     """What `Tool.from_schema` takes besides: see `tool`."""
 
@@ -64,6 +53,12 @@ class SchemaToolOptions(TypedDict, total=False):
     sequential: bool
     run_in_thread: bool
     approval: bool
+
+
+class ToolOptions(SchemaToolOptions, total=False):
+    """What `tool` takes: see there."""
+
+    name: str | None
 
 
 class Tool(Generic[P, R]):
