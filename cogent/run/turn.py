@@ -329,9 +329,11 @@ class Turn:
         ):
             return Usage(**counts, estimated=False)
         counts.setdefault("input_tokens", _estimate_input(messages))
-        counts["output_tokens"] = max(
-            counts.get("output_tokens", 0), self._estimate_output()
-        )
+        if "output_tokens" not in counts or self.finish is None:
+            # Before its end, a figure of the provider's is not the last one.
+            counts["output_tokens"] = max(
+                counts.get("output_tokens", 0), self._estimate_output()
+            )
         return Usage(**counts, estimated=True)
 
     def _estimate_output(self) -> int:

@@ -219,6 +219,26 @@ async def test_a_negative_count_is_none(server: Loopback, streaming: bool) -> No
     assert tokens["input_tokens"] >= 0 and tokens["output_tokens"] == 2
 
 
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "plain"])
+async def test_a_count_stands_where_the_other_one_is_missing(
+    server: Loopback, streaming: bool
+) -> None:
+    """Ollama leaves out the count of a prompt that it still knows; that of the answer is no estimate then."""
+    body = {
+        "model": "m",
+        "message": {"role": "assistant", "content": "Hello. " * 20},
+        "done": True,
+        "done_reason": "stop",
+        "eval_count": 2,
+    }
+    server.reply(Reply(json.dumps(body) + "\n", content_type="application/x-ndjson"))
+    wire = next(wire for wire in WIRES if wire.name == "ollama")
+    async with wire.agent(server, stream=streaming) as agent:
+        tokens = (await agent.run("Go")).metadata["tokens"]
+    assert tokens["output_tokens"] == 2
+    assert tokens["estimated"]
+
+
 async def test_a_later_zero_beside_a_compaction(server: Loopback) -> None:
     """A last usage with zeros for the message still counts its compaction."""
     compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 83}
