@@ -23,6 +23,8 @@ from cogent.errors import CogentError
 from cogent.mcp import MCP, MCPServerError
 from cogent.tools.results import ToolOutput
 
+pytestmark = pytest.mark.slow
+
 SUPPORT = Path(__file__).parent.parent / "support"
 PROGRAM = str(SUPPORT / "mcp_server.py")
 SCRIPT = str(SUPPORT / "mcp_script.py")

@@ -22,6 +22,8 @@ from cogent.__main__ import main
 if sys.platform != "win32":
     from support.terminal import Terminal, in_terminal
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 100  # Seconds; a program takes a few.
 COMMAND = [sys.executable, "-W", "error", "-m", "cogent"]
 CHAT = next(wire for wire in WIRES if wire.name == "openai-chat")

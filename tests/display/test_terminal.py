@@ -22,6 +22,8 @@ if sys.platform == "win32":
 from support.media import PNG
 from support.terminal import Terminal, in_terminal
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 100  # Seconds; a program takes a few.
 CHAT = next(wire for wire in WIRES if wire.name == "openai-chat")
 LONG = "\n\n".join(f"Paragraph **{n}** of many." for n in range(40))

@@ -15,6 +15,8 @@ from support.scene import whole
 from support.tool_runs import CHAT
 from support.waiting import PROMPT_SECONDS
 
+pytestmark = pytest.mark.slow
+
 BEGIN = """
     import os, signal, sys, threading, time
     from cogent import *
