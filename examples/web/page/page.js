@@ -57,7 +57,11 @@ async function run(turn) {
   busy(true);
   try {
     const body = turn.card ? { ...turn.body, card: true } : turn.body;
-    for await (const event of ask(body, running.signal)) take(turn, event);
+    for await (const event of ask(body, running.signal)) {
+      take(turn, event);
+      // The end was said. Its buttons may be clicked before the connection is closed, and that asks anew.
+      if (turn.state !== "streaming") break;
+    }
     if (turn.state === "streaming") finish(turn, "failed", CUT);
   } catch (error) {
     if (error.name === "AbortError") stopped(turn);
