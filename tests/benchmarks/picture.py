@@ -14,7 +14,16 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 OURS, OTHERS, LINE, INK = "#2a6fbb", "#b9bec6", "#444a52", "#22262b"
-PROVIDERS = ("openai", "openai-chat", "azure", "groq", "anthropic", "gemini", "ollama")
+PROVIDERS = (
+    "openai",
+    "openai-chat",
+    "azure",
+    "groq",
+    "anthropic",
+    "gemini",
+    "mistral",
+    "ollama",
+)
 ONE = "one by one, 1 at once"
 OWN_PANELS = {
     "cogent, many events in each chunk of HTTP: CPU; 1 is a typed loop by hand": {

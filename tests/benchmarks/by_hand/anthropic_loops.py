@@ -5,17 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 from answers import result
-from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
+from anthropic import AsyncAnthropic, AsyncStream
 
 
 class Anthropic:
     provider = "anthropic"
-    other_http = DefaultAioHttpClient
     whole_calls = False
 
     @staticmethod
-    def connect(url: str, **more: Any) -> AsyncAnthropic:
-        return AsyncAnthropic(api_key="none", base_url=url, max_retries=0, **more)
+    def connect(url: str) -> AsyncAnthropic:
+        return AsyncAnthropic(api_key="none", base_url=url, max_retries=0)
 
     @staticmethod
     def request(

@@ -4,17 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import groq
+import httpx
 
 from by_hand.chat_loops import ChatLoops
 
 
 class Groq(ChatLoops):
     provider = "groq"
-    other_http = groq.DefaultAioHttpClient
 
     @staticmethod
-    def connect(url: str, **more: Any) -> groq.AsyncGroq:
-        return groq.AsyncGroq(api_key="none", base_url=url, max_retries=0, **more)
+    def connect(url: str) -> groq.AsyncGroq:
+        # Its own client has 100 connections.
+        client = groq.DefaultAsyncHttpxClient(limits=httpx.Limits())
+        return groq.AsyncGroq(
+            api_key="none", base_url=url, max_retries=0, http_client=client
+        )
 
     @classmethod
     async def floor(

@@ -18,11 +18,11 @@ class Mistral(ChatLoops):
     whole_calls = True
 
     @staticmethod
-    def connect(url: str, **more: Any) -> Client:
+    def connect(url: str) -> Client:
         unlimited = httpx.AsyncClient(
             limits=httpx.Limits()
         )  # its own has 100 connections
-        return Client(api_key="none", server_url=url, async_client=unlimited, **more)
+        return Client(api_key="none", server_url=url, async_client=unlimited)
 
     @classmethod
     async def text(

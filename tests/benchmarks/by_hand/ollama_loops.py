@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import ollama
 from answers import result
 
@@ -10,7 +11,11 @@ from answers import result
 class Ollama:
     provider = "ollama"
     whole_calls = True
-    connect = ollama.AsyncClient
+
+    @staticmethod
+    def connect(url: str) -> ollama.AsyncClient:
+        # Its own limit is 100 connections.
+        return ollama.AsyncClient(url, limits=httpx.Limits())
 
     @staticmethod
     def request(

@@ -5,19 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 from answers import result
-from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from openai import AsyncOpenAI, AsyncStream
 
 from by_hand.chat_loops import ChatLoops
 
 
 class Responses:
     provider = "openai"
-    other_http = DefaultAioHttpClient
     whole_calls = False
 
     @staticmethod
-    def connect(url: str, **more: Any) -> AsyncOpenAI:
-        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0, **more)
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
 
     @staticmethod
     def request(
@@ -74,12 +73,11 @@ class Responses:
 
 class ChatCompletions(ChatLoops):
     provider = "openai-chat"
-    other_http = DefaultAioHttpClient
     options: dict[str, Any] = {"stream_options": {"include_usage": True}}  # noqa: RUF012  # nobody changes it
 
     @staticmethod
-    def connect(url: str, **more: Any) -> AsyncOpenAI:
-        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0, **more)
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
 
     @classmethod
     async def floor(
@@ -99,7 +97,5 @@ class Azure(Responses):
     provider = "azure"
 
     @staticmethod
-    def connect(url: str, **more: Any) -> AsyncOpenAI:
-        return AsyncOpenAI(
-            api_key="none", base_url=f"{url}/openai/v1/", max_retries=0, **more
-        )
+    def connect(url: str) -> AsyncOpenAI:
+        return AsyncOpenAI(api_key="none", base_url=f"{url}/openai/v1/", max_retries=0)
