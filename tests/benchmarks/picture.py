@@ -26,18 +26,18 @@ PROVIDERS = (
 )
 ONE = "one by one, 1 at once"
 OWN_PANELS = {
-    "cogent, many events in each chunk of HTTP: CPU; 1 is a typed loop by hand": {
+    "cogent, many events in each chunk of HTTP: CPU": {
         **{f"{provider}: text": provider for provider in PROVIDERS},
         "openai-chat: tool round trip": "openai-chat, a tool round trip",
         "500 streams: CPU": "openai-chat, 500 streams, 4 events in a chunk",
     },
-    "cogent, one event in a chunk of HTTP, then 3 ms: CPU; 1 is a typed loop by hand": {
+    "cogent, one event in a chunk of HTTP, then 3 ms: CPU": {
         **{f"{provider}: {ONE}": provider for provider in PROVIDERS},
         "openai-chat: one by one, TLS, 1 at once": "openai-chat over TLS",
         "openai-chat: one by one, 50 at once": "openai-chat, 50 streams",
         "openai-chat: one by one, 500 at once: CPU": "openai-chat, 500 streams",
     },
-    "cogent, the rest; 1 is a typed loop by hand": {
+    "cogent, the rest; everywhere 1 is a typed loop by hand": {
         "openai-chat: new loop": "openai-chat: CPU of a short run on a new loop",
         "cold": "openai: CPU to a cold first token",
         "cold, openai-chat": "openai-chat: CPU to a cold first token",
@@ -48,7 +48,7 @@ OWN_PANELS = {
     },
 }
 PEER_PANELS = {
-    "text": "CPU per text delta over Chat Completions, many in a chunk; 1 is the loop by hand",
+    "text": "CPU per text delta over Chat Completions, many in a chunk",
     ONE: "the same, one event in a chunk of HTTP, then 3 ms",
     "one by one, TLS, 1 at once": "the same over TLS",
     "one by one, 500 at once: CPU": "the same, 500 streams at once",

@@ -3,8 +3,8 @@
 A protocol is a class with the provider's name and these functions: `connect` makes a client, `request` writes the
 arguments of the SDK's call, `text` hands on each piece of an answer, `plain` takes it whole, `floor` does as `text`
 over plain dicts, which is the least that the SDK can be had for, and `round_trip` runs the one tool that is called.
-`floor` may be left out. `whole_calls` says that tool calls never come in pieces. Another protocol is another class here and
-a wire format in `server.py`.
+`floor` may be left out. `whole_calls` says that tool calls never come in pieces. Another protocol is another class
+here and a wire format in `server.py`.
 """
 
 from importlib import import_module
