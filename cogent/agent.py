@@ -72,7 +72,7 @@ class Agent(Generic[Out]):
     is the answer as a value of that type. A model whose answer does not fit reads why
     and may answer again, up to `output_retries` times; then OutputError is raised.
 
-    `observers` are called at each step of a run: see `cogent.observe.Observer`. To make
+    `observers` are called at each step of a run: see `cogent.observe.Observer`. Making
     an agent imports the provider's SDK. Raises ConfigurationError.
 
     >>> agent = Agent("writer", ScriptedModel("The Nile."), instructions="Be brief.")

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogent.errors import ConfigurationError
 from cogent.messages import Message, Response, TurnSummary, Usage
+from cogent.providers.formats.counts import count
+from cogent.providers.formats.fields import mapping
 from cogent.validation import shown
 
 if TYPE_CHECKING:
@@ -62,12 +64,11 @@ def cost(response: Response[Any]) -> Decimal | None:
 
     It counts every turn, of whichever model, cached and reasoning tokens at their
     prices, Anthropic's web searches, and what attempts have cost that were cut and
-    repeated. The run may have been
-    stopped (`stream.response`) or failed (`error.partial`): then the tokens are as far
-    as they are known. A turn without a known price makes the whole None, never less, and
-    so does a service tier with prices of its own (`flex`, `priority`, `batch`): a
-    warning in the log `cogent` names the model, and `turn_costs` does too. Raises
-    ConfigurationError.
+    repeated. The run may have been stopped (`stream.response`) or failed
+    (`error.partial`): then the tokens are as far as they are known. A turn without a
+    known price makes the whole None, never less, and so does a service tier with prices
+    of its own (`flex`, `priority`, `batch`): a warning in the log `cogent` names the
+    model, and `turn_costs` does too. Raises ConfigurationError.
 
     >>> model = ScriptedModel(["The Nile.", Usage(400_000)], id="openai:gpt-4o")
     >>> response = Agent("writer", model).run_sync("Name a river.")
@@ -194,6 +195,5 @@ def _priced_usage(turn: TurnSummary) -> PricedUsage:
 
 def _count(turn: TurnSummary, group: str, name: str) -> int:
     """A count that the provider told in its details; 0 where it told none."""
-    counts = turn.provider_details.get(group)
-    count = counts.get(name) if isinstance(counts, dict) else None
-    return count if isinstance(count, int) and count > 0 else 0
+    counts = mapping(turn.provider_details.get(group))
+    return count(counts.get(name)) or 0

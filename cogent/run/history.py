@@ -282,7 +282,7 @@ def _fit_result(call: ToolCall, result: Message | None) -> Message:
 
 
 def _fit_media(result: Message, check_media: CheckMedia) -> Message:
-    """The result with words in the place of what it can do without and must."""
+    """The result, with words for the optional parts that the provider does not take."""
     parts = [_fit_part(part, check_media) for part in result.parts]
     if all(map(is_, parts, result.parts)):
         return result

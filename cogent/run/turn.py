@@ -322,15 +322,12 @@ class Turn:
                 "cache_write_tokens", 0
             )
             counts["input_tokens"] = uncached + cached
-        if (
-            "output_tokens" in counts
-            and "input_tokens" in counts
-            and self.finish is not None
-        ):
+        # Before its end, a figure of the provider's is not the last one.
+        has_output = "output_tokens" in counts and self.finish is not None
+        if has_output and "input_tokens" in counts:
             return Usage(**counts, estimated=False)
         counts.setdefault("input_tokens", _estimate_input(messages))
-        if "output_tokens" not in counts or self.finish is None:
-            # Before its end, a figure of the provider's is not the last one.
+        if not has_output:
             counts["output_tokens"] = max(
                 counts.get("output_tokens", 0), self._estimate_output()
             )

@@ -129,13 +129,12 @@ TOO_LONG_WORDS = re.compile(
     re.IGNORECASE,
 )
 OVERLOADED_WORDS = re.compile(r"\boverloaded\b", re.IGNORECASE)
-# xAI refuses a key with the status and the code of any request that it does not like.
+# Some servers refuse a key with the status and the code of any request that is wrong.
 KEY_WORDS = re.compile(
     r"(incorrect|invalid) api key|api key (is )?(invalid|not valid|incorrect)",
     re.IGNORECASE,
 )
-# The headers in which providers name a request: most of them, Anthropic, Mistral,
-# DeepSeek.
+# The headers in which servers name a request, the usual one first.
 REQUEST_ID_HEADERS = (
     "x-request-id",
     "request-id",

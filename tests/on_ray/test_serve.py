@@ -1,11 +1,9 @@
 """The example that serves, on a real Ray: two replicas behind one address."""
 
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,15 +11,15 @@ from threading import Semaphore
 
 import httpx
 import pytest
+from on_ray.programs import LIMIT, STARTS, deploy, settings, stop, wait_until
 from support.loopback import Loopback, Recorded, Reply
 from support.ports import free_port
 from support.wire import chat_completions
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_serve.py"
-LIMIT = 200  # seconds, after which something hangs
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COMMAND = [sys.executable, str(EXAMPLES / "ray_serve.py")]
 STREAMS_PER_REPLICA = 2
 WAITING = 1
-STARTS = 3
 
 
 class Provider(Loopback):
@@ -50,34 +48,6 @@ def provider() -> Iterator[Provider]:
         yield running
 
 
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
-    """Whether it was reached before the process ended."""
-    deadline = time.monotonic() + LIMIT
-    while not reached():
-        assert time.monotonic() < deadline
-        if process.poll() is not None:
-            return False
-        time.sleep(0.2)
-    return True
-
-
-def deploy(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start the example, which serves until it is stopped."""
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, str(EXAMPLE)], env=environment, stderr=file, stdout=file
-        )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 @pytest.fixture(scope="module")
 def environment(provider: Provider, folder: str) -> dict[str, str]:
     """That of who serves, and of who deploys on the same Ray with RAY_ADDRESS=auto."""
@@ -85,16 +55,11 @@ def environment(provider: Provider, folder: str) -> dict[str, str]:
         "MODEL": "openai-chat:gpt-test",
         "OPENAI_API_KEY": "test-key",
         "OPENAI_BASE_URL": f"{provider.url}/v1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Under `uv run` Ray would start each worker by it again.
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_TMPDIR": folder,
         "PORT": str(free_port()),
         "STREAMS_PER_REPLICA": str(STREAMS_PER_REPLICA),
         "WAITING": str(WAITING),
     }
-    return {**os.environ, **known}
+    return {**os.environ, **settings(folder, **known)}
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +74,8 @@ def url(environment: dict[str, str], folder: str) -> Iterator[str]:
         except httpx.TransportError:
             return False
 
-    # Ray gives its parts 30 seconds to start, which a busy machine may need more than once.
     for _ in range(STARTS):
-        process = deploy(environment, log)
+        process = deploy(COMMAND, environment, log)
         try:
             if wait_until(answers, process):
                 yield address
@@ -169,7 +133,7 @@ def test_a_rolling_restart_cuts_no_answer(
     log = tmp_path / "log"
     with ExitStack() as stack:
         streams = [begin(stack, url) for _ in range(3)]
-        again = deploy(environment | {"RAY_ADDRESS": "auto"}, log)
+        again = deploy(COMMAND, environment | {"RAY_ADDRESS": "auto"}, log)
         try:
             # Said by a replica that is to stop, of the answers that it has begun.
             assert wait_until(lambda: "ongoing requests" in log.read_text(), again)

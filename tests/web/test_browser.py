@@ -162,6 +162,32 @@ def test_an_error_is_shown_and_can_be_asked_again(
     assert page.get_by_role("alert").count() == 0
 
 
+ENDED_AND_OPEN = """() => {
+    const data = JSON.stringify({kind: "ServerError", message: "it broke", retryable: true});
+    const bytes = new TextEncoder().encode(`event: failed\\ndata: ${data}\\n\\n`);
+    const ask = window.fetch;
+    window.fetch = async () => {
+        window.fetch = ask;
+        return new Response(new ReadableStream({ start: (body) => body.enqueue(bytes) }));
+    };
+}"""
+
+
+def test_an_answer_is_over_when_its_end_was_said(
+    open_page: Any, server: Loopback
+) -> None:
+    """Also where the connection stays open, as a proxy may keep it: one can ask again, and once."""
+    server.reply(text("The whole."))
+    page = open_page()
+    page.evaluate(ENDED_AND_OPEN)
+    say(page, "Go")
+    page.get_by_role("alert").get_by_text("it broke").wait_for()
+    page.get_by_role("button", name="Stop").wait_for(state="hidden")
+    page.get_by_role("button", name="Again").click()
+    page.get_by_text("The whole.").wait_for()
+    assert len(server.requests) == 1
+
+
 @every_way
 def test_a_cut_is_shown_as_such(browser: Any, server: Loopback, way: str) -> None:
     """Where the server goes away in mid-answer the page says that this is not the whole."""
