@@ -60,7 +60,6 @@ class AiohttpTransport:
         self._httpx = httpx
         self._context = context
         self._session: aiohttp.ClientSession | None = None
-        self._close: weakref.finalize[Any, Any] | None = None
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request of httpx; its response, of which only the head was read."""
@@ -100,9 +99,7 @@ class AiohttpTransport:
             keepalive_timeout=KEEPALIVE_SECONDS,
             resolver=aiohttp.ThreadedResolver(),  # the system's, as httpx has it
         )
-        # A client that is dropped is closed without a warning, as those of httpx are.
-        self._close = weakref.finalize(self, _close_at_once, connector)
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -111,13 +108,16 @@ class AiohttpTransport:
             max_field_size=MAX_HEADER_BYTES,
             response_class=_Response,
         )
+        # A client that is dropped is closed without a warning, as those of httpx are.
+        weakref.finalize(self, _close_from_any_thread, session)
+        return session
 
     async def aclose(self) -> None:
         """Close all connections, and wait for no more than that: the event loop may end
         just now.
         """
-        if self._close is not None:
-            self._close()
+        if self._session is not None:
+            _close_at_once(self._session)
             await asyncio.sleep(0)  # asyncio closes a socket with its next turn
         self._session = None
 
@@ -133,13 +133,29 @@ class AiohttpTransport:
         await self.aclose()
 
 
-def _close_at_once(connector: _Connector) -> None:
+def _close_from_any_thread(session: aiohttp.ClientSession) -> None:
+    """Close it in the thread of its event loop, as long as that runs."""
+    loop = _connector_of(session).event_loop
+    if loop.is_running():
+        with suppress(RuntimeError):  # that loop has just ended
+            loop.call_soon_threadsafe(_close_at_once, session)
+    else:
+        _close_at_once(session)
+
+
+def _close_at_once(session: aiohttp.ClientSession) -> None:
     """Close all connections; of a connector without any, `close()` waits for nothing."""
+    connector = _connector_of(session)
     connector.abort_all()
     closing = connector.close()
     with suppress(StopIteration):
         closing.send(None)
     closing.close()
+
+
+def _connector_of(session: aiohttp.ClientSession) -> _Connector:
+    assert isinstance(session.connector, _Connector)
+    return session.connector
 
 
 def _body_to_send(body: bytes) -> bytes | BytesIO | None:
@@ -169,7 +185,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._guards: weakref.WeakSet[_Guard] = weakref.WeakSet()
-        self._event_loop = asyncio.get_running_loop()
+        self.event_loop = asyncio.get_running_loop()
         self._buffer = memoryview(bytearray(MAX_BYTES_PER_READ))
 
     async def connect(self, *args: Any, **more: Any) -> Any:
@@ -186,7 +202,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def abort_all(self) -> None:
         """Close all connections, unless their loop has ended and they with it."""
-        if not self._event_loop.is_closed():
+        if not self.event_loop.is_closed():
             for guard in list(self._guards):
                 guard.abort()
 

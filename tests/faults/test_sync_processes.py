@@ -224,6 +224,15 @@ def test_the_interpreter_ends_at_once(server: Loopback, script: str) -> None:
     wait(lambda: not server.open_connections)
 
 
+def test_the_end_of_a_process_leaves_connections_to_their_thread(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end the background thread closes its connections, as nothing in asyncio may be called by another."""
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")  # it raises where one does
+    server.reply(hello())
+    assert run(server, "print(agent.run_sync('Go'))") == "Hello\n"
+
+
 def test_a_run_that_comes_too_late(server: Loopback) -> None:
     """When the background loop has ended with the interpreter, a sync run is a clear error."""
     server.reply(hello())
