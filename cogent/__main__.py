@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "-m",
         "--model",
         default=os.environ.get("MODEL") or "local",
-        help='like "gpt-5.4" or "anthropic:claude-sonnet-4-5"; by default the '
+        help='like "gpt-5.4" or "anthropic:claude-sonnet-5-5"; by default the '
         "environment variable MODEL, else the embedded model",
     )
     parser.add_argument("-s", "--system", help="instructions for the model")

@@ -75,9 +75,9 @@ class Model:
     The key is in no repr and no pickle; an unpickled model reads it from the
     environment. Raises ConfigurationError.
 
-    >>> model = Model("anthropic:claude-sonnet-4-5", max_tokens=500, temperature=0.2)
+    >>> model = Model("anthropic:claude-sonnet-5-5", max_tokens=500, temperature=0.2)
     >>> print(model.provider, model.name)
-    anthropic claude-sonnet-4-5
+    anthropic claude-sonnet-5-5
     """
 
     id: str

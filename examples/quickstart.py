@@ -16,7 +16,7 @@ async def main() -> None:
     parser.add_argument(
         "--model",
         default="local",
-        help='such as "gpt-5.4" or "anthropic:claude-sonnet-4-5"',
+        help='such as "gpt-5.4" or "anthropic:claude-sonnet-5-5"',
     )
     arguments = parser.parse_args()
 

@@ -23,7 +23,7 @@ async def main() -> None:
         "question", nargs="?", default="What time is it in Tokyo and in Lima?"
     )
     parser.add_argument(
-        "--model", default="gpt-5.4", help='such as "anthropic:claude-sonnet-4-5"'
+        "--model", default="gpt-5.4", help='such as "anthropic:claude-sonnet-5-5"'
     )
     arguments = parser.parse_args()
 

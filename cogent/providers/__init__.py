@@ -391,7 +391,7 @@ def preload(*providers: str) -> None:
     prefix that does not exist, and if an SDK is missing or too old.
 
     >>> preload("openai", "anthropic")
-    >>> agent = Agent("writer", "claude-sonnet-4-5")  # fast now
+    >>> agent = Agent("writer", "claude-sonnet-5-5")  # fast now
     """
     for name in providers:
         load(name)

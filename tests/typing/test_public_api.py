@@ -199,7 +199,7 @@ def an_agent_takes_tools_methods_and_plain_functions() -> None:
 
 
 def an_agent_takes_a_list_of_models() -> None:
-    agent = Agent("a", ["gpt-5.4", Model("anthropic:claude-sonnet-4-5")])
+    agent = Agent("a", ["gpt-5.4", Model("anthropic:claude-sonnet-5-5")])
     names: list[str] = ["gpt-5.4", "gemini-3-flash"]
     Agent("a", names)
     assert_type(agent.model, Model)
