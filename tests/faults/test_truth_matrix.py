@@ -6,6 +6,8 @@ import pytest
 from conftest import SDK_WIRES
 from soak.truth import FAULTS, Bed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=SDK_WIRES, ids=lambda wire: wire.name)
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
