@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -255,10 +254,7 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_chat(server: Loopback) -> None:
         terminal.until("> ")
         terminal.send("What")
         terminal.until("What")
-        terminal.send("\x03")  # at the prompt it only drops what was typed
-        time.sleep(0.1)
-        terminal.send("\x15")  # readline may notice Ctrl-C only with the next key
-        terminal.until("> ")
+        terminal.interrupt_until("> ")  # it only drops what was typed
         terminal.send("\x04")
         assert terminal.finish() == 0
     assert "Traceback" not in terminal.raw

@@ -617,6 +617,7 @@ def elsewhere(agent: Agent, mark: str) -> tuple[list[str], list[str]]:
     return said, complaints
 
 
+@pytest.mark.slow
 def test_a_process_pool(echo: Echo, wire: Wire, processes: ProcessPoolExecutor) -> None:
     """An agent goes to another process also while its connection here is open, and finds its key there itself."""
     agent = wire.agent(echo, tools=[look])

@@ -10,6 +10,8 @@ from conftest import WIRES, Wire, each_sdk
 from soak import ends, many, storm
 from soak.faulty_server import FAULTS, POINTS, Order, planned, started
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

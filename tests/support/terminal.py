@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pyte
 
 LIMIT = 100  # Seconds; a program takes a few.
+SILENCE = 3  # Seconds without a word after which a key is typed again.
 
 
 class Terminal:
@@ -54,14 +55,25 @@ class Terminal:
             assert self._read(), f"the program ended before {shown!r}: {self.raw!r}"
         self._seen = place + len(shown)
 
+    def interrupt_until(self, shown: str) -> None:
+        """Type Ctrl-C until the program has written this: readline misses one that comes while it draws."""
+        while shown not in self.raw[self._seen :]:
+            self.send("\x03")
+            while shown not in self.raw[self._seen :] and self._has_more(SILENCE):
+                assert self._read(), f"the program ended before {shown!r}"
+        self.until(shown)
+
     def finish(self) -> int:
         """Read to the end of the program; returns its exit code."""
         while self._read():
             pass
         return self._process.wait(LIMIT)
 
+    def _has_more(self, seconds: float) -> bool:
+        return bool(select.select([self._side], [], [], seconds)[0])
+
     def _read(self) -> bool:
-        if not select.select([self._side], [], [], LIMIT)[0]:
+        if not self._has_more(LIMIT):
             raise AssertionError(f"nothing comes any more after {self.raw!r}")
         try:
             data = os.read(self._side, 65536)

@@ -6,6 +6,7 @@ import pytest
 from soak.web_load import measure
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 async def test_many_clients_get_answers_of_their_own() -> None:
     """No answer is cut or mixed with another, also while others leave; memory does not grow with those that went."""
