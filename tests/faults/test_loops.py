@@ -391,6 +391,21 @@ def test_an_agent_that_is_dropped_closes_its_connections(
         gc.enable()
 
 
+@every_kind
+def test_an_agent_that_is_dropped_as_its_loop_ends_closes_all_connections(
+    echo: Echo, wire: Wire, kind: str
+) -> None:
+    """An agent of the main coroutine alone needs no closing either, though it had many connections at once."""
+
+    async def run() -> list[str]:
+        agent = wire.agent(echo, tools=[look])
+        return await busy(agent, "A")
+
+    with runner(kind) as loop:
+        assert loop.run(run()) == all_of("A")
+    assert left(echo)
+
+
 def test_two_agents_never_share(echo: Echo, wire: Wire) -> None:
     """Agents of one model, copies too, have clients of their own: closing one leaves the others as they are."""
     first = wire.agent(echo)
