@@ -26,6 +26,7 @@ from cogent.transport.tape import present_tape
 from cogent.validation import check_key
 
 NO_KEY = "replayed"  # where no key is needed
+MAX_LEFT_OUT = 10_000  # turns of the event loop, of which a connection takes a few
 OWN_CLIENT = (
     "record and replay are for clients that cogent makes, and this model has one of "
     "its own: leave out client="
@@ -161,12 +162,15 @@ def _without_pauses(work: Coroutine[Any, None, None]) -> Generator[Any, Any, Non
 
     An HTTP client offers one after each connection that it closes. At the end of an
     event loop Python before 3.13 lets a generator that is being closed go on only to
-    its next turn, and the other connections would stay open.
+    its next turn, and the other connections would stay open. After many turns that were
+    left out it gets them: it waits for something then.
     """
+    left_out = 0
     with suppress(StopIteration):
         pause = work.send(None)
         while True:
-            if pause is None:
+            if pause is None and left_out < MAX_LEFT_OUT:
+                left_out += 1
                 pause = work.send(None)
                 continue
             try:
