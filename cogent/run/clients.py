@@ -26,7 +26,7 @@ from cogent.transport.tape import present_tape
 from cogent.validation import check_key
 
 NO_KEY = "replayed"  # where no key is needed
-MAX_LEFT_OUT = 10_000  # turns of the event loop, of which a connection takes a few
+MAX_SKIPPED_TURNS = 10_000  # of the event loop; to close a connection takes a few
 OWN_CLIENT = (
     "record and replay are for clients that cogent makes, and this model has one of "
     "its own: leave out client="
@@ -148,34 +148,36 @@ async def _hold(client: Client) -> AsyncGenerator[Client, None]:
     try:
         yield client
     finally:
-        await _without_pauses(_close(client))
+        await _without_turns(_close(client))
         await asyncio.sleep(0)  # asyncio closes the sockets with its next turn
 
 
 async def _close(client: Client) -> None:
+    """A coroutine, whatever its `close` returns."""
     await client.close()
 
 
 @coroutine
-def _without_pauses(work: Coroutine[Any, None, None]) -> Generator[Any, Any, None]:
-    """Run it without a turn of the event loop where it only offers one, as `sleep(0)`.
+def _without_turns(work: Coroutine[Any, None, None]) -> Generator[Any, Any, None]:
+    """Run the work, but skip the turns of the event loop that it only offers by
+    `sleep(0)`.
 
-    An HTTP client offers one after each connection that it closes. At the end of an
-    event loop Python before 3.13 lets a generator that is being closed go on only to
-    its next turn, and the other connections would stay open. After many turns that were
-    left out it gets them: it waits for something then.
+    An HTTP client offers one after each connection that it closes. Where an agent is
+    dropped as its event loop ends, Python before 3.13 closes the generator above only
+    up to its first turn, and the other connections would stay open. Work that offers
+    more turns than closing takes waits for something, and gets them.
     """
-    left_out = 0
+    skipped = 0
     with suppress(StopIteration):
-        pause = work.send(None)
+        awaited = work.send(None)  # a future, or None for a turn
         while True:
-            if pause is None and left_out < MAX_LEFT_OUT:
-                left_out += 1
-                pause = work.send(None)
+            if awaited is None and skipped < MAX_SKIPPED_TURNS:
+                skipped += 1
+                awaited = work.send(None)
                 continue
             try:
-                value = yield pause
+                value = yield awaited
             except BaseException as error:  # noqa: BLE001  # it is for the work
-                pause = work.throw(error)
+                awaited = work.throw(error)
             else:
-                pause = work.send(value)
+                awaited = work.send(value)

@@ -113,12 +113,9 @@ class AiohttpTransport:
         return session
 
     async def aclose(self) -> None:
-        """Close all connections, and wait for no more than that: the event loop may end
-        just now.
-        """
+        """Close all connections without waiting: the event loop may end just now."""
         if self._session is not None:
             _close_at_once(self._session)
-            await asyncio.sleep(0)  # asyncio closes a socket with its next turn
         self._session = None
 
     async def __aenter__(self) -> Self:

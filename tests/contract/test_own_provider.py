@@ -335,6 +335,26 @@ async def test_a_provider_without_http(
     assert parrot.closed == (1 if streaming else 0)
 
 
+async def test_a_client_may_wait_for_the_event_loop_while_it_closes() -> None:
+    """Closing skips turns of the event loop, but not for ever: what waits for one gets it."""
+    closed: list[str] = []
+
+    async def close() -> None:
+        asyncio.get_running_loop().call_soon(closed.append, "by the event loop")
+        while not closed:  # noqa: ASYNC110  # as a client may that was written so
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        closed.append("whole")
+
+    class Waiting(Parrot):
+        def make_client(self, model: Model, timeout: Timeout) -> Client:
+            return Client(self, close=close)
+
+    async with Agent("p", Model("parrot:grey", provider=Waiting())) as agent:
+        await agent.run("A b")
+    assert closed == ["by the event loop", "whole"]
+
+
 async def test_leaving_the_loop_closes_a_stream_without_http() -> None:
     """Whoever leaves has its stream closed at once."""
     parrot = Parrot()

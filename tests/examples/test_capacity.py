@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "examples" / "ray"
 TABLE = re.compile(r"^    \$ python (\S+)(.*)\n((?:    .+\n)+)", re.MULTILINE)
 
